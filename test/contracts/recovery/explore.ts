@@ -67,8 +67,6 @@ export function explore(step: Step, releases = mayRelease): Exploration {
 }
 
 function keyOf({ slots, isRetired }: State, { requests, wasRetired }: Facts): string {
-  // A retired version stays so, whatever its requests were.
-  if (isRetired && wasRetired) return "retired";
   let key = `${isRetired}${wasRetired}`;
   for (const { phase, requester, approvers, age } of slots) key += `|${phase}${requester}${approvers}${age}`;
   for (const { requester, approvers, ticksOpen, ticksDue, wasVetoed } of requests) {

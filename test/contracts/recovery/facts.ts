@@ -104,9 +104,9 @@ export function brokenInState(facts: Facts, releases: (requester: Requester) => 
       if (isDeserved(facts, requester)) return "release is not withheld from whom it is due";
       continue;
     }
-    const named = facts.requests.filter((request) => request.requester === requester);
     if (facts.wasRetired) return "nothing after retirement";
-    if (named.length > 0 && named.every(({ wasVetoed }) => wasVetoed)) return "nothing after a veto";
+    const isAsked = facts.requests.some((request) => request.requester === requester);
+    if (!isAsked && facts.requests.some(({ wasVetoed }) => wasVetoed)) return "nothing after a veto";
     const consented = facts.requests.filter(
       (request, proposer) =>
         request.requester === requester &&
@@ -136,9 +136,8 @@ export function brokenByAction(before: State, facts: Facts, action: Action, outc
     if (request.ticksOpen >= WINDOW) return "approvals are collected for the window only";
   }
   if (action.kind !== "open" && action.kind !== "approve") return undefined;
-  const touched = PROPOSERS.filter((place) => {
-    return JSON.stringify(slotOf(before, place)) !== JSON.stringify(slotOf(outcome.state, place));
-  });
+  // A step leaves what it does not touch as the same object.
+  const touched = PROPOSERS.filter((place) => slotOf(before, place) !== slotOf(outcome.state, place));
   const isOwn = touched.every((place) => place === action.proposer) && outcome.state.isRetired === before.isRetired;
   return isOwn ? undefined : "nobody touches the request of another";
 }

@@ -92,7 +92,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a vetoed request lives on",
     property: "nothing after a veto",
-    step: altered("veto", (state, _action, outcome) => ("state" in outcome ? { state } : outcome)),
+    // The wallet has no approvals, so that a bit of theirs is free to remember the veto by.
+    step: (state, action) => {
+      if ((action.kind !== "veto" && action.kind !== "open") || action.proposer !== 0) return step(state, action);
+      const { approvers } = slotOf(state, 0);
+      if (approvers !== 0) return { refused: "ProposerBarred" };
+      const outcome = step(state, action);
+      return action.kind === "veto" && "state" in outcome ? replaced(state, 0, { approvers: 1 }) : outcome;
+    },
   },
   {
     name: "a vetoed proposer may try again",

@@ -13,11 +13,17 @@ import {
   retireVersionsCall,
   vetoRecoveryCall,
 } from "../../../offchain/chain/recovery-policy.ts";
-import { confirmedBlock, NotReleasedError, requireRelease } from "../../../offchain/chain/release-policy.ts";
+import {
+  type ConfirmedBlock,
+  confirmedBlock,
+  NotReleasedError,
+  requireRelease,
+} from "../../../offchain/chain/release-policy.ts";
 import { ChainRevertedError } from "../../../offchain/chain/revert.ts";
 import { fromHex } from "../../../offchain/core/encoding/hex.ts";
 import { anvilWallet, startAnvil } from "../../helpers/anvil.ts";
 import { deployTo } from "../../helpers/contracts.ts";
+import { until } from "../../helpers/promises.ts";
 import {
   type Action,
   GUARDIAN_DELAY,
@@ -91,8 +97,12 @@ export async function startOnChain(): Promise<OnChain> {
     }
     // An account of the chain, which mines at once.
     const hash = await anvil.rpc("eth_sendTransaction", [{ from, to: call.to, data: call.data }]);
-    const receipt = (await anvil.rpc("eth_getTransactionReceipt", [hash])) as { status: string };
-    return receipt.status === "0x1" ? "accepted" : "reverted when it was mined";
+    let receipt: unknown = null;
+    await until("the transaction is mined", async () => {
+      receipt = await anvil.rpc("eth_getTransactionReceipt", [hash]);
+      return receipt !== null;
+    });
+    return (receipt as unknown as { status: string }).status === "0x1" ? "accepted" : "reverted when it was mined";
   }
 
   async function tick(): Promise<string> {
@@ -148,7 +158,7 @@ export async function startOnChain(): Promise<OnChain> {
     }
   }
 
-  async function isReleased(requester: string): Promise<boolean> {
+  async function isReleased(requester: string, block: ConfirmedBlock): Promise<boolean> {
     const label = {
       ledger: { chainId: BigInt(deployment.chainId), keyLedger: secret.ledger },
       recordId: fromHex(secret.recordId),
@@ -159,7 +169,7 @@ export async function startOnChain(): Promise<OnChain> {
     };
     const question = { label, policyData: encodeRecoveryData(plan), requester, sessionKey: fromHex(SESSION_KEY) };
     try {
-      await requireRelease(chain, question, await confirmedBlock(chain, 1));
+      await requireRelease(chain, question, block);
       return true;
     } catch (error) {
       if (error instanceof NotReleasedError && error.refusal === "said no") return false;
@@ -180,9 +190,8 @@ export async function startOnChain(): Promise<OnChain> {
     perform,
     released: async () => {
       const asked = [requesterOf(0), requesterOf(1), requesterOf(2), thief];
-      const answers: boolean[] = [];
-      for (const one of asked) answers.push(await isReleased(one));
-      return answers;
+      const block = await confirmedBlock(chain, 1);
+      return await Promise.all(asked.map((one) => isReleased(one, block)));
     },
     stop: async () => {
       chain.close();

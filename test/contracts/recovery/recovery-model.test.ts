@@ -32,8 +32,8 @@ describe("recovery as a state machine", () => {
   it("keeps every property in every state that any interleaving reaches", () => {
     expect(all.violation).to.equal(undefined);
     // Reaching fewer states than before means that the model has lost behaviour, and the properties with it.
-    expect(all.states).to.equal(153_665);
-    expect(all.transitions).to.equal(8_682_069);
+    expect(all.states).to.equal(307_328);
+    expect(all.transitions).to.equal(17_364_032);
   });
 
   it("reaches releases by the wallet and by guardians to either requester", () => {
@@ -60,19 +60,21 @@ describe("recovery as a state machine", () => {
   }
 
   it("leaves two honest guardians a way to a release from every state, and the wallet one, unless barred", () => {
+    let stuck = 0;
     for (const state of all.reached) {
       if (state.isRetired) continue;
       const wait = (ticks: number) => Array.from({ length: ticks }, (): Action => ({ kind: "tick" }));
       if (slotOf(state, 0).phase !== "barred") {
         const path: Action[] = [{ kind: "open", proposer: 0, requester: 0 }, ...wait(WALLET_DELAY)];
-        expect(mayRelease(lead(state, path), 0)).to.equal(true);
+        if (!mayRelease(lead(state, path), 0)) stuck += 1;
       }
       for (const proposer of GUARDIAN_LIST) {
         if (slotOf(state, proposer).phase === "barred") continue;
         const helper: Guardian = proposer === 1 ? 2 : 1;
-        expect(mayRelease(lead(state, guardiansPath(proposer, helper)), 1)).to.equal(true);
+        if (!mayRelease(lead(state, guardiansPath(proposer, helper)), 1)) stuck += 1;
       }
     }
+    expect(stuck).to.equal(0);
   });
 
   it("lets nobody but the author come between them", () => {
@@ -162,8 +164,8 @@ describe("recovery as a state machine", () => {
   });
 });
 
-const WALKS = 25;
-const STEPS = 40;
+const WALKS = 10;
+const STEPS = 30;
 
 /** Mulberry32: numbers from 0 to 1, the same in every run. */
 function seeded(seed: number): () => number {
