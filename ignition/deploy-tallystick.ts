@@ -45,6 +45,8 @@ export interface DeployedTallystick {
     readonly storageEscrow: string;
     readonly possessionVerifier: string;
     readonly randomness: string;
+    readonly ownersPolicy: string;
+    readonly recoveryPolicy: string;
   };
   readonly randomness: NonNullable<Deployment["randomness"]>;
 }
@@ -76,6 +78,8 @@ export async function deployTallystick(
       storageEscrow: await deployed.storageEscrow.getAddress(),
       possessionVerifier: await deployed.possessionVerifier.getAddress(),
       randomness: await deployed.randomness.getAddress(),
+      ownersPolicy: await deployed.ownersPolicy.getAddress(),
+      recoveryPolicy: await deployed.recoveryPolicy.getAddress(),
     },
     randomness:
       plan.kind === "drand"

@@ -4,7 +4,9 @@
  */
 
 import { IDrandRandomness__factory } from "./types/factories/interfaces/IDrandRandomness__factory.ts";
+import { IOwnersPolicy__factory } from "./types/factories/interfaces/IOwnersPolicy__factory.ts";
 import { IRandomnessSource__factory } from "./types/factories/interfaces/IRandomnessSource__factory.ts";
+import { IRecoveryPolicy__factory } from "./types/factories/interfaces/IRecoveryPolicy__factory.ts";
 import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
 import { StorageEscrow__factory } from "./types/factories/StorageEscrow__factory.ts";
@@ -13,5 +15,7 @@ export const REGISTRY_ABI = NodeRegistry__factory.createInterface();
 export const LEDGER_ABI = KeyLedger__factory.createInterface();
 export const ESCROW_ABI = StorageEscrow__factory.createInterface();
 export const RANDOMNESS_ABI = IRandomnessSource__factory.createInterface();
+export const OWNERS_POLICY_ABI = IOwnersPolicy__factory.createInterface();
+export const RECOVERY_ABI = IRecoveryPolicy__factory.createInterface();
 /** Has the errors and events of all sources that record. */
 export const DRAND_ABI = IDrandRandomness__factory.createInterface();

@@ -21,6 +21,8 @@ export const ContractsSchema = Type.Object({
   storageEscrow: AddressText,
   possessionVerifier: AddressText,
   randomness: AddressText,
+  ownersPolicy: AddressText,
+  recoveryPolicy: AddressText,
 });
 
 /** The contracts of a deployment, in the order of its file. */

@@ -109,6 +109,25 @@ export function refusesPendingTag(error: unknown): boolean {
   return PENDING_CODES.has(answered.code) || PENDING_WORDS.test(answered.message);
 }
 
+/** Geth "out of gas", anvil "EVM error OutOfGas", Hardhat "Transaction ran out of gas", Erigon and Nethermind alike. */
+const OUT_OF_GAS_WORDS = /out ?of ?gas|gas uint64 overflow/i;
+
+/** Whether a call used up the gas that it was given. */
+export function isOutOfGas(error: unknown): boolean {
+  return OUT_OF_GAS_WORDS.test(answeredError(error)?.message ?? "");
+}
+
+const MACHINE_FAULT_WORDS =
+  /invalid ?(fe)?opcode|invalid ?jump|stack ?(over|under)flow|opcode ?not ?found|badinstruction/i;
+
+/**
+ * Whether code did what the virtual machine does not do, such as an opcode that does not exist. There is no revert data
+ * then, and most endpoints report it in a text of their own.
+ */
+export function isMachineFault(error: unknown): boolean {
+  return !isTemporaryFailure(error) && MACHINE_FAULT_WORDS.test(answeredError(error)?.message ?? "");
+}
+
 /** The JSON-RPC error that ethers wrapped; undefined when there was none. */
 export function answeredError(error: unknown): { code: number; message: string } | undefined {
   const answered: unknown = isError(error, "UNKNOWN_ERROR")

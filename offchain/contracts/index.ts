@@ -5,8 +5,11 @@
  *   const { status } = await escrow.booksOf(id);
  */
 
+import { IOwnersPolicy__factory } from "../chain/types/factories/interfaces/IOwnersPolicy__factory.ts";
 import { IPossessionVerifier__factory } from "../chain/types/factories/interfaces/IPossessionVerifier__factory.ts";
 import { IRandomnessSource__factory } from "../chain/types/factories/interfaces/IRandomnessSource__factory.ts";
+import { IRecoveryPolicy__factory } from "../chain/types/factories/interfaces/IRecoveryPolicy__factory.ts";
+import { IReleasePolicy__factory } from "../chain/types/factories/interfaces/IReleasePolicy__factory.ts";
 import { KeyLedger__factory } from "../chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../chain/types/factories/NodeRegistry__factory.ts";
 import { StorageEscrow__factory } from "../chain/types/factories/StorageEscrow__factory.ts";
@@ -16,14 +19,22 @@ export const KEY_LEDGER_ABI = KeyLedger__factory.abi;
 export const STORAGE_ESCROW_ABI = StorageEscrow__factory.abi;
 export const POSSESSION_VERIFIER_ABI = IPossessionVerifier__factory.abi;
 export const RANDOMNESS_SOURCE_ABI = IRandomnessSource__factory.abi;
+export const RELEASE_POLICY_ABI = IReleasePolicy__factory.abi;
+export const OWNERS_POLICY_ABI = IOwnersPolicy__factory.abi;
+export const RECOVERY_POLICY_ABI = IRecoveryPolicy__factory.abi;
 
 export type * from "../chain/types/common.ts";
 export { PossessionVerifier__factory } from "../chain/types/factories/PossessionVerifier__factory.ts";
+export { OwnersPolicy__factory } from "../chain/types/factories/policies/OwnersPolicy__factory.ts";
+export { RecoveryPolicy__factory } from "../chain/types/factories/policies/RecoveryPolicy__factory.ts";
 export { BlockRandomness__factory } from "../chain/types/factories/randomness/BlockRandomness__factory.ts";
 export { DrandRandomness__factory } from "../chain/types/factories/randomness/DrandRandomness__factory.ts";
 export { PrevrandaoRandomness__factory } from "../chain/types/factories/randomness/PrevrandaoRandomness__factory.ts";
+export type { IOwnersPolicy } from "../chain/types/interfaces/IOwnersPolicy.ts";
 export type { IPossessionVerifier } from "../chain/types/interfaces/IPossessionVerifier.ts";
 export type { IRandomnessSource } from "../chain/types/interfaces/IRandomnessSource.ts";
+export type { IRecoveryPolicy } from "../chain/types/interfaces/IRecoveryPolicy.ts";
+export type { IReleasePolicy } from "../chain/types/interfaces/IReleasePolicy.ts";
 export type { IStorageEscrow } from "../chain/types/interfaces/IStorageEscrow.ts";
 export type { KeyLedger } from "../chain/types/KeyLedger.ts";
 export type { NodeRegistry } from "../chain/types/NodeRegistry.ts";
@@ -34,8 +45,11 @@ export type { PrevrandaoRandomness } from "../chain/types/randomness/PrevrandaoR
 export type { StorageEscrow } from "../chain/types/StorageEscrow.ts";
 export { CONTRACT_ADDRESSES, type ContractAddresses } from "./addresses.ts";
 export {
+  IOwnersPolicy__factory,
   IPossessionVerifier__factory,
   IRandomnessSource__factory,
+  IRecoveryPolicy__factory,
+  IReleasePolicy__factory,
   KeyLedger__factory,
   NodeRegistry__factory,
   StorageEscrow__factory,

@@ -1,6 +1,7 @@
 /**
  * How the contracts are deployed, wherever their compiled code comes from: this repository's own build, or the package.
- * The order matters only for the ledger, which holds the registry's address for good.
+ * The order matters only for the ledger, which holds the registry's address for good, and for the policy of owners, which
+ * holds the ledger's.
  */
 import type { ArgumentType, ContractFuture, IgnitionModuleBuilder } from "@nomicfoundation/ignition-core";
 import { parseEther } from "ethers";
@@ -27,10 +28,24 @@ export const RANDOMNESS_CONTRACTS = {
 
 type RandomnessContract = (typeof RANDOMNESS_CONTRACTS)[RandomnessKind];
 
-export type ContractName = "NodeRegistry" | "KeyLedger" | RandomnessContract | "StorageEscrow" | "PossessionVerifier";
+export type ContractName =
+  | "NodeRegistry"
+  | "KeyLedger"
+  | RandomnessContract
+  | "StorageEscrow"
+  | "PossessionVerifier"
+  | "OwnersPolicy"
+  | "RecoveryPolicy";
 
 /** The names of the deployed contracts in a deployment file. */
-export type DeployedName = "nodeRegistry" | "keyLedger" | "randomness" | "storageEscrow" | "possessionVerifier";
+export type DeployedName =
+  | "nodeRegistry"
+  | "keyLedger"
+  | "randomness"
+  | "storageEscrow"
+  | "possessionVerifier"
+  | "ownersPolicy"
+  | "recoveryPolicy";
 
 /**
  * The steps of the module "Tallystick". Its parameters are those of the registry, `minStakeWei` and `exitDelaySeconds`,
@@ -57,7 +72,9 @@ export function deploymentSteps<Deployed extends ContractFuture<string> & Argume
   const randomness = contract(RANDOMNESS_CONTRACTS[kind], randomnessArguments(module, kind));
   const storageEscrow = contract("StorageEscrow", [epochBlocks, noticeEpochs]);
   const possessionVerifier = contract("PossessionVerifier", []);
-  return { nodeRegistry, keyLedger, randomness, storageEscrow, possessionVerifier };
+  const ownersPolicy = contract("OwnersPolicy", [keyLedger]);
+  const recoveryPolicy = contract("RecoveryPolicy", []);
+  return { nodeRegistry, keyLedger, randomness, storageEscrow, possessionVerifier, ownersPolicy, recoveryPolicy };
 }
 
 function randomnessArguments(module: IgnitionModuleBuilder, kind: RandomnessKind): ArgumentType[] {

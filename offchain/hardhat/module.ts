@@ -9,6 +9,8 @@ import type { RandomnessKind } from "../chain/deployment.ts";
 import { KeyLedger__factory } from "../chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../chain/types/factories/NodeRegistry__factory.ts";
 import { PossessionVerifier__factory } from "../chain/types/factories/PossessionVerifier__factory.ts";
+import { OwnersPolicy__factory } from "../chain/types/factories/policies/OwnersPolicy__factory.ts";
+import { RecoveryPolicy__factory } from "../chain/types/factories/policies/RecoveryPolicy__factory.ts";
 import { BlockRandomness__factory } from "../chain/types/factories/randomness/BlockRandomness__factory.ts";
 import { DrandRandomness__factory } from "../chain/types/factories/randomness/DrandRandomness__factory.ts";
 import { PrevrandaoRandomness__factory } from "../chain/types/factories/randomness/PrevrandaoRandomness__factory.ts";
@@ -28,6 +30,8 @@ const COMPILED: Readonly<Record<ContractName, Compiled>> = {
   DrandRandomness: DrandRandomness__factory,
   StorageEscrow: StorageEscrow__factory,
   PossessionVerifier: PossessionVerifier__factory,
+  OwnersPolicy: OwnersPolicy__factory,
+  RecoveryPolicy: RecoveryPolicy__factory,
 };
 
 /** What Ignition reads of a contract. None of them is linked to a library: their functions are compiled in. */

@@ -17,6 +17,7 @@ import type { GasFigure } from "./gas-figure.ts";
 import { measureLedgerGas } from "./gas-ledger.ts";
 import { MERKLE_FIGURE, measureMerkleGas } from "./gas-merkle.ts";
 import { measurePdpGas } from "./gas-pdp.ts";
+import { measurePolicyGas } from "./gas-policies.ts";
 import { measureRandomnessGas } from "./gas-randomness.ts";
 
 /** Measures all figures, grouped by subject. */
@@ -26,6 +27,7 @@ export async function measureGas(): Promise<Record<string, GasFigure[]>> {
     "Data sets": await measureEscrowGas(),
     "Key records and nodes": await measureLedgerGas(),
     Randomness: await measureRandomnessGas(),
+    "Release policies": await measurePolicyGas(),
   };
 }
 

@@ -61,6 +61,8 @@ const DEPLOYMENT: Deployment = {
     storageEscrow: LEDGER.keyLedger,
     possessionVerifier: LEDGER.keyLedger,
     randomness: LEDGER.keyLedger,
+    ownersPolicy: LEDGER.keyLedger,
+    recoveryPolicy: LEDGER.keyLedger,
   },
   deployedAtBlock: 0,
   committeeId: String(COMMITTEE_ID),

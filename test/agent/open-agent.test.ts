@@ -75,6 +75,8 @@ describe("opening an agent", () => {
       storageEscrow: address,
       possessionVerifier: address,
       randomness: address,
+      ownersPolicy: address,
+      recoveryPolicy: address,
     };
     const deployment = {
       version: 1 as const,

@@ -20,6 +20,8 @@ function sample(): Deployment {
       storageEscrow: ADDRESS,
       possessionVerifier: ADDRESS,
       randomness: ADDRESS,
+      ownersPolicy: ADDRESS,
+      recoveryPolicy: ADDRESS,
     },
     deployedAtBlock: 1,
     committeeId: "1",

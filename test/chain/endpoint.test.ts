@@ -353,6 +353,8 @@ function deploymentAt(rpcUrl: string): Deployment {
     storageEscrow: NOWHERE,
     possessionVerifier: NOWHERE,
     randomness: NOWHERE,
+    ownersPolicy: NOWHERE,
+    recoveryPolicy: NOWHERE,
   };
   return { version: 1, chainId: CHAIN_ID, rpcUrl, contracts, deployedAtBlock: 0, committeeId: "0", providers: [] };
 }

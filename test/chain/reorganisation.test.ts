@@ -31,6 +31,8 @@ describe("a transaction sender, when blocks are replaced", function () {
       storageEscrow: nowhere,
       possessionVerifier: nowhere,
       randomness: nowhere,
+      ownersPolicy: nowhere,
+      recoveryPolicy: nowhere,
     };
     const place = { version: 1, chainId: CHAIN_ID, rpcUrl: anvil.url, deployedAtBlock: 0 } as const;
     const deployment = { ...place, contracts, committeeId: "0", providers: [] };
@@ -203,6 +205,8 @@ describe("the fee cap of a transaction sender", () => {
       storageEscrow: nowhere,
       possessionVerifier: nowhere,
       randomness: nowhere,
+      ownersPolicy: nowhere,
+      recoveryPolicy: nowhere,
     };
     const place = { version: 1, chainId: CHAIN_ID, rpcUrl: anvil.url, deployedAtBlock: 0 } as const;
     chain = {

@@ -464,6 +464,8 @@ describe("transaction sender, when the chain node dies", () => {
       storageEscrow: SINK,
       possessionVerifier: SINK,
       randomness: SINK,
+      ownersPolicy: SINK,
+      recoveryPolicy: SINK,
     };
     return {
       deployment: {

@@ -55,6 +55,8 @@ describe("command line", () => {
       storageEscrow: address,
       possessionVerifier: address,
       randomness: address,
+      ownersPolicy: address,
+      recoveryPolicy: address,
     };
     const shared = { version: 1, chainId: 31337, rpcUrl, deployedAtBlock: 0, committeeId: "1" };
     writeFileSync(file, JSON.stringify({ ...shared, contracts, providers: [] }));

@@ -166,6 +166,8 @@ describe("identity on the command line", () => {
         storageEscrow: address,
         possessionVerifier: address,
         randomness: address,
+        ownersPolicy: address,
+        recoveryPolicy: address,
       };
       const document = {
         version: 1,

@@ -58,6 +58,8 @@ function readerOf(provider: JsonRpcProvider): ChainReader {
     storageEscrow: nowhere,
     possessionVerifier: nowhere,
     randomness: nowhere,
+    ownersPolicy: nowhere,
+    recoveryPolicy: nowhere,
   };
   const deployment = {
     version: 1 as const,

@@ -11,6 +11,7 @@ import { type Deployment, parseDeployment } from "../../offchain/chain/deploymen
 import { headerOf, recordIdOf } from "../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
+import { OwnersPolicy__factory } from "../../offchain/chain/types/factories/policies/OwnersPolicy__factory.ts";
 import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { drandKeyForChain } from "../../offchain/core/randomness/drand.ts";
@@ -38,10 +39,10 @@ describe("the Ignition module on Hardhat's network", () => {
   });
   afterEach(() => connection.close());
 
-  it("deploys all five contracts, with code at each address", async () => {
+  it("deploys all seven contracts, with code at each address", async () => {
     const deployed = await deployTallystick(connection);
     const addresses = Object.values(deployed.contracts);
-    expect(new Set(addresses).size).to.equal(5);
+    expect(new Set(addresses).size).to.equal(7);
     for (const address of addresses) expect(await connection.ethers.provider.getCode(address)).to.not.equal("0x");
     expect(deployed.deployedAtBlock).to.equal(1);
     const file: Deployment = {
@@ -61,6 +62,12 @@ describe("the Ignition module on Hardhat's network", () => {
     const registry = NodeRegistry__factory.connect(contracts.nodeRegistry, provider);
     expect(await registry.MIN_STAKE_WEI()).to.equal(17n);
     expect(await registry.EXIT_DELAY_SECONDS()).to.equal(23n);
+  });
+
+  it("gives the policy of owners the ledger", async () => {
+    const { contracts } = await deployTallystick(connection);
+    const policy = OwnersPolicy__factory.connect(contracts.ownersPolicy, connection.ethers.provider);
+    expect(await policy.LEDGER()).to.equal(contracts.keyLedger);
   });
 
   it("gives the escrow of data sets its epochs", async () => {
@@ -177,7 +184,13 @@ describe("the Ignition module on anvil", () => {
       const here = await deployTallystick(connection);
       // The ledger holds its own address and its registry's, which are the same because the accounts' addresses are
       // not.
-      for (const name of ["nodeRegistry", "storageEscrow", "possessionVerifier", "randomness"] as const) {
+      for (const name of [
+        "nodeRegistry",
+        "storageEscrow",
+        "possessionVerifier",
+        "randomness",
+        "recoveryPolicy",
+      ] as const) {
         expect(await anvil.rpc("eth_getCode", [there.contracts[name], "latest"]), name).to.equal(
           await connection.ethers.provider.getCode(here.contracts[name]),
         );

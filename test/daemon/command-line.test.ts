@@ -21,6 +21,8 @@ const DEPLOYMENT = {
     storageEscrow: ADDRESS,
     possessionVerifier: ADDRESS,
     randomness: ADDRESS,
+    ownersPolicy: ADDRESS,
+    recoveryPolicy: ADDRESS,
   },
   committeeId: "1",
   providers: [],

@@ -668,6 +668,10 @@ def typed_message_vectors():
         # Shorter bytes types are padded at the end.
         return unhexed(digit * 2 * length).ljust(32, b"\0")
 
+    recovery_request = (
+        "bytes32 secretId,uint8 path,address proposer,address requester,bytes32 sessionKey,uint64 number"
+    )
+    recovery = [filled("f"), 1, account, other, filled("3"), 4]
     messages = [
         (ledger, "Session(address account,address audience,bytes32 nonce,uint64 expiresAt)",
          [account, other, filled("1"), 1_790_003_600]),
@@ -683,6 +687,10 @@ def typed_message_vectors():
         (ledger, "AuditAnswer(bytes32 dataSetId,bytes32 challengeId,bytes32 proofHash)",
          [filled("9"), filled("c"), filled("d")]),
         (ledger, "ChallengeKey(address provider,bytes32 key)", [other, filled("e")]),
+        (ledger, f"RecoveryOpening({recovery_request},uint64 deadline)", [*recovery, 1_790_000_600]),
+        (ledger, f"RecoveryApproval({recovery_request})", recovery),
+        (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),
+        (ledger, "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion)", [other, filled("2"), 2]),
     ]
     return {
         "messages": {

@@ -180,11 +180,20 @@ async function blockHash(deployment: Deployment, number: number): Promise<string
 
 function savePin(homeDir: string, deployment: Deployment, deploymentBlock: NetworkPin["deploymentBlock"]): void {
   const { chainId, contracts, committeeId } = deployment;
-  const { nodeRegistry, keyLedger, storageEscrow, possessionVerifier, randomness } = contracts;
+  const { nodeRegistry, keyLedger, storageEscrow, possessionVerifier, randomness, ownersPolicy, recoveryPolicy } =
+    contracts;
   const pin: NetworkPin = {
     version: VERSION,
     chainId,
-    contracts: { nodeRegistry, keyLedger, storageEscrow, possessionVerifier, randomness },
+    contracts: {
+      nodeRegistry,
+      keyLedger,
+      storageEscrow,
+      possessionVerifier,
+      randomness,
+      ownersPolicy,
+      recoveryPolicy,
+    },
     committeeId,
     deploymentBlock,
   };

@@ -118,8 +118,54 @@ export interface ChallengeKeyMessage {
   key: string;
 }
 
+/** A request for the release of a secret, as the recovery policy knows it. */
+export interface RecoveryRequestMessage {
+  /** The secret with its policy's data, 32 bytes, 0x hex. */
+  secretId: string;
+  /** 0 by the recovery wallet, 1 by guardians. */
+  path: bigint;
+  /** Who opens the request. */
+  proposer: string;
+  /** Who may have the secret released. */
+  requester: string;
+  /** X25519 public key that shares are sealed to, 32 bytes, 0x hex. */
+  sessionKey: string;
+  /** 1 for the proposer's first request for the secret, then one more for each. */
+  number: bigint;
+}
+
+/** What a proposer signs to have its request opened by any relay. */
+export interface RecoveryOpeningMessage extends RecoveryRequestMessage {
+  /** Unix seconds. */
+  deadline: bigint;
+}
+
+/** What the author of a secret signs against the requests of a proposer. */
+export interface RecoveryVetoMessage {
+  secretId: string;
+  path: bigint;
+  proposer: string;
+}
+
+/** What the author of a secret signs to end its versions before one. */
+export interface RecoveryRetirementMessage {
+  ledger: string;
+  /** 32 bytes, 0x hex. */
+  recordId: string;
+  firstVersion: bigint;
+}
+
 const DOMAIN_NAME = "Tallystick";
 const DOMAIN_VERSION = "1";
+
+const RECOVERY_REQUEST = [
+  { name: "secretId", type: "bytes32" },
+  { name: "path", type: "uint8" },
+  { name: "proposer", type: "address" },
+  { name: "requester", type: "address" },
+  { name: "sessionKey", type: "bytes32" },
+  { name: "number", type: "uint64" },
+];
 
 /** Field order is part of the type hash: it equals that of the contracts. */
 const TYPES = {
@@ -172,6 +218,18 @@ const TYPES = {
     { name: "provider", type: "address" },
     { name: "key", type: "bytes32" },
   ],
+  RecoveryOpening: [...RECOVERY_REQUEST, { name: "deadline", type: "uint64" }],
+  RecoveryApproval: RECOVERY_REQUEST,
+  RecoveryVeto: [
+    { name: "secretId", type: "bytes32" },
+    { name: "path", type: "uint8" },
+    { name: "proposer", type: "address" },
+  ],
+  RecoveryRetirement: [
+    { name: "ledger", type: "address" },
+    { name: "recordId", type: "bytes32" },
+    { name: "firstVersion", type: "uint32" },
+  ],
 } satisfies Record<string, TypedDataField[]>;
 
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
@@ -181,6 +239,7 @@ const TEXT_FORMS = new Map([
   ["bytes32", BYTES32],
 ]);
 const INTEGER_LIMITS = new Map([
+  ["uint8", 1n << 8n],
   ["uint32", 1n << 32n],
   ["uint64", 1n << 64n],
 ]);
@@ -260,6 +319,42 @@ export function challengeKeyTypedData(
   message: ChallengeKeyMessage,
 ): TypedData<ChallengeKeyMessage> {
   return typedData("ChallengeKey", contractDomain(chainId, escrow), message);
+}
+
+/** Message for `RecoveryPolicy.open`. @throws InvalidInputError for a malformed field. */
+export function recoveryOpeningTypedData(
+  chainId: bigint,
+  policy: string,
+  message: RecoveryOpeningMessage,
+): TypedData<RecoveryOpeningMessage> {
+  return typedData("RecoveryOpening", contractDomain(chainId, policy), message);
+}
+
+/** Message for `RecoveryPolicy.approve`. @throws InvalidInputError for a malformed field. */
+export function recoveryApprovalTypedData(
+  chainId: bigint,
+  policy: string,
+  message: RecoveryRequestMessage,
+): TypedData<RecoveryRequestMessage> {
+  return typedData("RecoveryApproval", contractDomain(chainId, policy), message);
+}
+
+/** Message for `RecoveryPolicy.veto`. @throws InvalidInputError for a malformed field. */
+export function recoveryVetoTypedData(
+  chainId: bigint,
+  policy: string,
+  message: RecoveryVetoMessage,
+): TypedData<RecoveryVetoMessage> {
+  return typedData("RecoveryVeto", contractDomain(chainId, policy), message);
+}
+
+/** Message for `RecoveryPolicy.retire`. @throws InvalidInputError for a malformed field. */
+export function recoveryRetirementTypedData(
+  chainId: bigint,
+  policy: string,
+  message: RecoveryRetirementMessage,
+): TypedData<RecoveryRetirementMessage> {
+  return typedData("RecoveryRetirement", contractDomain(chainId, policy), message);
 }
 
 function contractDomain(chainId: bigint, verifyingContract: string): TypedDataDomain {

@@ -93,6 +93,8 @@ export default async function writeDeployment(
       storageEscrow: address("StorageEscrow"),
       possessionVerifier: address("PossessionVerifier"),
       randomness: address(RANDOMNESS_CONTRACTS[kind]),
+      ownersPolicy: address("OwnersPolicy"),
+      recoveryPolicy: address("RecoveryPolicy"),
     },
     randomness: kind === "drand" ? { kind, ...drandPlace(options) } : { kind },
     deployedAtBlock: firstBlock(await readIgnition(directory, "journal.jsonl")),

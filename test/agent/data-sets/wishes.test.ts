@@ -59,6 +59,8 @@ const deployment: Deployment = {
     storageEscrow: ESCROW,
     possessionVerifier: VERIFIER,
     randomness: RANDOMNESS,
+    ownersPolicy: VERIFIER,
+    recoveryPolicy: VERIFIER,
   },
   deployedAtBlock: 0,
   committeeId: "1",

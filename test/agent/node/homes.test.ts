@@ -145,6 +145,8 @@ describe("deployment file", () => {
       storageEscrow: zero,
       possessionVerifier: zero,
       randomness: zero,
+      ownersPolicy: zero,
+      recoveryPolicy: zero,
     },
     deployedAtBlock: 0,
     committeeId: "1",

@@ -25,6 +25,8 @@ function deploymentAt(rpcUrl: string): Deployment {
       storageEscrow: address(3),
       possessionVerifier: address(7),
       randomness: address(4),
+      ownersPolicy: address(6),
+      recoveryPolicy: address(8),
     },
     deployedAtBlock: 0,
     committeeId: "1",

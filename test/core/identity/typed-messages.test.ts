@@ -13,6 +13,10 @@ import {
   dataSetUpdateTypedData,
   keyRecordTypedData,
   ownershipTypedData,
+  recoveryApprovalTypedData,
+  recoveryOpeningTypedData,
+  recoveryRetirementTypedData,
+  recoveryVetoTypedData,
   sessionTypedData,
   shareRequestTypedData,
   type TypedData,
@@ -53,6 +57,15 @@ const dataSetUpdate = {
   deadlineBlock: 24_000_000n,
 };
 
+const recovery = {
+  secretId: word("f"),
+  path: 1n,
+  proposer: account,
+  requester: other,
+  sessionKey: word("3"),
+  number: 4n,
+};
+
 const messages: Record<string, TypedData<object>> = {
   Session: sessionTypedData(31_337n, ledger, session),
   ShareRequest: shareRequestTypedData(31_337n, ledger, shareRequest),
@@ -66,6 +79,14 @@ const messages: Record<string, TypedData<object>> = {
     proofHash: word("d"),
   }),
   ChallengeKey: challengeKeyTypedData(31_337n, ledger, { provider: other, key: word("e") }),
+  RecoveryOpening: recoveryOpeningTypedData(31_337n, ledger, { ...recovery, deadline: 1_790_000_600n }),
+  RecoveryApproval: recoveryApprovalTypedData(31_337n, ledger, recovery),
+  RecoveryVeto: recoveryVetoTypedData(31_337n, ledger, { secretId: word("f"), path: 1n, proposer: account }),
+  RecoveryRetirement: recoveryRetirementTypedData(31_337n, ledger, {
+    ledger: other,
+    recordId: word("2"),
+    firstVersion: 2n,
+  }),
 };
 
 describe("core/eip712", () => {

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import { IKeyLedger } from "../interfaces/IKeyLedger.sol";
+import { IOwnersPolicy } from "../interfaces/IOwnersPolicy.sol";
+import { IReleasePolicy } from "../interfaces/IReleasePolicy.sol";
+import { KeyLedger } from "../KeyLedger.sol";
+import { OwnersPolicy } from "../policies/OwnersPolicy.sol";
+import { KeyLedgerBase } from "./KeyLedgerBase.t.sol";
+import { vm } from "./Vm.sol";
+
+contract OwnersPolicyTest is KeyLedgerBase {
+    OwnersPolicy private _policy;
+    address private _maker;
+    address private _joiner;
+    address private _stranger;
+    IKeyLedger.KeyRecord private _record;
+    bytes32 private _id;
+
+    function setUp() public {
+        _deployLedger();
+        _policy = new OwnersPolicy(_ledger);
+        uint256 makerKey;
+        uint256 joinerKey;
+        (_maker, makerKey) = _account("maker");
+        (_joiner, joinerKey) = _account("joiner");
+        (_stranger, ) = _account("stranger");
+        (address ownership, uint256 ownershipKey) = _account("file");
+        uint64 time = uint64(block.timestamp);
+        _record = IKeyLedger.KeyRecord(_maker, bytes32("tag"), ACTIVE, time, ownership, "payload");
+        _id = _recordId(_record);
+        _ledger.record(_record, time, _signRecord(makerKey, _record, time));
+        _ledger.addOwner(
+            _header(_record),
+            _joiner,
+            "",
+            time,
+            _signOwnership(ownershipKey, _record, _joiner),
+            _signAddOwner(joinerKey, _record, _joiner, "", time)
+        );
+    }
+
+    function _ask(address requester, bytes memory evidence) private view returns (bool) {
+        return _ask(_id, requester, IReleasePolicy.ReleaseContext(address(_ledger), 1, _maker, "key", "", evidence));
+    }
+
+    function _ask(
+        bytes32 id,
+        address requester,
+        IReleasePolicy.ReleaseContext memory context
+    ) private view returns (bool) {
+        return _policy.mayRelease(id, requester, abi.encode(context));
+    }
+
+    function test_releasesToListedOwnersAndToTheMaker() public view {
+        vm.assertTrue(_ask(_joiner, ""));
+        vm.assertTrue(_ask(_maker, abi.encode(_header(_record))));
+        // Without the header, the chain does not say who made the record.
+        vm.assertFalse(_ask(_maker, ""));
+    }
+
+    function test_releasesToNobodyElse() public view {
+        IKeyLedger.RecordHeader memory header = _header(_record);
+        vm.assertFalse(_ask(_stranger, abi.encode(header)));
+        header.account = _stranger;
+        vm.assertFalse(_ask(_stranger, abi.encode(header)));
+        vm.assertFalse(_ask(address(0), ""));
+        bytes memory longer = abi.encodePacked(abi.encode(_header(_record)), bytes1(0));
+        vm.assertFalse(_ask(_maker, longer));
+    }
+
+    function test_ofARecordThatIsNotOnTheLedgerReleasesNothing() public {
+        IKeyLedger.KeyRecord memory other = _record;
+        (other.account, other.payload) = (_stranger, "never recorded");
+        bytes32 id = _recordId(other);
+        bytes memory evidence = abi.encode(_header(other));
+        IReleasePolicy.ReleaseContext memory context = IReleasePolicy.ReleaseContext(
+            address(_ledger),
+            1,
+            _stranger,
+            "key",
+            "",
+            evidence
+        );
+        vm.assertFalse(_ask(id, _stranger, context));
+        KeyLedger elsewhere = new KeyLedger(_registry);
+        context.ledger = address(elsewhere);
+        context.evidence = "";
+        vm.assertFalse(_ask(_id, _joiner, context));
+    }
+
+    function test_dataOfItsOwnReleasesNothing() public view {
+        IReleasePolicy.ReleaseContext memory context = IReleasePolicy.ReleaseContext(
+            address(_ledger),
+            1,
+            _maker,
+            "key",
+            "data",
+            ""
+        );
+        vm.assertFalse(_ask(_id, _joiner, context));
+    }
+
+    function test_malformedContextReverts() public {
+        vm.expectRevert();
+        _policy.mayRelease(_id, _joiner, hex"00");
+    }
+
+    function test_staysWithinTheGasCap() public view {
+        vm.assertTrue(_ask(_maker, abi.encode(_header(_record))));
+        vm.assertLt(vm.lastCallGas().gasTotalUsed, 100_000);
+    }
+
+    function test_refusesALedgerWithoutCode() public {
+        vm.expectRevert(abi.encodeWithSelector(IOwnersPolicy.NotAContract.selector, _stranger));
+        new OwnersPolicy(IKeyLedger(_stranger));
+    }
+
+    /// @dev Whoever sealed the secret, in whichever version, all owners have the same right, and nobody else has any.
+    function testFuzz_theAnswerDoesNotDependOnWhoSealed(
+        uint32 version,
+        address author,
+        bytes32 sessionKey,
+        address requester
+    ) public view {
+        IReleasePolicy.ReleaseContext memory context = IReleasePolicy.ReleaseContext(
+            address(_ledger),
+            version,
+            author,
+            sessionKey,
+            "",
+            abi.encode(_header(_record))
+        );
+        vm.assertTrue(_ask(_id, _joiner, context));
+        vm.assertTrue(_ask(_id, _maker, context));
+        vm.assertEq(_ask(_id, requester, context), requester == _joiner || requester == _maker);
+    }
+}

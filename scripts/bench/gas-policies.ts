@@ -1,0 +1,133 @@
+/**
+ * Gas of recovering a sealed secret: whole transactions with call data, on Hardhat's own network, with five guardians
+ * of whom three must approve. What nodes ask a policy costs nobody anything; its figure shows how far it is below the
+ * cap.
+ *
+ *   node scripts/bench/gas-policies.ts
+ */
+import { AbiCoder, keccak256, type Signer, toUtf8Bytes, Wallet, ZeroHash } from "ethers";
+import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import type { RecoveryPlan } from "../../offchain/chain/recovery-policy.ts";
+import { encodeRecoveryData } from "../../offchain/chain/recovery-policy.ts";
+import { OwnersPolicy__factory, RecoveryPolicy__factory } from "../../offchain/chain/types/index.ts";
+import type { IRecoveryPolicy } from "../../offchain/chain/types/interfaces/IRecoveryPolicy.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { recoveryApprovalTypedData } from "../../offchain/core/identity/typed-messages.ts";
+import { type GasFigure, GasMeter, measuringNetwork } from "./gas-figure.ts";
+
+const DAY = 86_400;
+const WALLET_PATH = 0;
+const GUARDIANS_PATH = 1;
+const CONTEXT_TYPE = "tuple(address,uint32,address,bytes32,bytes,bytes)";
+const bytes32 = (name: string): string => keccak256(toUtf8Bytes(name));
+
+/** Measures every function of both policies. @throws Error when a step is refused or a function was not called */
+export async function measurePolicyGas(): Promise<GasFigure[]> {
+  const connection = await measuringNetwork();
+  try {
+    const { contracts, chainId } = await deployTallystick(connection);
+    const signers: Signer[] = await connection.ethers.getSigners();
+    const [author, wallet, requester, relay, ...others] = signers;
+    if (author === undefined || wallet === undefined || requester === undefined || relay === undefined) {
+      throw new Error("the network has too few accounts");
+    }
+    const addressOf = (signer: Signer): Promise<string> => signer.getAddress();
+    const authorAddress = await addressOf(author);
+    const guardians = await Promise.all(
+      others.slice(0, 4).map(async (signer) => ({ signer, at: await addressOf(signer) })),
+    );
+    // A guardian that signs, and has no coins.
+    const signing = new Wallet(bytes32("signing guardian"));
+    const plan: RecoveryPlan = {
+      wallet: { account: await addressOf(wallet), delaySeconds: 7 * DAY },
+      guardians: { accounts: [...guardians.map(({ at }) => at), signing.address], threshold: 3, delaySeconds: 2 * DAY },
+      windowSeconds: 7 * DAY,
+    };
+    const policyData = toHex(encodeRecoveryData(plan));
+    // As the contract's struct, whose fields ethers takes in their order.
+    const data = AbiCoder.defaultAbiCoder()
+      .decode(["tuple(address,uint32,address[],uint8,uint32,uint32)"], policyData)
+      .toArray(true)[0] as IRecoveryPolicy.RecoveryDataStruct;
+    const [recovery, owners] = [
+      RecoveryPolicy__factory.connect(contracts.recoveryPolicy, relay),
+      OwnersPolicy__factory.connect(contracts.ownersPolicy, relay),
+    ];
+    const meter = new GasMeter();
+    const secret = { ledger: contracts.keyLedger, recordId: bytes32("record"), version: 1, author: authorAddress };
+    const dataHash = keccak256(policyData);
+    const secretId = await recovery.secretIdOf(secret, dataHash);
+    const session = { sessionKey: bytes32("session key"), number: 1n };
+
+    const byWallet = {
+      path: WALLET_PATH,
+      proposer: await addressOf(wallet),
+      requester: await addressOf(wallet),
+      ...session,
+    };
+    await meter.measure("open, by the wallet", recovery.connect(wallet).open(secret, data, byWallet, 0n, "0x"));
+    await meter.measure(
+      "open, by the wallet, again",
+      recovery.connect(wallet).open(secret, data, { ...byWallet, number: 2n }, 0n, "0x"),
+    );
+    const [first, second] = guardians;
+    if (first === undefined || second === undefined) throw new Error("no guardians");
+    const byGuardian = {
+      path: GUARDIANS_PATH,
+      proposer: first.at,
+      requester: await addressOf(requester),
+      ...session,
+    };
+    await meter.measure(
+      "open, by a guardian of five",
+      recovery.connect(first.signer).open(secret, data, byGuardian, 0n, "0x"),
+    );
+    await meter.measure(
+      "approve, first of two",
+      recovery.connect(second.signer).approve(secret, data, byGuardian, second.at, "0x"),
+    );
+    const approval = recoveryApprovalTypedData(BigInt(chainId), contracts.recoveryPolicy, {
+      secretId,
+      ...byGuardian,
+      path: BigInt(GUARDIANS_PATH),
+    });
+    const signature = await signing.signTypedData(approval.domain, approval.types, approval.message);
+    await meter.measure(
+      "approve, last, by a signature",
+      recovery.approve(secret, data, byGuardian, signing.address, signature),
+    );
+    await meter.measure("veto", recovery.connect(author).veto(secret, dataHash, GUARDIANS_PATH, first.at, "0x"));
+
+    const contextOf = (policy: string, evidence: string): string =>
+      AbiCoder.defaultAbiCoder().encode(
+        [CONTEXT_TYPE],
+        [[secret.ledger, secret.version, authorAddress, session.sessionKey, policy, evidence]],
+      );
+    await meter.measureViews(recovery, relay, {
+      mayRelease: [secret.recordId, byGuardian.requester, contextOf(policyData, "0x")],
+      requestOf: [secretId, GUARDIANS_PATH, first.at],
+      firstLiveVersion: [secret.ledger, secret.recordId, authorAddress],
+      dataHashOf: [data],
+      secretIdOf: [secret, dataHash],
+      requestIdOf: [secretId, byGuardian],
+      openingSignatureHash: [secretId, byGuardian, 0n],
+      approvalSignatureHash: [secretId, byGuardian],
+      vetoSignatureHash: [secretId, GUARDIANS_PATH, first.at],
+      retirementSignatureHash: [secret.ledger, secret.recordId, 2n],
+    });
+    await meter.measure(
+      "retire",
+      recovery.connect(author).retire(secret.ledger, secret.recordId, authorAddress, 2, "0x"),
+    );
+    meter.checkComplete(recovery);
+    const ofOwners = new GasMeter();
+    await ofOwners.measureViews(owners, relay, { mayRelease: [ZeroHash, byGuardian.requester, contextOf("0x", "0x")] });
+    ofOwners.checkComplete(owners);
+    return [...meter.figures, ...ofOwners.figures.map((figure) => ({ ...figure, name: `${figure.name}, owners` }))];
+  } finally {
+    await connection.close();
+  }
+}
+
+if (import.meta.main) {
+  for (const { name, gas } of await measurePolicyGas()) console.log(`${name.padEnd(48)} ${gas}`);
+}
