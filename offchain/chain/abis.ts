@@ -7,10 +7,12 @@ import { IDrandRandomness__factory } from "./types/factories/interfaces/IDrandRa
 import { IRandomnessSource__factory } from "./types/factories/interfaces/IRandomnessSource__factory.ts";
 import { KeyLedger__factory } from "./types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "./types/factories/NodeRegistry__factory.ts";
+import { OprfDisputes__factory } from "./types/factories/OprfDisputes__factory.ts";
 import { StorageEscrow__factory } from "./types/factories/StorageEscrow__factory.ts";
 
 export const REGISTRY_ABI = NodeRegistry__factory.createInterface();
 export const LEDGER_ABI = KeyLedger__factory.createInterface();
+export const DISPUTES_ABI = OprfDisputes__factory.createInterface();
 export const ESCROW_ABI = StorageEscrow__factory.createInterface();
 export const RANDOMNESS_ABI = IRandomnessSource__factory.createInterface();
 /** Has the errors and events of all sources that record. */

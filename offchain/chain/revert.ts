@@ -6,7 +6,7 @@
 import { AbiCoder, ErrorFragment, isError } from "ethers";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { TallystickError } from "../core/errors.ts";
-import { DRAND_ABI, ESCROW_ABI, LEDGER_ABI, RANDOMNESS_ABI, REGISTRY_ABI } from "./abis.ts";
+import { DISPUTES_ABI, DRAND_ABI, ESCROW_ABI, LEDGER_ABI, RANDOMNESS_ABI, REGISTRY_ABI } from "./abis.ts";
 import { answeredError, EndpointError, isRateLimited, isTemporaryFailure } from "./endpoint-errors.ts";
 
 /** The decoded reason of a revert. */
@@ -65,7 +65,7 @@ export class ChainUnavailableError extends TallystickError {
 }
 
 const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
-  [ESCROW_ABI, REGISTRY_ABI, LEDGER_ABI, RANDOMNESS_ABI, DRAND_ABI]
+  [ESCROW_ABI, REGISTRY_ABI, DISPUTES_ABI, LEDGER_ABI, RANDOMNESS_ABI, DRAND_ABI]
     .flatMap(({ fragments }) => fragments)
     .filter((fragment) => fragment.type === "error")
     .map((fragment) => fragment as ErrorFragment)

@@ -18,6 +18,7 @@ import { Memberships } from "./dkg/memberships.ts";
 import { DkgRounds } from "./dkg/rounds.ts";
 import { addNbmMetrics } from "./metrics.ts";
 import { deriveNodeKeys } from "./node-keys.ts";
+import { answerSigner } from "./oprf/answer-signer.ts";
 import { Budgets } from "./oprf/budget.ts";
 import { OprfService } from "./oprf/oprf-service.ts";
 import { Archive } from "./records/archive.ts";
@@ -44,7 +45,8 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
   const database = base.database.handle;
   const budgets = new Budgets(database);
   const keyStates = new KeyStateStore(database, box);
-  const oprf = new OprfService({ database, budgets, keyStates, budget: config.oprfBudget });
+  const sign = answerSigner(chain.deployment, wallet);
+  const oprf = new OprfService({ database, budgets, keyStates, budget: config.oprfBudget, sign });
   const onReady = oprf.serve.bind(oprf);
   const store = keyStates;
   const rounds = new DkgRounds({ deployment: chain.deployment, wallet, hpkePrivateKey, store });

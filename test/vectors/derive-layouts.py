@@ -683,6 +683,8 @@ def typed_message_vectors():
         (ledger, "AuditAnswer(bytes32 dataSetId,bytes32 challengeId,bytes32 proofHash)",
          [filled("9"), filled("c"), filled("d")]),
         (ledger, "ChallengeKey(address provider,bytes32 key)", [other, filled("e")]),
+        (ledger, "OprfAnswer(uint64 committeeId,uint32 generation,uint16 index,address account,bytes32 blinded,"
+         "bytes32 evaluated,bytes32 c,bytes32 s)", [3, 1, 2, other, *(filled(digit) for digit in "f123")]),
     ]
     return {
         "messages": {
