@@ -2,415 +2,265 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
-import type {
-  BaseContract,
-  BigNumberish,
-  BytesLike,
-  FunctionFragment,
-  Result,
-  Interface,
-  EventFragment,
-  AddressLike,
-  ContractRunner,
-  ContractMethod,
-  Listener,
-} from "ethers";
-import type {
-  TypedContractEvent,
-  TypedDeferredTopicFilter,
-  TypedEventLog,
-  TypedLogDescription,
-  TypedListener,
-  TypedContractMethod,
-} from "./common.ts";
-
+import type { BaseContract, BigNumberish, BytesLike, FunctionFragment, Result, Interface, EventFragment, AddressLike, ContractRunner, ContractMethod, Listener } from "ethers"
+import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, TypedLogDescription, TypedListener, TypedContractMethod } from "./common.ts"
+  
 export declare namespace IOprfDisputes {
-  export type AnswerStruct = {
-    committeeId: BigNumberish;
-    generation: BigNumberish;
-    index: BigNumberish;
-    account: AddressLike;
-    blinded: BytesLike;
-    evaluated: BytesLike;
-    c: BytesLike;
-    s: BytesLike;
-  };
+      
+    export type AnswerStruct = {committeeId: BigNumberish, generation: BigNumberish, index: BigNumberish, account: AddressLike, blinded: BytesLike, evaluated: BytesLike, c: BytesLike, s: BytesLike}
 
-  export type AnswerStructOutput = [
-    committeeId: bigint,
-    generation: bigint,
-    index: bigint,
-    account: string,
-    blinded: string,
-    evaluated: string,
-    c: string,
-    s: string
-  ] & {
-    committeeId: bigint;
-    generation: bigint;
-    index: bigint;
-    account: string;
-    blinded: string;
-    evaluated: string;
-    c: string;
-    s: string;
-  };
-}
+    export type AnswerStructOutput = [committeeId: bigint, generation: bigint, index: bigint, account: string, blinded: string, evaluated: string, c: string, s: string] & {committeeId: bigint, generation: bigint, index: bigint, account: string, blinded: string, evaluated: string, c: string, s: string }
+  
+    }
 
-export interface OprfDisputesInterface extends Interface {
-  getFunction(
-    nameOrSignature:
-      | "BOND_WEI"
-      | "REGISTRY"
-      | "REWARD_PERCENT"
-      | "answerDigest"
-      | "challenge"
-      | "isEvaluation"
-      | "isJudged"
-      | "isRight"
-      | "owedWei"
-      | "withdraw"
-  ): FunctionFragment;
+  export interface OprfDisputesInterface extends Interface {
+    getFunction(nameOrSignature: "BOND_WEI" | "REGISTRY" | "REWARD_PERCENT" | "answerDigest" | "challenge" | "isEvaluation" | "isJudged" | "isRight" | "owedWei" | "withdraw"): FunctionFragment;
 
-  getEvent(
-    nameOrSignatureOrTopic: "ChallengeFailed" | "NodeConvicted" | "Withdrawn"
-  ): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "ChallengeFailed" | "NodeConvicted" | "Withdrawn"): EventFragment;
 
-  encodeFunctionData(functionFragment: "BOND_WEI", values?: undefined): string;
-  encodeFunctionData(functionFragment: "REGISTRY", values?: undefined): string;
-  encodeFunctionData(
-    functionFragment: "REWARD_PERCENT",
-    values?: undefined
-  ): string;
-  encodeFunctionData(
-    functionFragment: "answerDigest",
-    values: [IOprfDisputes.AnswerStruct]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "challenge",
-    values: [IOprfDisputes.AnswerStruct, BytesLike]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "isEvaluation",
-    values: [
-      BigNumberish,
-      BigNumberish,
-      BigNumberish,
-      BytesLike,
-      BytesLike,
-      BytesLike,
-      BytesLike
-    ]
-  ): string;
-  encodeFunctionData(functionFragment: "isJudged", values: [BytesLike]): string;
-  encodeFunctionData(
-    functionFragment: "isRight",
-    values: [IOprfDisputes.AnswerStruct]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "owedWei",
-    values: [AddressLike]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "withdraw",
-    values: [AddressLike]
-  ): string;
+    encodeFunctionData(functionFragment: 'BOND_WEI', values?: undefined): string;
+encodeFunctionData(functionFragment: 'REGISTRY', values?: undefined): string;
+encodeFunctionData(functionFragment: 'REWARD_PERCENT', values?: undefined): string;
+encodeFunctionData(functionFragment: 'answerDigest', values: [IOprfDisputes.AnswerStruct]): string;
+encodeFunctionData(functionFragment: 'challenge', values: [IOprfDisputes.AnswerStruct, BytesLike]): string;
+encodeFunctionData(functionFragment: 'isEvaluation', values: [BigNumberish, BigNumberish, BigNumberish, BytesLike, BytesLike, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'isJudged', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'isRight', values: [IOprfDisputes.AnswerStruct]): string;
+encodeFunctionData(functionFragment: 'owedWei', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'withdraw', values: [AddressLike]): string;
 
-  decodeFunctionResult(functionFragment: "BOND_WEI", data: BytesLike): Result;
-  decodeFunctionResult(functionFragment: "REGISTRY", data: BytesLike): Result;
-  decodeFunctionResult(
-    functionFragment: "REWARD_PERCENT",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "answerDigest",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(functionFragment: "challenge", data: BytesLike): Result;
-  decodeFunctionResult(
-    functionFragment: "isEvaluation",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(functionFragment: "isJudged", data: BytesLike): Result;
-  decodeFunctionResult(functionFragment: "isRight", data: BytesLike): Result;
-  decodeFunctionResult(functionFragment: "owedWei", data: BytesLike): Result;
-  decodeFunctionResult(functionFragment: "withdraw", data: BytesLike): Result;
-}
-
-export namespace ChallengeFailedEvent {
-  export type InputTuple = [
-    digest: BytesLike,
-    operator: AddressLike,
-    challenger: AddressLike,
-    bondWei: BigNumberish
-  ];
-  export type OutputTuple = [
-    digest: string,
-    operator: string,
-    challenger: string,
-    bondWei: bigint
-  ];
-  export interface OutputObject {
-    digest: string;
-    operator: string;
-    challenger: string;
-    bondWei: bigint;
+    decodeFunctionResult(functionFragment: 'BOND_WEI', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'REGISTRY', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'REWARD_PERCENT', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'answerDigest', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'challenge', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isEvaluation', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isJudged', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isRight', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'owedWei', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
   }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
 
-export namespace NodeConvictedEvent {
-  export type InputTuple = [
-    digest: BytesLike,
-    operator: AddressLike,
-    account: AddressLike,
-    challenger: AddressLike,
-    stakeWei: BigNumberish,
-    rewardWei: BigNumberish
-  ];
-  export type OutputTuple = [
-    digest: string,
-    operator: string,
-    account: string,
-    challenger: string,
-    stakeWei: bigint,
-    rewardWei: bigint
-  ];
-  export interface OutputObject {
-    digest: string;
-    operator: string;
-    account: string;
-    challenger: string;
-    stakeWei: bigint;
-    rewardWei: bigint;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+  
+    export namespace ChallengeFailedEvent {
+      export type InputTuple = [digest: BytesLike, operator: AddressLike, challenger: AddressLike, bondWei: BigNumberish];
+      export type OutputTuple = [digest: string, operator: string, challenger: string, bondWei: bigint];
+      export interface OutputObject {digest: string, operator: string, challenger: string, bondWei: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
 
-export namespace WithdrawnEvent {
-  export type InputTuple = [
-    account: AddressLike,
-    to: AddressLike,
-    amountWei: BigNumberish
-  ];
-  export type OutputTuple = [account: string, to: string, amountWei: bigint];
-  export interface OutputObject {
-    account: string;
-    to: string;
-    amountWei: bigint;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+  
 
-export interface OprfDisputes extends BaseContract {
-  connect(runner?: ContractRunner | null): OprfDisputes;
-  waitForDeployment(): Promise<this>;
+    export namespace NodeConvictedEvent {
+      export type InputTuple = [digest: BytesLike, operator: AddressLike, account: AddressLike, challenger: AddressLike, stakeWei: BigNumberish, rewardWei: BigNumberish];
+      export type OutputTuple = [digest: string, operator: string, account: string, challenger: string, stakeWei: bigint, rewardWei: bigint];
+      export interface OutputObject {digest: string, operator: string, account: string, challenger: string, stakeWei: bigint, rewardWei: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
 
-  interface: OprfDisputesInterface;
+  
 
+    export namespace WithdrawnEvent {
+      export type InputTuple = [account: AddressLike, to: AddressLike, amountWei: BigNumberish];
+      export type OutputTuple = [account: string, to: string, amountWei: bigint];
+      export interface OutputObject {account: string, to: string, amountWei: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+  export interface OprfDisputes extends BaseContract {
+    
+    connect(runner?: ContractRunner | null): OprfDisputes;
+    waitForDeployment(): Promise<this>;
+
+    interface: OprfDisputesInterface;
+
+    
   queryFilter<TCEvent extends TypedContractEvent>(
     event: TCEvent,
     fromBlockOrBlockhash?: string | number | undefined,
-    toBlock?: string | number | undefined
-  ): Promise<Array<TypedEventLog<TCEvent>>>;
+    toBlock?: string | number | undefined,
+  ): Promise<Array<TypedEventLog<TCEvent>>>
   queryFilter<TCEvent extends TypedContractEvent>(
     filter: TypedDeferredTopicFilter<TCEvent>,
     fromBlockOrBlockhash?: string | number | undefined,
     toBlock?: string | number | undefined
   ): Promise<Array<TypedEventLog<TCEvent>>>;
 
-  on<TCEvent extends TypedContractEvent>(
-    event: TCEvent,
-    listener: TypedListener<TCEvent>
-  ): Promise<this>;
-  on<TCEvent extends TypedContractEvent>(
-    filter: TypedDeferredTopicFilter<TCEvent>,
-    listener: TypedListener<TCEvent>
-  ): Promise<this>;
-
-  once<TCEvent extends TypedContractEvent>(
-    event: TCEvent,
-    listener: TypedListener<TCEvent>
-  ): Promise<this>;
-  once<TCEvent extends TypedContractEvent>(
-    filter: TypedDeferredTopicFilter<TCEvent>,
-    listener: TypedListener<TCEvent>
-  ): Promise<this>;
+  on<TCEvent extends TypedContractEvent>(event: TCEvent, listener: TypedListener<TCEvent>): Promise<this>
+  on<TCEvent extends TypedContractEvent>(filter: TypedDeferredTopicFilter<TCEvent>, listener: TypedListener<TCEvent>): Promise<this>
+  
+  once<TCEvent extends TypedContractEvent>(event: TCEvent, listener: TypedListener<TCEvent>): Promise<this>
+  once<TCEvent extends TypedContractEvent>(filter: TypedDeferredTopicFilter<TCEvent>, listener: TypedListener<TCEvent>): Promise<this>
 
   listeners<TCEvent extends TypedContractEvent>(
     event: TCEvent
   ): Promise<Array<TypedListener<TCEvent>>>;
-  listeners(eventName?: string): Promise<Array<Listener>>;
-  removeAllListeners<TCEvent extends TypedContractEvent>(
-    event?: TCEvent
-  ): Promise<this>;
+  listeners(eventName?: string): Promise<Array<Listener>>
+  removeAllListeners<TCEvent extends TypedContractEvent>(event?: TCEvent): Promise<this>
 
-  BOND_WEI: TypedContractMethod<[], [bigint], "view">;
 
-  REGISTRY: TypedContractMethod<[], [string], "view">;
+    
+    
+    BOND_WEI: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
 
-  REWARD_PERCENT: TypedContractMethod<[], [bigint], "view">;
+    
+    REGISTRY: TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >
+    
 
-  answerDigest: TypedContractMethod<
-    [answer: IOprfDisputes.AnswerStruct],
-    [string],
-    "view"
-  >;
+    
+    REWARD_PERCENT: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
 
-  challenge: TypedContractMethod<
-    [answer: IOprfDisputes.AnswerStruct, signature: BytesLike],
-    [boolean],
-    "payable"
-  >;
+    
+    answerDigest: TypedContractMethod<
+      [answer: IOprfDisputes.AnswerStruct, ],
+      [string],
+      'view'
+    >
+    
 
-  isEvaluation: TypedContractMethod<
-    [
-      id: BigNumberish,
-      generation: BigNumberish,
-      index: BigNumberish,
-      blinded: BytesLike,
-      evaluated: BytesLike,
-      c: BytesLike,
-      s: BytesLike
-    ],
-    [boolean],
-    "view"
-  >;
+    
+    challenge: TypedContractMethod<
+      [answer: IOprfDisputes.AnswerStruct, signature: BytesLike, ],
+      [boolean],
+      'payable'
+    >
+    
 
-  isJudged: TypedContractMethod<[digest: BytesLike], [boolean], "view">;
+    
+    isEvaluation: TypedContractMethod<
+      [id: BigNumberish, generation: BigNumberish, index: BigNumberish, blinded: BytesLike, evaluated: BytesLike, c: BytesLike, s: BytesLike, ],
+      [boolean],
+      'view'
+    >
+    
 
-  isRight: TypedContractMethod<
-    [answer: IOprfDisputes.AnswerStruct],
-    [boolean],
-    "view"
-  >;
+    
+    isJudged: TypedContractMethod<
+      [digest: BytesLike, ],
+      [boolean],
+      'view'
+    >
+    
 
-  owedWei: TypedContractMethod<[account: AddressLike], [bigint], "view">;
+    
+    isRight: TypedContractMethod<
+      [answer: IOprfDisputes.AnswerStruct, ],
+      [boolean],
+      'view'
+    >
+    
 
-  withdraw: TypedContractMethod<[to: AddressLike], [void], "nonpayable">;
+    
+    owedWei: TypedContractMethod<
+      [account: AddressLike, ],
+      [bigint],
+      'view'
+    >
+    
 
-  getFunction<T extends ContractMethod = ContractMethod>(
-    key: string | FunctionFragment
-  ): T;
+    
+    withdraw: TypedContractMethod<
+      [to: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
 
-  getFunction(
-    nameOrSignature: "BOND_WEI"
-  ): TypedContractMethod<[], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "REGISTRY"
-  ): TypedContractMethod<[], [string], "view">;
-  getFunction(
-    nameOrSignature: "REWARD_PERCENT"
-  ): TypedContractMethod<[], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "answerDigest"
-  ): TypedContractMethod<
-    [answer: IOprfDisputes.AnswerStruct],
-    [string],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "challenge"
-  ): TypedContractMethod<
-    [answer: IOprfDisputes.AnswerStruct, signature: BytesLike],
-    [boolean],
-    "payable"
-  >;
-  getFunction(
-    nameOrSignature: "isEvaluation"
-  ): TypedContractMethod<
-    [
-      id: BigNumberish,
-      generation: BigNumberish,
-      index: BigNumberish,
-      blinded: BytesLike,
-      evaluated: BytesLike,
-      c: BytesLike,
-      s: BytesLike
-    ],
-    [boolean],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "isJudged"
-  ): TypedContractMethod<[digest: BytesLike], [boolean], "view">;
-  getFunction(
-    nameOrSignature: "isRight"
-  ): TypedContractMethod<
-    [answer: IOprfDisputes.AnswerStruct],
-    [boolean],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "owedWei"
-  ): TypedContractMethod<[account: AddressLike], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "withdraw"
-  ): TypedContractMethod<[to: AddressLike], [void], "nonpayable">;
 
-  getEvent(
-    key: "ChallengeFailed"
-  ): TypedContractEvent<
-    ChallengeFailedEvent.InputTuple,
-    ChallengeFailedEvent.OutputTuple,
-    ChallengeFailedEvent.OutputObject
-  >;
-  getEvent(
-    key: "NodeConvicted"
-  ): TypedContractEvent<
-    NodeConvictedEvent.InputTuple,
-    NodeConvictedEvent.OutputTuple,
-    NodeConvictedEvent.OutputObject
-  >;
-  getEvent(
-    key: "Withdrawn"
-  ): TypedContractEvent<
-    WithdrawnEvent.InputTuple,
-    WithdrawnEvent.OutputTuple,
-    WithdrawnEvent.OutputObject
-  >;
+    getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-  filters: {
-    "ChallengeFailed(bytes32,address,address,uint256)": TypedContractEvent<
-      ChallengeFailedEvent.InputTuple,
-      ChallengeFailedEvent.OutputTuple,
-      ChallengeFailedEvent.OutputObject
+    getFunction(nameOrSignature: 'BOND_WEI'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
     >;
-    ChallengeFailed: TypedContractEvent<
-      ChallengeFailedEvent.InputTuple,
-      ChallengeFailedEvent.OutputTuple,
-      ChallengeFailedEvent.OutputObject
+getFunction(nameOrSignature: 'REGISTRY'): TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'REWARD_PERCENT'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'answerDigest'): TypedContractMethod<
+      [answer: IOprfDisputes.AnswerStruct, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'challenge'): TypedContractMethod<
+      [answer: IOprfDisputes.AnswerStruct, signature: BytesLike, ],
+      [boolean],
+      'payable'
+    >;
+getFunction(nameOrSignature: 'isEvaluation'): TypedContractMethod<
+      [id: BigNumberish, generation: BigNumberish, index: BigNumberish, blinded: BytesLike, evaluated: BytesLike, c: BytesLike, s: BytesLike, ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'isJudged'): TypedContractMethod<
+      [digest: BytesLike, ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'isRight'): TypedContractMethod<
+      [answer: IOprfDisputes.AnswerStruct, ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'owedWei'): TypedContractMethod<
+      [account: AddressLike, ],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'withdraw'): TypedContractMethod<
+      [to: AddressLike, ],
+      [void],
+      'nonpayable'
     >;
 
-    "NodeConvicted(bytes32,address,address,address,uint256,uint256)": TypedContractEvent<
-      NodeConvictedEvent.InputTuple,
-      NodeConvictedEvent.OutputTuple,
-      NodeConvictedEvent.OutputObject
-    >;
-    NodeConvicted: TypedContractEvent<
-      NodeConvictedEvent.InputTuple,
-      NodeConvictedEvent.OutputTuple,
-      NodeConvictedEvent.OutputObject
-    >;
+    getEvent(key: 'ChallengeFailed'): TypedContractEvent<ChallengeFailedEvent.InputTuple, ChallengeFailedEvent.OutputTuple, ChallengeFailedEvent.OutputObject>;
+getEvent(key: 'NodeConvicted'): TypedContractEvent<NodeConvictedEvent.InputTuple, NodeConvictedEvent.OutputTuple, NodeConvictedEvent.OutputObject>;
+getEvent(key: 'Withdrawn'): TypedContractEvent<WithdrawnEvent.InputTuple, WithdrawnEvent.OutputTuple, WithdrawnEvent.OutputObject>;
 
-    "Withdrawn(address,address,uint256)": TypedContractEvent<
-      WithdrawnEvent.InputTuple,
-      WithdrawnEvent.OutputTuple,
-      WithdrawnEvent.OutputObject
-    >;
-    Withdrawn: TypedContractEvent<
-      WithdrawnEvent.InputTuple,
-      WithdrawnEvent.OutputTuple,
-      WithdrawnEvent.OutputObject
-    >;
-  };
-}
+    filters: {
+      
+      'ChallengeFailed(bytes32,address,address,uint256)': TypedContractEvent<ChallengeFailedEvent.InputTuple, ChallengeFailedEvent.OutputTuple, ChallengeFailedEvent.OutputObject>;
+      ChallengeFailed: TypedContractEvent<ChallengeFailedEvent.InputTuple, ChallengeFailedEvent.OutputTuple, ChallengeFailedEvent.OutputObject>;
+    
+
+      'NodeConvicted(bytes32,address,address,address,uint256,uint256)': TypedContractEvent<NodeConvictedEvent.InputTuple, NodeConvictedEvent.OutputTuple, NodeConvictedEvent.OutputObject>;
+      NodeConvicted: TypedContractEvent<NodeConvictedEvent.InputTuple, NodeConvictedEvent.OutputTuple, NodeConvictedEvent.OutputObject>;
+    
+
+      'Withdrawn(address,address,uint256)': TypedContractEvent<WithdrawnEvent.InputTuple, WithdrawnEvent.OutputTuple, WithdrawnEvent.OutputObject>;
+      Withdrawn: TypedContractEvent<WithdrawnEvent.InputTuple, WithdrawnEvent.OutputTuple, WithdrawnEvent.OutputObject>;
+    
+    };
+  }

@@ -2,1155 +2,1133 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
-import {
-  Contract,
-  ContractFactory,
-  ContractTransactionResponse,
-  Interface,
-} from "ethers";
-import type {
-  Signer,
-  BigNumberish,
-  ContractDeployTransaction,
-  ContractRunner,
-} from "ethers";
-import type { NonPayableOverrides } from "../common.ts";
-import type { NodeRegistry, NodeRegistryInterface } from "../NodeRegistry.ts";
+import type { Addressable } from "ethers";
+import { Contract, ContractFactory, ContractTransactionResponse, Interface } from "ethers"
+import type { Signer, BigNumberish, ContractDeployTransaction, ContractRunner } from "ethers"
+import type { NonPayableOverrides } from "../common.ts"
+  import type { NodeRegistry, NodeRegistryInterface } from "../NodeRegistry.ts";
 
-const _abi = [
+  const _abi = [
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "minStakeWei",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "minStakeWei",
+        "type": "uint256"
       },
       {
-        internalType: "uint64",
-        name: "exitDelaySeconds",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "exitDelaySeconds",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "nonpayable",
-    type: "constructor",
+    "stateMutability": "nonpayable",
+    "type": "constructor"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "AlreadyRegistered",
-    type: "error",
+    "name": "AlreadyRegistered",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "CommitteeNotActive",
-    type: "error",
+    "name": "CommitteeNotActive",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "CommitteeNotForming",
-    type: "error",
+    "name": "CommitteeNotForming",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "maximum",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "maximum",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "received",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "received",
+        "type": "uint256"
+      }
     ],
-    name: "CommitteeSize",
-    type: "error",
+    "name": "CommitteeSize",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "member",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
+      }
     ],
-    name: "DuplicateMember",
-    type: "error",
+    "name": "DuplicateMember",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "maximumBytes",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "maximumBytes",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "receivedBytes",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "receivedBytes",
+        "type": "uint256"
+      }
     ],
-    name: "EndpointLength",
-    type: "error",
+    "name": "EndpointLength",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint64",
-        name: "maximumSeconds",
-        type: "uint64",
+        "internalType": "uint64",
+        "name": "maximumSeconds",
+        "type": "uint64"
       },
       {
-        internalType: "uint64",
-        name: "receivedSeconds",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "receivedSeconds",
+        "type": "uint64"
+      }
     ],
-    name: "ExitDelayTooLong",
-    type: "error",
+    "name": "ExitDelayTooLong",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "ExitNotRequested",
-    type: "error",
+    "name": "ExitNotRequested",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint64",
-        name: "exitAt",
-        type: "uint64",
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
       },
       {
-        internalType: "uint64",
-        name: "nowAt",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "nowAt",
+        "type": "uint64"
+      }
     ],
-    name: "ExitPending",
-    type: "error",
+    "name": "ExitPending",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "position",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "position",
+        "type": "uint256"
+      }
     ],
-    name: "IdentityElement",
-    type: "error",
+    "name": "IdentityElement",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        internalType: "uint64",
-        name: "exitAt",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
+      }
     ],
-    name: "NodeExiting",
-    type: "error",
+    "name": "NodeExiting",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "sender",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "sender",
+        "type": "address"
+      }
     ],
-    name: "NotDisputes",
-    type: "error",
+    "name": "NotDisputes",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "address",
-        name: "account",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
     ],
-    name: "NotMember",
-    type: "error",
+    "name": "NotMember",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "NotRegistered",
-    type: "error",
+    "name": "NotRegistered",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "maximumWei",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "maximumWei",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "receivedWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "receivedWei",
+        "type": "uint256"
+      }
     ],
-    name: "StakeTooHigh",
-    type: "error",
+    "name": "StakeTooHigh",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "minimumWei",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "minimumWei",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "receivedWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "receivedWei",
+        "type": "uint256"
+      }
     ],
-    name: "StakeTooLow",
-    type: "error",
+    "name": "StakeTooLow",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "to",
-        type: "address",
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
       },
       {
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
     ],
-    name: "StakeTransferFailed",
-    type: "error",
+    "name": "StakeTransferFailed",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "size",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "size",
+        "type": "uint256"
       },
       {
-        internalType: "uint16",
-        name: "threshold",
-        type: "uint16",
-      },
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
+      }
     ],
-    name: "ThresholdOutOfRange",
-    type: "error",
+    "name": "ThresholdOutOfRange",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "UnknownCommittee",
-    type: "error",
+    "name": "UnknownCommittee",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "expected",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "expected",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "received",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "received",
+        "type": "uint256"
+      }
     ],
-    name: "VerificationShareCount",
-    type: "error",
+    "name": "VerificationShareCount",
+    "type": "error"
   },
   {
-    inputs: [],
-    name: "ZeroHpkePublicKey",
-    type: "error",
+    "inputs": [],
+    "name": "ZeroHpkePublicKey",
+    "type": "error"
   },
   {
-    inputs: [],
-    name: "ZeroRecipient",
-    type: "error",
+    "inputs": [],
+    "name": "ZeroRecipient",
+    "type": "error"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        indexed: false,
-        internalType: "bytes32",
-        name: "groupPublicKey",
-        type: "bytes32",
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "groupPublicKey",
+        "type": "bytes32"
       },
       {
-        indexed: false,
-        internalType: "bytes32[]",
-        name: "verificationShares",
-        type: "bytes32[]",
-      },
+        "indexed": false,
+        "internalType": "bytes32[]",
+        "name": "verificationShares",
+        "type": "bytes32[]"
+      }
     ],
-    name: "CommitteeActivated",
-    type: "event",
+    "name": "CommitteeActivated",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "account",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "CommitteeAssigned",
-    type: "event",
+    "name": "CommitteeAssigned",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "member",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "bytes32",
-        name: "keyMaterialHash",
-        type: "bytes32",
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "keyMaterialHash",
+        "type": "bytes32"
       },
       {
-        indexed: false,
-        internalType: "uint16",
-        name: "agreeing",
-        type: "uint16",
-      },
+        "indexed": false,
+        "internalType": "uint16",
+        "name": "agreeing",
+        "type": "uint16"
+      }
     ],
-    name: "CommitteeAttested",
-    type: "event",
+    "name": "CommitteeAttested",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "creator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "creator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint16",
-        name: "threshold",
-        type: "uint16",
+        "indexed": false,
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
       },
       {
-        indexed: false,
-        internalType: "uint64",
-        name: "createdAt",
-        type: "uint64",
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "createdAt",
+        "type": "uint64"
       },
       {
-        indexed: false,
-        internalType: "address[]",
-        name: "members",
-        type: "address[]",
-      },
+        "indexed": false,
+        "internalType": "address[]",
+        "name": "members",
+        "type": "address[]"
+      }
     ],
-    name: "CommitteeCreated",
-    type: "event",
+    "name": "CommitteeCreated",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint64",
-        name: "exitAt",
-        type: "uint64",
-      },
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
+      }
     ],
-    name: "ExitRequested",
-    type: "event",
+    "name": "ExitRequested",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
       },
       {
-        indexed: false,
-        internalType: "uint64",
-        name: "registeredAt",
-        type: "uint64",
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "registeredAt",
+        "type": "uint64"
       },
       {
-        indexed: false,
-        internalType: "bytes32",
-        name: "hpkePublicKey",
-        type: "bytes32",
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "hpkePublicKey",
+        "type": "bytes32"
       },
       {
-        indexed: false,
-        internalType: "string",
-        name: "endpoint",
-        type: "string",
-      },
+        "indexed": false,
+        "internalType": "string",
+        "name": "endpoint",
+        "type": "string"
+      }
     ],
-    name: "NodeRegistered",
-    type: "event",
+    "name": "NodeRegistered",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
     ],
-    name: "NodeSlashed",
-    type: "event",
+    "name": "NodeSlashed",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "bytes32",
-        name: "hpkePublicKey",
-        type: "bytes32",
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "hpkePublicKey",
+        "type": "bytes32"
       },
       {
-        indexed: false,
-        internalType: "string",
-        name: "endpoint",
-        type: "string",
-      },
+        "indexed": false,
+        "internalType": "string",
+        "name": "endpoint",
+        "type": "string"
+      }
     ],
-    name: "NodeUpdated",
-    type: "event",
+    "name": "NodeUpdated",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "to",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
     ],
-    name: "StakeWithdrawn",
-    type: "event",
+    "name": "StakeWithdrawn",
+    "type": "event"
   },
   {
-    inputs: [],
-    name: "DISPUTES",
-    outputs: [
+    "inputs": [],
+    "name": "DISPUTES",
+    "outputs": [
       {
-        internalType: "address",
-        name: "",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "",
+        "type": "address"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "EXIT_DELAY_SECONDS",
-    outputs: [
+    "inputs": [],
+    "name": "EXIT_DELAY_SECONDS",
+    "outputs": [
       {
-        internalType: "uint64",
-        name: "",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "MAX_COMMITTEE_SIZE",
-    outputs: [
+    "inputs": [],
+    "name": "MAX_COMMITTEE_SIZE",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "MAX_ENDPOINT_BYTES",
-    outputs: [
+    "inputs": [],
+    "name": "MAX_ENDPOINT_BYTES",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "MAX_EXIT_DELAY_SECONDS",
-    outputs: [
+    "inputs": [],
+    "name": "MAX_EXIT_DELAY_SECONDS",
+    "outputs": [
       {
-        internalType: "uint64",
-        name: "",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "MIN_STAKE_WEI",
-    outputs: [
+    "inputs": [],
+    "name": "MIN_STAKE_WEI",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "bytes32",
-        name: "keyMaterialHash",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "keyMaterialHash",
+        "type": "bytes32"
+      }
     ],
-    name: "agreementOn",
-    outputs: [
+    "name": "agreementOn",
+    "outputs": [
       {
-        internalType: "uint16",
-        name: "",
-        type: "uint16",
-      },
+        "internalType": "uint16",
+        "name": "",
+        "type": "uint16"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "assignCommittee",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "name": "assignCommittee",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "bytes32",
-        name: "groupPublicKey",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "groupPublicKey",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32[]",
-        name: "verificationShares",
-        type: "bytes32[]",
-      },
+        "internalType": "bytes32[]",
+        "name": "verificationShares",
+        "type": "bytes32[]"
+      }
     ],
-    name: "attestCommittee",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "name": "attestCommittee",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "address",
-        name: "member",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
+      }
     ],
-    name: "attestationOf",
-    outputs: [
+    "name": "attestationOf",
+    "outputs": [
       {
-        internalType: "bytes32",
-        name: "",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "committeeById",
-    outputs: [
+    "name": "committeeById",
+    "outputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "enum INodeRegistry.CommitteeStatus",
-            name: "status",
-            type: "uint8",
+            "internalType": "enum INodeRegistry.CommitteeStatus",
+            "name": "status",
+            "type": "uint8"
           },
           {
-            internalType: "uint16",
-            name: "size",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "size",
+            "type": "uint16"
           },
           {
-            internalType: "uint16",
-            name: "threshold",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "threshold",
+            "type": "uint16"
           },
           {
-            internalType: "uint64",
-            name: "createdAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "createdAt",
+            "type": "uint64"
           },
           {
-            internalType: "address[]",
-            name: "members",
-            type: "address[]",
+            "internalType": "address[]",
+            "name": "members",
+            "type": "address[]"
           },
           {
-            internalType: "bytes32",
-            name: "groupPublicKey",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "groupPublicKey",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32[]",
-            name: "verificationShares",
-            type: "bytes32[]",
-          },
+            "internalType": "bytes32[]",
+            "name": "verificationShares",
+            "type": "bytes32[]"
+          }
         ],
-        internalType: "struct INodeRegistry.Committee",
-        name: "",
-        type: "tuple",
-      },
+        "internalType": "struct INodeRegistry.Committee",
+        "name": "",
+        "type": "tuple"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "committeeCount",
-    outputs: [
+    "inputs": [],
+    "name": "committeeCount",
+    "outputs": [
       {
-        internalType: "uint64",
-        name: "",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "committeeNodes",
-    outputs: [
+    "name": "committeeNodes",
+    "outputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "uint128",
-            name: "stakeWei",
-            type: "uint128",
+            "internalType": "uint128",
+            "name": "stakeWei",
+            "type": "uint128"
           },
           {
-            internalType: "uint64",
-            name: "registeredAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "registeredAt",
+            "type": "uint64"
           },
           {
-            internalType: "uint64",
-            name: "exitAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "exitAt",
+            "type": "uint64"
           },
           {
-            internalType: "bytes32",
-            name: "hpkePublicKey",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "hpkePublicKey",
+            "type": "bytes32"
           },
           {
-            internalType: "string",
-            name: "endpoint",
-            type: "string",
-          },
+            "internalType": "string",
+            "name": "endpoint",
+            "type": "string"
+          }
         ],
-        internalType: "struct INodeRegistry.Node[]",
-        name: "nodes",
-        type: "tuple[]",
-      },
+        "internalType": "struct INodeRegistry.Node[]",
+        "name": "nodes",
+        "type": "tuple[]"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "account",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
     ],
-    name: "committeeOf",
-    outputs: [
+    "name": "committeeOf",
+    "outputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address[]",
-        name: "members",
-        type: "address[]",
+        "internalType": "address[]",
+        "name": "members",
+        "type": "address[]"
       },
       {
-        internalType: "uint16",
-        name: "threshold",
-        type: "uint16",
-      },
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
+      }
     ],
-    name: "createCommittee",
-    outputs: [
+    "name": "createCommittee",
+    "outputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "nonpayable",
-    type: "function",
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "defaultCommittee",
-    outputs: [
+    "inputs": [],
+    "name": "defaultCommittee",
+    "outputs": [
       {
-        internalType: "CommitteeId",
-        name: "",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "bytes32",
-        name: "groupPublicKey",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "groupPublicKey",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32[]",
-        name: "verificationShares",
-        type: "bytes32[]",
-      },
+        "internalType": "bytes32[]",
+        "name": "verificationShares",
+        "type": "bytes32[]"
+      }
     ],
-    name: "hashKeyMaterial",
-    outputs: [
+    "name": "hashKeyMaterial",
+    "outputs": [
       {
-        internalType: "bytes32",
-        name: "",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
+      }
     ],
-    stateMutability: "pure",
-    type: "function",
+    "stateMutability": "pure",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "isActive",
-    outputs: [
+    "name": "isActive",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "nodeCount",
-    outputs: [
+    "inputs": [],
+    "name": "nodeCount",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "nodeOf",
-    outputs: [
+    "name": "nodeOf",
+    "outputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "uint128",
-            name: "stakeWei",
-            type: "uint128",
+            "internalType": "uint128",
+            "name": "stakeWei",
+            "type": "uint128"
           },
           {
-            internalType: "uint64",
-            name: "registeredAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "registeredAt",
+            "type": "uint64"
           },
           {
-            internalType: "uint64",
-            name: "exitAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "exitAt",
+            "type": "uint64"
           },
           {
-            internalType: "bytes32",
-            name: "hpkePublicKey",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "hpkePublicKey",
+            "type": "bytes32"
           },
           {
-            internalType: "string",
-            name: "endpoint",
-            type: "string",
-          },
+            "internalType": "string",
+            "name": "endpoint",
+            "type": "string"
+          }
         ],
-        internalType: "struct INodeRegistry.Node",
-        name: "",
-        type: "tuple",
-      },
+        "internalType": "struct INodeRegistry.Node",
+        "name": "",
+        "type": "tuple"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "offset",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "offset",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "limit",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "limit",
+        "type": "uint256"
+      }
     ],
-    name: "operators",
-    outputs: [
+    "name": "operators",
+    "outputs": [
       {
-        internalType: "address[]",
-        name: "page",
-        type: "address[]",
-      },
+        "internalType": "address[]",
+        "name": "page",
+        "type": "address[]"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "string",
-        name: "endpoint",
-        type: "string",
+        "internalType": "string",
+        "name": "endpoint",
+        "type": "string"
       },
       {
-        internalType: "bytes32",
-        name: "hpkePublicKey",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "hpkePublicKey",
+        "type": "bytes32"
+      }
     ],
-    name: "registerNode",
-    outputs: [],
-    stateMutability: "payable",
-    type: "function",
+    "name": "registerNode",
+    "outputs": [],
+    "stateMutability": "payable",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "requestExit",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "inputs": [],
+    "name": "requestExit",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "slash",
-    outputs: [
+    "name": "slash",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "nonpayable",
-    type: "function",
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "string",
-        name: "endpoint",
-        type: "string",
+        "internalType": "string",
+        "name": "endpoint",
+        "type": "string"
       },
       {
-        internalType: "bytes32",
-        name: "hpkePublicKey",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "hpkePublicKey",
+        "type": "bytes32"
+      }
     ],
-    name: "updateNode",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "name": "updateNode",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address payable",
-        name: "to",
-        type: "address",
-      },
+        "internalType": "address payable",
+        "name": "to",
+        "type": "address"
+      }
     ],
-    name: "withdrawStake",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
-  },
+    "name": "withdrawStake",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  }
 ] as const;
 
-const _bytecode =
-  "0x60e03461017857601f615eb338819003918201601f19168301916001600160401b038311848410176101115780849260409485528339810103126101785780516020909101516001600160401b038116808203610178578215610160576001600160801b03831161013f576301e1338081116101255750608082905260a05260405190613836908183016001600160401b03811184821017610111576064849260409461267d85393083520460208201520301905ff08015610106576001600160a01b031660c052604051612500908161017d823960805181818161076e0152611ac4015260a05181818161015a0152610eee015260c0518181816104c00152611bfd0152f35b6040513d5f823e3d90fd5b634e487b7160e01b5f52604160045260245ffd5b630c843d4760e21b5f526301e1338060045260245260445ffd5b63c08511af60e01b5f9081526001600160801b036004526024849052604490fd5b63829f116360e01b5f5260016004525f60245260445ffd5b5f80fdfe6080806040526004361015610012575f80fd5b5f3560e01c90816316e5a67314611bd3575080632c341d7714611b8a57806334abcac914611b41578063377c9c0d14611ae75780633b356bbb14611aad5780635008135414611a8f57806361e731b8146119bc57806364d4007e1461161f578063682a9141146114b85780636c1ea7dd14610ffb5780636da49b8314610fde5780637a75985614610fc25780637f10792d14610fa85780637f8e3b4e14610eca5780638f936cfa14610c3057806392f0ce6814610c075780639f1bacbf14610b8d578063b8cf73ad14610b17578063bc813361146109af578063c048bd9214610761578063c23a5cea146105dd578063c96be4cb14610490578063d21af7681461046a578063e32768c1146101ec578063e632b95b146101825763f6ad5c971461013a575f80fd5b3461017e575f60031936011261017e57602060405167ffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b5f80fd5b3461017e577fdc67097e64d2221b9ebaa4cf60b0341bf237b95c0067dae3161d99dc9e66dea26101b136611d24565b6101c98183856101c49796959733612344565b6121a1565b6101e760405192839283526040602084015233956040840191611f87565b0390a2005b3461017e57602060031936011261017e5761020d610208611c21565b61207e565b61ffff815460081c169061022082611f2e565b9161022e6040519384611df9565b8083527fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe061025b82611f2e565b015f5b8181106104535750509060015f9101905b8281106102f957836040518091602082016020835281518091526040830190602060408260051b8601019301915f905b8282106102ae57505050500390f35b919360206102e9827fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc060019597998495030186528851611c8c565b960192019201859493919261029f565b73ffffffffffffffffffffffffffffffffffffffff6103188284611f5e565b90549060031b1c165f52600360205260405f2060026040519161033a83611dc1565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201604051905f9080549061038982611edd565b808552916001811690811561040e57506001146103d5575b5050906103b48160019594930382611df9565b60808201526103c38287611f73565b526103ce8186611f73565b500161026f565b5f908152602081209092505b8183106103f857505081016020016103b4826103a1565b60018160209254838688010152019201916103e1565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff001660208087019190915292151560051b850190920192506103b491508390506103a1565b60209061045e611eb3565b8282880101520161025e565b3461017e575f60031936011261017e57602067ffffffffffffffff5f5416604051908152f35b3461017e57602060031936011261017e576104a9611c69565b73ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001633036105b1576fffffffffffffffffffffffffffffffff61050082612344565b54169061053773ffffffffffffffffffffffffffffffffffffffff821691825f52600360205261053260405f20611fc5565b6123af565b7f51cf713376ddb1e5f5828bb6aa39d99de812176d62c3d3550bdc4e0b5e86e1a56020604051848152a25f80808084335af1610571612021565b501561058257602090604051908152f35b7ff0e31298000000000000000000000000000000000000000000000000000000005f523360045260245260445ffd5b7fb4a46e64000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b3461017e57602060031936011261017e5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017e5780156107395761061e33612344565b548060c01c801561070d578042106106d457506fffffffffffffffffffffffffffffffff1690335f52600360205261065860405f20611fc5565b610661336123af565b806040518381527fb7c918e0e249f999e965cafeb6c664271b3f4317d296461500e71da39f0cbda360203392a35f80808085855af161069e612021565b50156106a657005b7ff0e31298000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f2a2ea07a000000000000000000000000000000000000000000000000000000005f5260045267ffffffffffffffff421660245260445ffd5b7fccabe40d000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b61076a36611d24565b90917f000000000000000000000000000000000000000000000000000000000000000080341061098057506fffffffffffffffffffffffffffffffff341161094057335f52600260205260405f205461091457335f52600360205261082f82848360405f20805477ffffffffffffffff000000000000000000000000000000004260801b16907fffffffffffffffff0000000000000000000000000000000000000000000000006fffffffffffffffffffffffffffffffff34169116171781556121a1565b60015491680100000000000000008310156108e7576108a36108788460017f7139b55ca90805a9dc0e67c9079772241067fad1e28321493ac4e97604e7b7dd9601600155611f46565b339073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b600154335f52600260205260405f20556101e760405192839234845267ffffffffffffffff4216602085015260408401526080606084015233956080840191611f87565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b7f45ed80e9000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fc08511af000000000000000000000000000000000000000000000000000000005f526fffffffffffffffffffffffffffffffff6004523460245260445ffd5b7f829f1163000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b3461017e57604060031936011261017e576004356024356001548083105f14610b1057828103908111610a83575b80821015610b0957505b610a096109f382611f2e565b91610a016040519384611df9565b808352611f2e565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe06020820192013683375f5b8151811015610ab05780840190818511610a835773ffffffffffffffffffffffffffffffffffffffff610a6a600193611f46565b90549060031b1c16610a7c8285611f73565b5201610a36565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b50604051918291602083019060208452518091526040830191905f5b818110610ada575050500390f35b825173ffffffffffffffffffffffffffffffffffffffff16845285945060209384019390920191600101610acc565b90506109e7565b505f6109dd565b3461017e57602060031936011261017e5773ffffffffffffffffffffffffffffffffffffffff610b45611c69565b165f52600760205267ffffffffffffffff60405f2054168015610b78575b60209067ffffffffffffffff60405191168152f35b505f5460401c67ffffffffffffffff16610b63565b3461017e57604060031936011261017e57610ba6611c21565b6024359073ffffffffffffffffffffffffffffffffffffffff8216820361017e5767ffffffffffffffff165f52600560205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b3461017e575f60031936011261017e57602067ffffffffffffffff5f5460401c16604051908152f35b3461017e57602060031936011261017e57610c83610c4c611c21565b606060c0604051610c5c81611ddd565b5f81525f60208201525f60408201525f838201528260808201525f60a0820152015261207e565b604051610c8f81611ddd565b815460ff81166003811015610e55578252602082019261ffff8260081c1684526040830161ffff8360181c16815267ffffffffffffffff606085019360281c1683526001820190604051808360208295549384815201905f5260205f20925f5b818110610e9b575050610d0492500383611df9565b60808501918252600360028401549360a087019485520193604051808660208298549384815201905f5260205f20925f5b818110610e82575050610d4a92500386611df9565b60c08601948552604051966020885261010088019651926003841015610e555761ffff908167ffffffffffffffff94938b9a9998979660208c0152511660408a01525116606088015251166080860152519260e060a08601528351809152602061012086019401905f5b818110610e26575050505160c084015251907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08382030160e0840152602080835192838152019201905f5b818110610e0d575050500390f35b8251845285945060209384019390920191600101610dff565b825173ffffffffffffffffffffffffffffffffffffffff16865287965060209586019590920191600101610db4565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602160045260245ffd5b845483526001948501948a945060209093019201610d35565b845473ffffffffffffffffffffffffffffffffffffffff16835260019485019487945060209093019201610cef565b3461017e575f60031936011261017e57610ee3336120d7565b67ffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001667ffffffffffffffff4216019067ffffffffffffffff8211610a8357805477ffffffffffffffffffffffffffffffffffffffffffffffff7fffffffffffffffff0000000000000000000000000000000000000000000000008460c01b16911617905567ffffffffffffffff604051911681527f12af565fbdd53c6be7b24b4d08750ab523585c012527663059a728d6bf640d5160203392a2005b3461017e575f60031936011261017e576020604051818152f35b3461017e575f60031936011261017e5760206040516101008152f35b3461017e575f60031936011261017e576020600154604051908152f35b3461017e57606060031936011261017e57611014611c21565b60243560443567ffffffffffffffff811161017e57611037903690600401611c38565b916110418461207e565b92835460ff81166003811015610e55576001036114825760081c61ffff169361106b338683612136565b1561144857611079336120d7565b508482036114185782156113ec575f5b85811061139d575060405160208101906110d5816110a986898987611d79565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282611df9565b5190209467ffffffffffffffff871695865f52600560205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f2054875f52600660205260405f20825f5260205261ffff60405f205416908281036112bb575b5061ffff906040519283521690816020820152877f500ec4fbc1eff8ea88e343e6213e9e44ebd90d7ab990d40a906c9fd3d886c34360403393a31461117757005b60039060027fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00825416178155836002820155019467ffffffffffffffff82116108e7576801000000000000000082116108e7578554828755808310611291575b5083955f5260205f20955f5b83811061127d5750507f22b696e72ef603ebeb73cc22f264b4e3004da01bae810f01c3ff12c1a00e1618949550906101e7915f549067ffffffffffffffff8260401c161561123a575b505060405193849384611d79565b6fffffffffffffffff00000000000000007fffffffffffffffffffffffffffffffff0000000000000000ffffffffffffffff9160401b169116175f55868061122c565b60019060208335930192818a0155016111e3565b865f52828060205f20019103905f5b8281106112ae5750506111d7565b5f828201556001016112a0565b80611346575b50875f52600560205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f526020528160405f205561ffff8114610a8357600161ffff9101885f52600660205260405f20835f5260205260405f208282167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000082541617905590611136565b885f52600660205260405f20905f5260205260405f2061ffff8154168015610a83575f1961ffff9101167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000825416179055896112c1565b6113a8818487611e3a565b35156113b657600101611089565b60018101809111610a83577f82e1b462000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b7f82e1b462000000000000000000000000000000000000000000000000000000005f525f60045260245ffd5b50837f8d1a13e4000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b67ffffffffffffffff867f5a98446e000000000000000000000000000000000000000000000000000000005f52166004523360245260445ffd5b67ffffffffffffffff867fd04b74d3000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b3461017e57602060031936011261017e5773ffffffffffffffffffffffffffffffffffffffff6114e6611c69565b6114ee611eb3565b50165f52600360205260405f2060026040519161150a83611dc1565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201906040515f9280549061155982611edd565b80845291600181169081156115d9575060011461159f575b50506115828161159b940382611df9565b6080820152604051918291602083526020830190611c8c565b0390f35b9093505f5260205f205f905b8482106115c357508101602001925061158281611571565b60018160209254838587010152019101906115ab565b61159b965084925060209150927fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00611582941682840152151560051b8201019450611571565b3461017e57604060031936011261017e5760043567ffffffffffffffff811161017e57611650903690600401611c38565b906024359061ffff82169283830361017e57801580156119b2575b6119825783158015611979575b611949575f549267ffffffffffffffff84169367ffffffffffffffff8514610a835767ffffffffffffffff60017fffffffffffffffffffffffffffffffffffffffffffffffff000000000000000096011694859116175f555f5f5b838110611896575015611866575f848152600460205260409020805460189290921b64ffff000000167fffffffffffffffffffffffffffffffffffffff00000000000000000000000000909216600884901b62ffff001617919091174260281b6cffffffffffffffff00000000001617600190811782550167ffffffffffffffff82116108e7576801000000000000000082116108e757805482825580831061184a575b5082905f5260205f20905f5b83811061182f5750505080604051946060860190865267ffffffffffffffff4216602087015260606040870152526080840191905f905b8082106117f757505050817f729050ce489fc8ccbcaeb62b6a37b5b4ca8844db28ab06c06c86c36e838369858460209533940390a3604051908152f35b90919283359073ffffffffffffffffffffffffffffffffffffffff821680920361017e576020816001938293520194019201906117ba565b600190602061183d84611e77565b9301928185015501611783565b61186090825f52838060205f2001910390611e98565b85611777565b837f5a98446e000000000000000000000000000000000000000000000000000000005f526004523360245260445ffd5b6118a96118a4828688611e3a565b611e77565b6118b2816120d7565b5073ffffffffffffffffffffffffffffffffffffffff165f5b8281106118eb575033146118e2575b6001016116d3565b600191506118da565b8173ffffffffffffffffffffffffffffffffffffffff61190f6118a4848a8c611e3a565b161461191d576001016118cb565b507f4b99be10000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b83907f160f239f000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b50808411611678565b7f8699c478000000000000000000000000000000000000000000000000000000005f52602060045260245260445ffd5b506020811161166b565b3461017e57602060031936011261017e576119d5611c21565b60ff6119e08261207e565b54166003811015610e5557600203611a5957335f52600760205267ffffffffffffffff60405f20911690817fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000825416179055337f7094499bdfeabcb2c9372490a7c5217d4ea0493a6d97a259d91fdbc6c61541ed5f80a3005b67ffffffffffffffff907faf1735d9000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b3461017e575f60031936011261017e5760206040516301e133808152f35b3461017e575f60031936011261017e5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b3461017e57604060031936011261017e5760243567ffffffffffffffff811161017e57611b366110a9611b206020933690600401611c38565b6040939193519283918683019560043587611d79565b519020604051908152f35b3461017e57602060031936011261017e5767ffffffffffffffff611b63611c21565b165f52600460205260ff60405f2054166003811015610e5557602090600260405191148152f35b3461017e57604060031936011261017e5767ffffffffffffffff611bac611c21565b165f52600660205260405f206024355f52602052602061ffff60405f205416604051908152f35b3461017e575f60031936011261017e5760209073ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b6004359067ffffffffffffffff8216820361017e57565b9181601f8401121561017e5782359167ffffffffffffffff831161017e576020808501948460051b01011161017e57565b6004359073ffffffffffffffffffffffffffffffffffffffff8216820361017e57565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f6020608060c0956fffffffffffffffffffffffffffffffff815116865267ffffffffffffffff83820151168387015267ffffffffffffffff604082015116604087015260608101516060870152015160a0608086015280519182918260a0880152018686015e5f8582860101520116010190565b90604060031983011261017e5760043567ffffffffffffffff811161017e578260238201121561017e5780600401359267ffffffffffffffff841161017e576024848301011161017e57602401919060243590565b908152604060208201528260408201527f07ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff831161017e5760609260051b809284830137010190565b60a0810190811067ffffffffffffffff8211176108e757604052565b60e0810190811067ffffffffffffffff8211176108e757604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff8211176108e757604052565b9190811015611e4a5760051b0190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b3573ffffffffffffffffffffffffffffffffffffffff8116810361017e5790565b5f5b828110611ea657505050565b5f82820155600101611e9a565b60405190611ec082611dc1565b60606080835f81525f60208201525f60408201525f838201520152565b90600182811c92168015611f24575b6020831014611ef757565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602260045260245ffd5b91607f1691611eec565b67ffffffffffffffff81116108e75760051b60200190565b600154811015611e4a5760015f5260205f2001905f90565b8054821015611e4a575f5260205f2001905f90565b8051821015611e4a5760209160051b010190565b601f82602094937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe093818652868601375f8582860101520116010190565b6002905f81555f600182015501611fdc8154611edd565b9081611fe6575050565b81601f5f9311600114611ff7575055565b8183526020832061201491601f0160051c5f190190600101611e98565b8082528160208120915555565b3d15612079573d9067ffffffffffffffff82116108e7576040519161206e60207fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f8401160184611df9565b82523d5f602084013e565b606090565b67ffffffffffffffff1690815f52600460205260405f209160ff8354166003811015610e5557156120ac5750565b7fae4620e4000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b906120e182612344565b91825460c01c90816120f1575050565b73ffffffffffffffffffffffffffffffffffffffff907f10c31691000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b909173ffffffffffffffffffffffffffffffffffffffff16906001015f5b83811061216357505050505f90565b8273ffffffffffffffffffffffffffffffffffffffff6121838385611f5e565b90549060031b1c161461219857600101612154565b50505050600190565b9180158015612339575b6123085783156122e057600283019167ffffffffffffffff82116108e7576121d38354611edd565b601f811161229d575b505f90601f8311600114612218576001949392915f918361220d575b50505f1982861b9260031b1c19161790550155565b013590505f806121f8565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0831691845f5260205f20925f5b81811061228557509160019695949291838895931061226c575b505050811b0190550155565b5f1960f88560031b161c199101351690555f8080612260565b91936020600181928787013581550195019201612246565b828111156121dc576122d290845f5260205f2090601f850160051c90602086106122d8575b601f82910160051c039101611e98565b5f6121dc565b5f91506122c2565b7f4bc5be6a000000000000000000000000000000000000000000000000000000005f5260045ffd5b7f90a389da000000000000000000000000000000000000000000000000000000005f5261010060045260245260445ffd5b5061010081116121ab565b73ffffffffffffffffffffffffffffffffffffffff1690815f52600360205260405f20916fffffffffffffffffffffffffffffffff835416156123845750565b7fbfc6c337000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b73ffffffffffffffffffffffffffffffffffffffff16805f52600260205260405f20546001545f198101908111610a83576123fe73ffffffffffffffffffffffffffffffffffffffff91611f46565b90549060031b1c165f198201828111610a83578161241e61244a92611f46565b90919073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b5f52600260205260405f2055600154801561249d575f190161246b81611f46565b73ffffffffffffffffffffffffffffffffffffffff82549160031b1b191690556001555f5260026020525f6040812055565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603160045260245ffdfea264697066735822122089c1cb92121ff11d4fbf9e951f36a0ec18c8e1b9c67f3f9ceda31d3c40d556e864736f6c6343000825003360c03461009e57601f61383638819003918201601f19168301916001600160401b038311848410176100a257808492604094855283398101031261009e578051906001600160a01b038216820361009e57602001519060805260a05260405161377f90816100b78239608051818181602f0152818161022401528181610617015281816108db0152610e97015260a05181818161040601526107db0152f35b5f80fd5b634e487b7160e01b5f52604160045260245ffdfe60806040526004361015610083575b3615610018575f80fd5b73ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016330361005757005b7f631a294a000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b5f3560e01c8063042251a51461063b57806306433b1b146105eb57806306fbedbe146105d057806351cff8d91461048d5780636ecb2d591461042957806392946f66146103ef5780639fb07600146103a8578063cb8a3abd14610379578063d71f8f421461017e5763e8c22ea20361000e573461017a5760e060031936011261017a5760043567ffffffffffffffff8116810361017a5760243563ffffffff8116810361017a576044359161ffff8316830361017a576020926101709261014992610e32565b604051915061015782610733565b60a435825260c4358483015260843590606435906111c6565b6040519015158152f35b5f80fd5b3461017a5761010060031936011261017a5760405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408201527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606082015246608082015273ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001660a082015260a0815261025860c082610798565b51902060405190602082017fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928815260043567ffffffffffffffff811680910361017a57604084015260243563ffffffff811680910361017a57606084015260443561ffff811680910361017a5760808401526064359273ffffffffffffffffffffffffffffffffffffffff841680940361017a5760209360a082015260843560c082015260a43560e082015260c43561010082015260e435610120820152610120815261032761014082610798565b51902060405190838201927f19010000000000000000000000000000000000000000000000000000000000008452602283015260428201526042815261036e606282610798565b519020604051908152f35b3461017a57602060031936011261017a576004355f526001602052602060ff60405f2054166040519015158152f35b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a575f525f602052602060405f2054604051908152f35b3461017a575f60031936011261017a5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b6003193601610120811261017a576101001361017a576101043567ffffffffffffffff811161017a573660238201121561017a5780600401359067ffffffffffffffff821161017a57366024838301011161017a57602091602461017092016107d9565b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a5780156105a857335f525f60205260405f205490811561057c57335f525f6020525f6040812055806040518381527fd1c19fbcd4551a5edfb66d43d2e337c04837afda3482b42bdf569a8fccdae5fb60203392a35f80808085855af13d15610577573d61052a81611158565b906105386040519283610798565b81525f60203d92013e5b1561054957005b7f1c43b976000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b610542565b7f751b0fda000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b3461017a575f60031936011261017a57602060405160148152f35b3461017a575f60031936011261017a57602060405173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b3461017a5761010060031936011261017a5760043567ffffffffffffffff8116810361017a576024359063ffffffff8216820361017a5760443561ffff8116810361017a5760209261068c92610e32565b905060405161069a81610733565b60c435815260e435838201526084359160a4356106b68461154a565b90946106c18361154a565b9490876106f1575b50866106dc575b87876040519015158152f35b6106e69650611dfb565b8280808080806106d0565b9650886106c9565b9190820180921161070657565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b6040810190811067ffffffffffffffff82111761074f57604052565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b6080810190811067ffffffffffffffff82111761074f57604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff82111761074f57604052565b7f0000000000000000000000000000000000000000000000000000000000000000803403610d6857506004359167ffffffffffffffff8316830361017a576024359063ffffffff8216820361017a576044359061ffff8216820361017a57610842828487610e32565b5f9691965060405193602085017f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f81527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408701527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606087015246608087015273ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016958660a082015260a0815261091160c082610798565b519020906040519660208801947fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928865267ffffffffffffffff8116810361017a5767ffffffffffffffff16604089015263ffffffff8116810361017a5763ffffffff16606088015261ffff8116810361017a5761ffff1660808701526064359573ffffffffffffffffffffffffffffffffffffffff8716870361017a5773ffffffffffffffffffffffffffffffffffffffff871660a082015273ffffffffffffffffffffffffffffffffffffffff80610a70608435978860c086015260a435958660e087015260c435988961010088015260e43596876101208201526101208152610a1e61014082610798565b5190206040519060208201927f190100000000000000000000000000000000000000000000000000000000000084526022830152604282015260428152610a66606282610798565b5190209b8c611192565b50509a169916898103610d395750875f52600160205260ff60405f205416610d0d57875f52600160205260405f2060017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0082541617905560405193610ad485610733565b84526020840152610ae48461154a565b9094610aef8361154a565b949087610d05575b5086610cf0575b505050505050610ca4579260205f946024604051809781937fc96be4cb0000000000000000000000000000000000000000000000000000000083528660048401525af1938415610c99575f94610c65575b506014840284810460141485151715610706576064900492335f525f60205260405f20610b7d3482546106f9565b905573ffffffffffffffffffffffffffffffffffffffff83169283810361017a57835f525f60205260405f20610bb48682546106f9565b9055507f0f74673a2867b0df1cf279685e3b054792ddbe193b537a56564f58b2ec33cc776060604051338152876020820152866040820152a48103908111610706575f80808084815af13d15610c60573d610c0e81611158565b90610c1c6040519283610798565b81525f60203d92013e5b15610c315750600190565b7f1c43b976000000000000000000000000000000000000000000000000000000005f525f60045260245260445ffd5b610c26565b9093506020813d602011610c91575b81610c8160209383610798565b8101031261017a5751925f610b4f565b3d9150610c74565b6040513d5f823e3d90fd5b505090805f525f60205260405f20610cbd3482546106f9565b9055604051913483527f87346fd5058d1634b6d24ab4e0ed7edf642b132775fbb70be7b22b40684d1fc960203394a45f90565b610cfa9650611dfb565b5f8080808080610afe565b96505f610af7565b877f0a2e12d1000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b897f7d1ad070000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f0c5e03da000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b519061ffff8216820361017a57565b67ffffffffffffffff811161074f5760051b60200190565b61ffff7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff9116019061ffff821161070657565b8051821015610e055760209160051b010190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b92919063ffffffff166001810361111f575067ffffffffffffffff604051937f8f936cfa000000000000000000000000000000000000000000000000000000008552168060048501525f8460248173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000165afa938415610c99575f94610f62575b5061ffff82169081158015610f54575b610f26575050610f229061ffff610f1060c073ffffffffffffffffffffffffffffffffffffffff610f17608089015185610f1088610dbe565b1690610df1565b511696015192610dbe565b5190565b7f016fbf87000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b5060c0850151518211610ed7565b9093503d805f833e610f748183610798565b81019060208183031261017a5780519067ffffffffffffffff821161017a57019060e08282031261017a576040519160e0830183811067ffffffffffffffff82111761074f576040528051600381101561017a578352610fd660208201610d97565b6020840152610fe760408201610d97565b6040840152606081015167ffffffffffffffff8116810361017a576060840152608081015167ffffffffffffffff811161017a57810182601f8201121561017a57805161103381610da6565b916110416040519384610798565b81835260208084019260051b8201019085821161017a57602001915b8183106110f257505050608084015260a081015160a084015260c08101519067ffffffffffffffff821161017a57019080601f8301121561017a5781516110a381610da6565b926110b16040519485610798565b81845260208085019260051b82010192831161017a57602001905b8282106110e25750505060c0820152925f610ec7565b81518152602091820191016110cc565b825173ffffffffffffffffffffffffffffffffffffffff8116810361017a5781526020928301920161105d565b67ffffffffffffffff847f2ae6ed09000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b67ffffffffffffffff811161074f57601f017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe01660200190565b90604183036111bc576111b59250602081013591604082359201355f1a90611497565b9192909190565b50505f9160029190565b9291928015801561148f575b8015611487575b61147f576111e68261154a565b6111f28694929461154a565b9415908115611476575b5061146c5761144961144061143961142a61146999611425600960026113b360206114509b6113876112dc8f6112d7604461123561191e565b51928761124061191e565b7fffff0000000000000000000000000000000000000000000000000000000000006040519687947e2000000000000000000000000000000000000000000000000000000000000085870152602286015260f01b1660428401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b612531565b949098604051958587019a7e400000000000000000000000000000000000000000000000000000000000008c526022880152604287015260428652611322606287610798565b604051928391868301958690916044927e20000000000000000000000000000000000000000000000000000000000000835260028301527e20000000000000000000000000000000000000000000000000000000000000602283015260248201520190565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b6040519788945180918587015e8401905f84830152518092602283015e01017f436f6d706f7369746500000000000000000000000000000000000000000000008382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b612d46565b93611433611526565b5061320d565b80846132cf565b94611433611526565b80916132cf565b9161145a8161197f565b6114638461197f565b92611dfb565b90565b5050505050505f90565b9050155f6111fc565b505050505f90565b5083156111d9565b5081156111d2565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0841161151b579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15610c99575f5173ffffffffffffffffffffffffffffffffffffffff81161561151157905f905f90565b505f906001905f90565b5050505f9160039190565b604051906115338261077c565b5f6060838281528260208201528260408201520152565b906116bd611556611526565b9277ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8310801590611912575b61190c577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83800990817f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed809160010892600108937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed858009927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8481808480097f52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a309087f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed03937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed851161070657847f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8061188a8180999761187982809a98819909612342565b9d8e9c919c099381859208096124db565b9909099009907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed82860992158015611900575b80156118f8575b6118ef5750604051936118d68561077c565b8452602084015260016040840152606083015260019190565b935050505f9190565b5081156118c4565b506001808416146118bd565b5f925090565b506001808416146116e9565b6040519061192d606083610798565b602182527f32000000000000000000000000000000000000000000000000000000000000006040837f536565642d4f50524656312d012d72697374726574746f3235352d534841353160208201520152565b8051906020810151916060604083015192015190808492857f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8091870881888808097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8088850981611a3f81808480098609612342565b80959150099209967f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83818a850909936001807f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed875f97091614611d5a575b505050611d2d577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed600192918392091614611cb6575b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811161070657611469927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8092611b50940890096124db565b77ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811115611ad4577f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601260045260245ffd5b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed949550849298507f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b0935083919650099309907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f786c8905cfaffca216c27b91fe01d8409d2f16175a4172be99c8fdaa805d40ea5f9609945f8080611a9e565b9290611e068461154a565b90936120e16020611f788a5177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b99015177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b94158015612318575b80156122ee575b6122e2576113876122706009956121dd6121c3611425998d6122de9d6121d76121d16121c86121c360209d612124611526565b50866121bc6121b66040516121388161077c565b7f216936d3cd6e53fec0a4e231fdd6dc5c692cc7609525a7b2c9562d608f25d51a81527f66666666666666666666666666666666666666666666666666666666666666586020820152600160408201527f67875f0fd78b766566ea4e8e64abe37d20f09f80775152f56dde8ab3a5b7dda36060820152611433611526565b9261320d565b9189613490565b61197f565b9a611433611526565b9161320d565b92613490565b90604051968688019a7e200000000000000000000000000000000000000000000000000000000000008c5260228901527e20000000000000000000000000000000000000000000000000000000000000604289015260448801527e200000000000000000000000000000000000000000000000000000000000006064880152606687015260668652611322608687610798565b6040519687945180918587015e840190838201905f8252519283915e01017f4368616c6c656e676500000000000000000000000000000000000000000000008152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b1490565b50505050505050505f90565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8510156120f1565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8810156120ea565b9060205f60c060405183815283808201528360408201528560608201527f6fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffee60808201527f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed60a082015260055afa60203d1416915f5192156124b3577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed908184800990097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec81149081801561248a575b612435575b906001611469921490811561242d575b50926124db565b90505f612426565b929060017f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b061146994099491925050612416565b507f547cdb7fb03e20f4d4b2ff66c2042858d0bce7f952d01b873b11e4d8b5f15f3d8114612411565b7fde4cbc4d000000000000000000000000000000000000000000000000000000005f5260045ffd5b600181811603611469577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed81116107065790565b908151601181018111610706576011608091086080036080811161070657607f1661257461255e82611158565b9161256c6040519384610798565b808352611158565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0602083019101368237835191828060031b04600814831517156107065760209461265a937fffffffffffffffffffffffffffffffff00000000000000000000000000000000876010956001956040519a868c9751918291018589015e8601907f800000000000000000000000000000000000000000000000000000000000000084830152518092602183015e01019160831b168382015203017ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0810185520183610798565b6040516126696102a082610798565b61028081527f428a2f98d728ae227137449123ef65cdb5c0fbcfec4d3b2fe9b5dba58189dbbc60208201527f3956c25bf348b53859f111f1b605d019923f82a4af194f9bab1c5ed5da6d811860408201527fd807aa98a303024212835b0145706fbe243185be4ee4b28c550c7dc3d5ffb4e260608201527f72be5d74f27b896f80deb1fe3b1696b19bdc06a725c71235c19bf174cf69269460808201527fe49b69c19ef14ad2efbe4786384f25e30fc19dc68b8cd5b5240ca1cc77ac9c6560a08201527f2de92c6f592b02754a7484aa6ea6e4835cb0a9dcbd41fbd476f988da831153b560c08201527f983e5152ee66dfaba831c66d2db43210b00327c898fb213fbf597fc7beef0ee460e08201527fc6e00bf33da88fc2d5a79147930aa72506ca6351e003826f142929670a0e6e706101008201527f27b70a8546d22ffc2e1b21385c26c9264d2c6dfc5ac42aed53380d139d95b3df6101208201527f650a73548baf63de766a0abb3c77b2a881c2c92e47edaee692722c851482353b6101408201527fa2bfe8a14cf10364a81a664bbc423001c24b8b70d0f89791c76c51a30654be306101608201527fd192e819d6ef5218d69906245565a910f40e35855771202a106aa07032bbd1b86101808201527f19a4c116b8d2d0c81e376c085141ab532748774cdf8eeb9934b0bcb5e19b48a86101a08201527f391c0cb3c5c95a634ed8aa4ae3418acb5b9cca4f7763e373682e6ff3d6b2b8a36101c08201527f748f82ee5defb2fc78a5636f43172f6084c87814a1f0ab728cc702081a6439ec6101e08201527f90befffa23631e28a4506cebde82bde9bef9a3f7b2c67915c67178f2e372532b6102008201527fca273eceea26619cd186b8c721c0c207eada7dd6cde0eb1ef57d4f7fee6ed1786102208201527f06f067aa72176fba0a637dc5a2c898a6113f9804bef90dae1b710b35131c471b6102408201527f28db77f523047d8432caab7b40c724933c9ebe0a15c9bebc431d67c49c100d4c6102608201527f4cc5d4becb3e42b6597f299cfc657e2a5fcb6fab3ad6faec6c44198c4a47581761028082015260405192610a0084016040527f6a09e667f3bcc908bb67ae8584caa73b3c6ef372fe94f82ba54ff53a5f1d36f1907f510e527fade682d19b05688c2b3e6c1f1f83d9abfb41bd6b5be0cd19137e2179905f915b8151831015612cdb578282015f5b60108110612cbe57505061020087015b610a0088018110612bde57508360c01c67ffffffffffffffff8560801c16908867ffffffffffffffff8760401c169667ffffffffffffffff8116938560c01c9367ffffffffffffffff8760801c169567ffffffffffffffff8860401c169a8c67ffffffffffffffff8a16965f915b60508310612b4f5750505091612ad39391612b3b99989796959360401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9760401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9291608081018091116107065791926129c6565b9867ffffffffffffffff91819f97959b9960019497959b6020680100000000000000018502938a60051b0151918a60031b01015160c01c0192898c18168918918060291c908060121c90600e1c1818010101816801000000000000000185028686178c1687871617908060271c908060221c90601c1c18180182011696989e9a01169792919493018f8e612a52565b8067ffffffffffffffff7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe206020930151680100000000000000018102907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0840151916801000000000000000183027ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe008601517fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff20870151019360061c9080603d1c9060131c18189160071c908060081c9060011c18180101168152016129e4565b80602060019260031b8401015160c01c8160051b8b0152016129d4565b9550505090509190565b60405190612cf4606083610798565b602a82527f35352d53484135313229000000000000000000000000000000000000000000006040837f48617368546f5363616c61722d4f50524656312d012d72697374726574746f3260208201520152565b6130a07f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed7f0ffffffffffffffffffffffffffffffec6ef5bf4737dcf70d6ec31748d98951d613207612f3860616112d7612eb986986112d7600360405192612daf60a085610798565b60808452612e35602085017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe060a001368237602080604051948593828501995180918b5e8401908282015f8152815193849201905e01015f8152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b602080612e40612ce5565b6040519687945180918487015e8401907e40000000000000000000000000000000000000000000000000000000000000838301525f6022830152805192839101602383015e01015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b92906020612ec5612ce5565b6040519586938385015260408401527f010000000000000000000000000000000000000000000000000000000000000060608401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b949077ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b9377ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b09900890565b60405161080081019283604052600180835260208301525f60408301526002606083015282516020840151906060604086015195015193859383836080840198898511610706576132609289928b613675565b6101008201808311610706579793949092979591959484871198895b61070657858710156132c35791613295939189936136dc565b969293919490956132a98888888885613675565b60808101809111610706579591938997939795919561327c565b50505050935050509150565b9091506132da611526565b505f91600180915f93610100805b61331057505050604051936132fc8561077c565b845260208401526040830152606082015290565b959691956003190194507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9390919060049085905b818080888d0980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda039b800996800995868101968303019681889209800108937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed80878c0997818482099709920198891561340a575094977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9550908590613345565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9295989493995096959609949592938686868685851c600f8116613455575b5050505050806132e8565b859b5061347e979a506107809193959950613478929496985060071b16896106f9565b936136dc565b9592939194909493965f80808061344a565b613498611526565b505f9360019182935f95610100805b6134bd575050505050604051936132fc8561077c565b939892977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed97509495919490936003190192909160049088905b8180808b880980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda03968009998009988981019983030199818b9209800108967fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed808a87099a818482099a0992019384156135bb57507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9893918991506134f7565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed929794509a95929a9994979909969794958888888887851c600f811661363f575b505050505081811c600f8116613615575b50806134a7565b9681999296613478610780613631969b949a60071b16886106f9565b97929591969096959861360e565b909396995061078091949c50613662979b5061347892959a5060071b16886106f9565b9692949195909594975f808080806135fd565b937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed92908360609593819382828103820889520860208701527f2406d9dc56dffce7198e80f2eef3d13000e0149a8283b156ebd69b9426b2f1590960408501528008910152565b939294917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed91906060838080948189518b82038301099960208a0151910109986040880151900995015190099380820386019380830386019501950181808686099681838209960993099056fea26469706673582212206e33a85ff955f2af05ea57473cf7060784c64a481f80784d0cc261a480ebdd7464736f6c63430008250033";
+  const _bytecode = "0x60e03461017857601f615eb338819003918201601f19168301916001600160401b038311848410176101115780849260409485528339810103126101785780516020909101516001600160401b038116808203610178578215610160576001600160801b03831161013f576301e1338081116101255750608082905260a05260405190613836908183016001600160401b03811184821017610111576064849260409461267d85393083520460208201520301905ff08015610106576001600160a01b031660c052604051612500908161017d823960805181818161076e0152611ac4015260a05181818161015a0152610eee015260c0518181816104c00152611bfd0152f35b6040513d5f823e3d90fd5b634e487b7160e01b5f52604160045260245ffd5b630c843d4760e21b5f526301e1338060045260245260445ffd5b63c08511af60e01b5f9081526001600160801b036004526024849052604490fd5b63829f116360e01b5f5260016004525f60245260445ffd5b5f80fdfe6080806040526004361015610012575f80fd5b5f3560e01c90816316e5a67314611bd3575080632c341d7714611b8a57806334abcac914611b41578063377c9c0d14611ae75780633b356bbb14611aad5780635008135414611a8f57806361e731b8146119bc57806364d4007e1461161f578063682a9141146114b85780636c1ea7dd14610ffb5780636da49b8314610fde5780637a75985614610fc25780637f10792d14610fa85780637f8e3b4e14610eca5780638f936cfa14610c3057806392f0ce6814610c075780639f1bacbf14610b8d578063b8cf73ad14610b17578063bc813361146109af578063c048bd9214610761578063c23a5cea146105dd578063c96be4cb14610490578063d21af7681461046a578063e32768c1146101ec578063e632b95b146101825763f6ad5c971461013a575f80fd5b3461017e575f60031936011261017e57602060405167ffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b5f80fd5b3461017e577fdc67097e64d2221b9ebaa4cf60b0341bf237b95c0067dae3161d99dc9e66dea26101b136611d24565b6101c98183856101c49796959733612344565b6121a1565b6101e760405192839283526040602084015233956040840191611f87565b0390a2005b3461017e57602060031936011261017e5761020d610208611c21565b61207e565b61ffff815460081c169061022082611f2e565b9161022e6040519384611df9565b8083527fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe061025b82611f2e565b015f5b8181106104535750509060015f9101905b8281106102f957836040518091602082016020835281518091526040830190602060408260051b8601019301915f905b8282106102ae57505050500390f35b919360206102e9827fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc060019597998495030186528851611c8c565b960192019201859493919261029f565b73ffffffffffffffffffffffffffffffffffffffff6103188284611f5e565b90549060031b1c165f52600360205260405f2060026040519161033a83611dc1565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201604051905f9080549061038982611edd565b808552916001811690811561040e57506001146103d5575b5050906103b48160019594930382611df9565b60808201526103c38287611f73565b526103ce8186611f73565b500161026f565b5f908152602081209092505b8183106103f857505081016020016103b4826103a1565b60018160209254838688010152019201916103e1565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff001660208087019190915292151560051b850190920192506103b491508390506103a1565b60209061045e611eb3565b8282880101520161025e565b3461017e575f60031936011261017e57602067ffffffffffffffff5f5416604051908152f35b3461017e57602060031936011261017e576104a9611c69565b73ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001633036105b1576fffffffffffffffffffffffffffffffff61050082612344565b54169061053773ffffffffffffffffffffffffffffffffffffffff821691825f52600360205261053260405f20611fc5565b6123af565b7f51cf713376ddb1e5f5828bb6aa39d99de812176d62c3d3550bdc4e0b5e86e1a56020604051848152a25f80808084335af1610571612021565b501561058257602090604051908152f35b7ff0e31298000000000000000000000000000000000000000000000000000000005f523360045260245260445ffd5b7fb4a46e64000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b3461017e57602060031936011261017e5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017e5780156107395761061e33612344565b548060c01c801561070d578042106106d457506fffffffffffffffffffffffffffffffff1690335f52600360205261065860405f20611fc5565b610661336123af565b806040518381527fb7c918e0e249f999e965cafeb6c664271b3f4317d296461500e71da39f0cbda360203392a35f80808085855af161069e612021565b50156106a657005b7ff0e31298000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f2a2ea07a000000000000000000000000000000000000000000000000000000005f5260045267ffffffffffffffff421660245260445ffd5b7fccabe40d000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b61076a36611d24565b90917f000000000000000000000000000000000000000000000000000000000000000080341061098057506fffffffffffffffffffffffffffffffff341161094057335f52600260205260405f205461091457335f52600360205261082f82848360405f20805477ffffffffffffffff000000000000000000000000000000004260801b16907fffffffffffffffff0000000000000000000000000000000000000000000000006fffffffffffffffffffffffffffffffff34169116171781556121a1565b60015491680100000000000000008310156108e7576108a36108788460017f7139b55ca90805a9dc0e67c9079772241067fad1e28321493ac4e97604e7b7dd9601600155611f46565b339073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b600154335f52600260205260405f20556101e760405192839234845267ffffffffffffffff4216602085015260408401526080606084015233956080840191611f87565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b7f45ed80e9000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fc08511af000000000000000000000000000000000000000000000000000000005f526fffffffffffffffffffffffffffffffff6004523460245260445ffd5b7f829f1163000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b3461017e57604060031936011261017e576004356024356001548083105f14610b1057828103908111610a83575b80821015610b0957505b610a096109f382611f2e565b91610a016040519384611df9565b808352611f2e565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe06020820192013683375f5b8151811015610ab05780840190818511610a835773ffffffffffffffffffffffffffffffffffffffff610a6a600193611f46565b90549060031b1c16610a7c8285611f73565b5201610a36565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b50604051918291602083019060208452518091526040830191905f5b818110610ada575050500390f35b825173ffffffffffffffffffffffffffffffffffffffff16845285945060209384019390920191600101610acc565b90506109e7565b505f6109dd565b3461017e57602060031936011261017e5773ffffffffffffffffffffffffffffffffffffffff610b45611c69565b165f52600760205267ffffffffffffffff60405f2054168015610b78575b60209067ffffffffffffffff60405191168152f35b505f5460401c67ffffffffffffffff16610b63565b3461017e57604060031936011261017e57610ba6611c21565b6024359073ffffffffffffffffffffffffffffffffffffffff8216820361017e5767ffffffffffffffff165f52600560205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b3461017e575f60031936011261017e57602067ffffffffffffffff5f5460401c16604051908152f35b3461017e57602060031936011261017e57610c83610c4c611c21565b606060c0604051610c5c81611ddd565b5f81525f60208201525f60408201525f838201528260808201525f60a0820152015261207e565b604051610c8f81611ddd565b815460ff81166003811015610e55578252602082019261ffff8260081c1684526040830161ffff8360181c16815267ffffffffffffffff606085019360281c1683526001820190604051808360208295549384815201905f5260205f20925f5b818110610e9b575050610d0492500383611df9565b60808501918252600360028401549360a087019485520193604051808660208298549384815201905f5260205f20925f5b818110610e82575050610d4a92500386611df9565b60c08601948552604051966020885261010088019651926003841015610e555761ffff908167ffffffffffffffff94938b9a9998979660208c0152511660408a01525116606088015251166080860152519260e060a08601528351809152602061012086019401905f5b818110610e26575050505160c084015251907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08382030160e0840152602080835192838152019201905f5b818110610e0d575050500390f35b8251845285945060209384019390920191600101610dff565b825173ffffffffffffffffffffffffffffffffffffffff16865287965060209586019590920191600101610db4565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602160045260245ffd5b845483526001948501948a945060209093019201610d35565b845473ffffffffffffffffffffffffffffffffffffffff16835260019485019487945060209093019201610cef565b3461017e575f60031936011261017e57610ee3336120d7565b67ffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001667ffffffffffffffff4216019067ffffffffffffffff8211610a8357805477ffffffffffffffffffffffffffffffffffffffffffffffff7fffffffffffffffff0000000000000000000000000000000000000000000000008460c01b16911617905567ffffffffffffffff604051911681527f12af565fbdd53c6be7b24b4d08750ab523585c012527663059a728d6bf640d5160203392a2005b3461017e575f60031936011261017e576020604051818152f35b3461017e575f60031936011261017e5760206040516101008152f35b3461017e575f60031936011261017e576020600154604051908152f35b3461017e57606060031936011261017e57611014611c21565b60243560443567ffffffffffffffff811161017e57611037903690600401611c38565b916110418461207e565b92835460ff81166003811015610e55576001036114825760081c61ffff169361106b338683612136565b1561144857611079336120d7565b508482036114185782156113ec575f5b85811061139d575060405160208101906110d5816110a986898987611d79565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282611df9565b5190209467ffffffffffffffff871695865f52600560205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f2054875f52600660205260405f20825f5260205261ffff60405f205416908281036112bb575b5061ffff906040519283521690816020820152877f500ec4fbc1eff8ea88e343e6213e9e44ebd90d7ab990d40a906c9fd3d886c34360403393a31461117757005b60039060027fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00825416178155836002820155019467ffffffffffffffff82116108e7576801000000000000000082116108e7578554828755808310611291575b5083955f5260205f20955f5b83811061127d5750507f22b696e72ef603ebeb73cc22f264b4e3004da01bae810f01c3ff12c1a00e1618949550906101e7915f549067ffffffffffffffff8260401c161561123a575b505060405193849384611d79565b6fffffffffffffffff00000000000000007fffffffffffffffffffffffffffffffff0000000000000000ffffffffffffffff9160401b169116175f55868061122c565b60019060208335930192818a0155016111e3565b865f52828060205f20019103905f5b8281106112ae5750506111d7565b5f828201556001016112a0565b80611346575b50875f52600560205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f526020528160405f205561ffff8114610a8357600161ffff9101885f52600660205260405f20835f5260205260405f208282167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000082541617905590611136565b885f52600660205260405f20905f5260205260405f2061ffff8154168015610a83575f1961ffff9101167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000825416179055896112c1565b6113a8818487611e3a565b35156113b657600101611089565b60018101809111610a83577f82e1b462000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b7f82e1b462000000000000000000000000000000000000000000000000000000005f525f60045260245ffd5b50837f8d1a13e4000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b67ffffffffffffffff867f5a98446e000000000000000000000000000000000000000000000000000000005f52166004523360245260445ffd5b67ffffffffffffffff867fd04b74d3000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b3461017e57602060031936011261017e5773ffffffffffffffffffffffffffffffffffffffff6114e6611c69565b6114ee611eb3565b50165f52600360205260405f2060026040519161150a83611dc1565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201906040515f9280549061155982611edd565b80845291600181169081156115d9575060011461159f575b50506115828161159b940382611df9565b6080820152604051918291602083526020830190611c8c565b0390f35b9093505f5260205f205f905b8482106115c357508101602001925061158281611571565b60018160209254838587010152019101906115ab565b61159b965084925060209150927fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00611582941682840152151560051b8201019450611571565b3461017e57604060031936011261017e5760043567ffffffffffffffff811161017e57611650903690600401611c38565b906024359061ffff82169283830361017e57801580156119b2575b6119825783158015611979575b611949575f549267ffffffffffffffff84169367ffffffffffffffff8514610a835767ffffffffffffffff60017fffffffffffffffffffffffffffffffffffffffffffffffff000000000000000096011694859116175f555f5f5b838110611896575015611866575f848152600460205260409020805460189290921b64ffff000000167fffffffffffffffffffffffffffffffffffffff00000000000000000000000000909216600884901b62ffff001617919091174260281b6cffffffffffffffff00000000001617600190811782550167ffffffffffffffff82116108e7576801000000000000000082116108e757805482825580831061184a575b5082905f5260205f20905f5b83811061182f5750505080604051946060860190865267ffffffffffffffff4216602087015260606040870152526080840191905f905b8082106117f757505050817f729050ce489fc8ccbcaeb62b6a37b5b4ca8844db28ab06c06c86c36e838369858460209533940390a3604051908152f35b90919283359073ffffffffffffffffffffffffffffffffffffffff821680920361017e576020816001938293520194019201906117ba565b600190602061183d84611e77565b9301928185015501611783565b61186090825f52838060205f2001910390611e98565b85611777565b837f5a98446e000000000000000000000000000000000000000000000000000000005f526004523360245260445ffd5b6118a96118a4828688611e3a565b611e77565b6118b2816120d7565b5073ffffffffffffffffffffffffffffffffffffffff165f5b8281106118eb575033146118e2575b6001016116d3565b600191506118da565b8173ffffffffffffffffffffffffffffffffffffffff61190f6118a4848a8c611e3a565b161461191d576001016118cb565b507f4b99be10000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b83907f160f239f000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b50808411611678565b7f8699c478000000000000000000000000000000000000000000000000000000005f52602060045260245260445ffd5b506020811161166b565b3461017e57602060031936011261017e576119d5611c21565b60ff6119e08261207e565b54166003811015610e5557600203611a5957335f52600760205267ffffffffffffffff60405f20911690817fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000825416179055337f7094499bdfeabcb2c9372490a7c5217d4ea0493a6d97a259d91fdbc6c61541ed5f80a3005b67ffffffffffffffff907faf1735d9000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b3461017e575f60031936011261017e5760206040516301e133808152f35b3461017e575f60031936011261017e5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b3461017e57604060031936011261017e5760243567ffffffffffffffff811161017e57611b366110a9611b206020933690600401611c38565b6040939193519283918683019560043587611d79565b519020604051908152f35b3461017e57602060031936011261017e5767ffffffffffffffff611b63611c21565b165f52600460205260ff60405f2054166003811015610e5557602090600260405191148152f35b3461017e57604060031936011261017e5767ffffffffffffffff611bac611c21565b165f52600660205260405f206024355f52602052602061ffff60405f205416604051908152f35b3461017e575f60031936011261017e5760209073ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b6004359067ffffffffffffffff8216820361017e57565b9181601f8401121561017e5782359167ffffffffffffffff831161017e576020808501948460051b01011161017e57565b6004359073ffffffffffffffffffffffffffffffffffffffff8216820361017e57565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f6020608060c0956fffffffffffffffffffffffffffffffff815116865267ffffffffffffffff83820151168387015267ffffffffffffffff604082015116604087015260608101516060870152015160a0608086015280519182918260a0880152018686015e5f8582860101520116010190565b90604060031983011261017e5760043567ffffffffffffffff811161017e578260238201121561017e5780600401359267ffffffffffffffff841161017e576024848301011161017e57602401919060243590565b908152604060208201528260408201527f07ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff831161017e5760609260051b809284830137010190565b60a0810190811067ffffffffffffffff8211176108e757604052565b60e0810190811067ffffffffffffffff8211176108e757604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff8211176108e757604052565b9190811015611e4a5760051b0190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b3573ffffffffffffffffffffffffffffffffffffffff8116810361017e5790565b5f5b828110611ea657505050565b5f82820155600101611e9a565b60405190611ec082611dc1565b60606080835f81525f60208201525f60408201525f838201520152565b90600182811c92168015611f24575b6020831014611ef757565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602260045260245ffd5b91607f1691611eec565b67ffffffffffffffff81116108e75760051b60200190565b600154811015611e4a5760015f5260205f2001905f90565b8054821015611e4a575f5260205f2001905f90565b8051821015611e4a5760209160051b010190565b601f82602094937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe093818652868601375f8582860101520116010190565b6002905f81555f600182015501611fdc8154611edd565b9081611fe6575050565b81601f5f9311600114611ff7575055565b8183526020832061201491601f0160051c5f190190600101611e98565b8082528160208120915555565b3d15612079573d9067ffffffffffffffff82116108e7576040519161206e60207fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f8401160184611df9565b82523d5f602084013e565b606090565b67ffffffffffffffff1690815f52600460205260405f209160ff8354166003811015610e5557156120ac5750565b7fae4620e4000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b906120e182612344565b91825460c01c90816120f1575050565b73ffffffffffffffffffffffffffffffffffffffff907f10c31691000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b909173ffffffffffffffffffffffffffffffffffffffff16906001015f5b83811061216357505050505f90565b8273ffffffffffffffffffffffffffffffffffffffff6121838385611f5e565b90549060031b1c161461219857600101612154565b50505050600190565b9180158015612339575b6123085783156122e057600283019167ffffffffffffffff82116108e7576121d38354611edd565b601f811161229d575b505f90601f8311600114612218576001949392915f918361220d575b50505f1982861b9260031b1c19161790550155565b013590505f806121f8565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0831691845f5260205f20925f5b81811061228557509160019695949291838895931061226c575b505050811b0190550155565b5f1960f88560031b161c199101351690555f8080612260565b91936020600181928787013581550195019201612246565b828111156121dc576122d290845f5260205f2090601f850160051c90602086106122d8575b601f82910160051c039101611e98565b5f6121dc565b5f91506122c2565b7f4bc5be6a000000000000000000000000000000000000000000000000000000005f5260045ffd5b7f90a389da000000000000000000000000000000000000000000000000000000005f5261010060045260245260445ffd5b5061010081116121ab565b73ffffffffffffffffffffffffffffffffffffffff1690815f52600360205260405f20916fffffffffffffffffffffffffffffffff835416156123845750565b7fbfc6c337000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b73ffffffffffffffffffffffffffffffffffffffff16805f52600260205260405f20546001545f198101908111610a83576123fe73ffffffffffffffffffffffffffffffffffffffff91611f46565b90549060031b1c165f198201828111610a83578161241e61244a92611f46565b90919073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b5f52600260205260405f2055600154801561249d575f190161246b81611f46565b73ffffffffffffffffffffffffffffffffffffffff82549160031b1b191690556001555f5260026020525f6040812055565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603160045260245ffdfea26469706673582212207787444c1d8650f2f51f81e2a6b586d249fec3ac6c7e62ac0aae274ebb3d6edd64736f6c6343000825003360c03461009e57601f61383638819003918201601f19168301916001600160401b038311848410176100a257808492604094855283398101031261009e578051906001600160a01b038216820361009e57602001519060805260a05260405161377f90816100b78239608051818181602f0152818161022401528181610617015281816108db0152610e97015260a05181818161040601526107db0152f35b5f80fd5b634e487b7160e01b5f52604160045260245ffdfe60806040526004361015610083575b3615610018575f80fd5b73ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016330361005757005b7f631a294a000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b5f3560e01c8063042251a51461063b57806306433b1b146105eb57806306fbedbe146105d057806351cff8d91461048d5780636ecb2d591461042957806392946f66146103ef5780639fb07600146103a8578063cb8a3abd14610379578063d71f8f421461017e5763e8c22ea20361000e573461017a5760e060031936011261017a5760043567ffffffffffffffff8116810361017a5760243563ffffffff8116810361017a576044359161ffff8316830361017a576020926101709261014992610e32565b604051915061015782610733565b60a435825260c4358483015260843590606435906111c6565b6040519015158152f35b5f80fd5b3461017a5761010060031936011261017a5760405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408201527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606082015246608082015273ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001660a082015260a0815261025860c082610798565b51902060405190602082017fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928815260043567ffffffffffffffff811680910361017a57604084015260243563ffffffff811680910361017a57606084015260443561ffff811680910361017a5760808401526064359273ffffffffffffffffffffffffffffffffffffffff841680940361017a5760209360a082015260843560c082015260a43560e082015260c43561010082015260e435610120820152610120815261032761014082610798565b51902060405190838201927f19010000000000000000000000000000000000000000000000000000000000008452602283015260428201526042815261036e606282610798565b519020604051908152f35b3461017a57602060031936011261017a576004355f526001602052602060ff60405f2054166040519015158152f35b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a575f525f602052602060405f2054604051908152f35b3461017a575f60031936011261017a5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b6003193601610120811261017a576101001361017a576101043567ffffffffffffffff811161017a573660238201121561017a5780600401359067ffffffffffffffff821161017a57366024838301011161017a57602091602461017092016107d9565b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a5780156105a857335f525f60205260405f205490811561057c57335f525f6020525f6040812055806040518381527fd1c19fbcd4551a5edfb66d43d2e337c04837afda3482b42bdf569a8fccdae5fb60203392a35f80808085855af13d15610577573d61052a81611158565b906105386040519283610798565b81525f60203d92013e5b1561054957005b7f1c43b976000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b610542565b7f751b0fda000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b3461017a575f60031936011261017a57602060405160148152f35b3461017a575f60031936011261017a57602060405173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b3461017a5761010060031936011261017a5760043567ffffffffffffffff8116810361017a576024359063ffffffff8216820361017a5760443561ffff8116810361017a5760209261068c92610e32565b905060405161069a81610733565b60c435815260e435838201526084359160a4356106b68461154a565b90946106c18361154a565b9490876106f1575b50866106dc575b87876040519015158152f35b6106e69650611dfb565b8280808080806106d0565b9650886106c9565b9190820180921161070657565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b6040810190811067ffffffffffffffff82111761074f57604052565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b6080810190811067ffffffffffffffff82111761074f57604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff82111761074f57604052565b7f0000000000000000000000000000000000000000000000000000000000000000803403610d6857506004359167ffffffffffffffff8316830361017a576024359063ffffffff8216820361017a576044359061ffff8216820361017a57610842828487610e32565b5f9691965060405193602085017f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f81527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408701527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606087015246608087015273ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016958660a082015260a0815261091160c082610798565b519020906040519660208801947fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928865267ffffffffffffffff8116810361017a5767ffffffffffffffff16604089015263ffffffff8116810361017a5763ffffffff16606088015261ffff8116810361017a5761ffff1660808701526064359573ffffffffffffffffffffffffffffffffffffffff8716870361017a5773ffffffffffffffffffffffffffffffffffffffff871660a082015273ffffffffffffffffffffffffffffffffffffffff80610a70608435978860c086015260a435958660e087015260c435988961010088015260e43596876101208201526101208152610a1e61014082610798565b5190206040519060208201927f190100000000000000000000000000000000000000000000000000000000000084526022830152604282015260428152610a66606282610798565b5190209b8c611192565b50509a169916898103610d395750875f52600160205260ff60405f205416610d0d57875f52600160205260405f2060017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0082541617905560405193610ad485610733565b84526020840152610ae48461154a565b9094610aef8361154a565b949087610d05575b5086610cf0575b505050505050610ca4579260205f946024604051809781937fc96be4cb0000000000000000000000000000000000000000000000000000000083528660048401525af1938415610c99575f94610c65575b506014840284810460141485151715610706576064900492335f525f60205260405f20610b7d3482546106f9565b905573ffffffffffffffffffffffffffffffffffffffff83169283810361017a57835f525f60205260405f20610bb48682546106f9565b9055507f0f74673a2867b0df1cf279685e3b054792ddbe193b537a56564f58b2ec33cc776060604051338152876020820152866040820152a48103908111610706575f80808084815af13d15610c60573d610c0e81611158565b90610c1c6040519283610798565b81525f60203d92013e5b15610c315750600190565b7f1c43b976000000000000000000000000000000000000000000000000000000005f525f60045260245260445ffd5b610c26565b9093506020813d602011610c91575b81610c8160209383610798565b8101031261017a5751925f610b4f565b3d9150610c74565b6040513d5f823e3d90fd5b505090805f525f60205260405f20610cbd3482546106f9565b9055604051913483527f87346fd5058d1634b6d24ab4e0ed7edf642b132775fbb70be7b22b40684d1fc960203394a45f90565b610cfa9650611dfb565b5f8080808080610afe565b96505f610af7565b877f0a2e12d1000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b897f7d1ad070000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f0c5e03da000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b519061ffff8216820361017a57565b67ffffffffffffffff811161074f5760051b60200190565b61ffff7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff9116019061ffff821161070657565b8051821015610e055760209160051b010190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b92919063ffffffff166001810361111f575067ffffffffffffffff604051937f8f936cfa000000000000000000000000000000000000000000000000000000008552168060048501525f8460248173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000165afa938415610c99575f94610f62575b5061ffff82169081158015610f54575b610f26575050610f229061ffff610f1060c073ffffffffffffffffffffffffffffffffffffffff610f17608089015185610f1088610dbe565b1690610df1565b511696015192610dbe565b5190565b7f016fbf87000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b5060c0850151518211610ed7565b9093503d805f833e610f748183610798565b81019060208183031261017a5780519067ffffffffffffffff821161017a57019060e08282031261017a576040519160e0830183811067ffffffffffffffff82111761074f576040528051600381101561017a578352610fd660208201610d97565b6020840152610fe760408201610d97565b6040840152606081015167ffffffffffffffff8116810361017a576060840152608081015167ffffffffffffffff811161017a57810182601f8201121561017a57805161103381610da6565b916110416040519384610798565b81835260208084019260051b8201019085821161017a57602001915b8183106110f257505050608084015260a081015160a084015260c08101519067ffffffffffffffff821161017a57019080601f8301121561017a5781516110a381610da6565b926110b16040519485610798565b81845260208085019260051b82010192831161017a57602001905b8282106110e25750505060c0820152925f610ec7565b81518152602091820191016110cc565b825173ffffffffffffffffffffffffffffffffffffffff8116810361017a5781526020928301920161105d565b67ffffffffffffffff847f2ae6ed09000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b67ffffffffffffffff811161074f57601f017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe01660200190565b90604183036111bc576111b59250602081013591604082359201355f1a90611497565b9192909190565b50505f9160029190565b9291928015801561148f575b8015611487575b61147f576111e68261154a565b6111f28694929461154a565b9415908115611476575b5061146c5761144961144061143961142a61146999611425600960026113b360206114509b6113876112dc8f6112d7604461123561191e565b51928761124061191e565b7fffff0000000000000000000000000000000000000000000000000000000000006040519687947e2000000000000000000000000000000000000000000000000000000000000085870152602286015260f01b1660428401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b612531565b949098604051958587019a7e400000000000000000000000000000000000000000000000000000000000008c526022880152604287015260428652611322606287610798565b604051928391868301958690916044927e20000000000000000000000000000000000000000000000000000000000000835260028301527e20000000000000000000000000000000000000000000000000000000000000602283015260248201520190565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b6040519788945180918587015e8401905f84830152518092602283015e01017f436f6d706f7369746500000000000000000000000000000000000000000000008382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b612d46565b93611433611526565b5061320d565b80846132cf565b94611433611526565b80916132cf565b9161145a8161197f565b6114638461197f565b92611dfb565b90565b5050505050505f90565b9050155f6111fc565b505050505f90565b5083156111d9565b5081156111d2565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0841161151b579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15610c99575f5173ffffffffffffffffffffffffffffffffffffffff81161561151157905f905f90565b505f906001905f90565b5050505f9160039190565b604051906115338261077c565b5f6060838281528260208201528260408201520152565b906116bd611556611526565b9277ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8310801590611912575b61190c577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83800990817f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed809160010892600108937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed858009927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8481808480097f52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a309087f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed03937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed851161070657847f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8061188a8180999761187982809a98819909612342565b9d8e9c919c099381859208096124db565b9909099009907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed82860992158015611900575b80156118f8575b6118ef5750604051936118d68561077c565b8452602084015260016040840152606083015260019190565b935050505f9190565b5081156118c4565b506001808416146118bd565b5f925090565b506001808416146116e9565b6040519061192d606083610798565b602182527f32000000000000000000000000000000000000000000000000000000000000006040837f536565642d4f50524656312d012d72697374726574746f3235352d534841353160208201520152565b8051906020810151916060604083015192015190808492857f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8091870881888808097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8088850981611a3f81808480098609612342565b80959150099209967f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83818a850909936001807f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed875f97091614611d5a575b505050611d2d577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed600192918392091614611cb6575b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811161070657611469927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8092611b50940890096124db565b77ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811115611ad4577f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601260045260245ffd5b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed949550849298507f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b0935083919650099309907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f786c8905cfaffca216c27b91fe01d8409d2f16175a4172be99c8fdaa805d40ea5f9609945f8080611a9e565b9290611e068461154a565b90936120e16020611f788a5177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b99015177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b94158015612318575b80156122ee575b6122e2576113876122706009956121dd6121c3611425998d6122de9d6121d76121d16121c86121c360209d612124611526565b50866121bc6121b66040516121388161077c565b7f216936d3cd6e53fec0a4e231fdd6dc5c692cc7609525a7b2c9562d608f25d51a81527f66666666666666666666666666666666666666666666666666666666666666586020820152600160408201527f67875f0fd78b766566ea4e8e64abe37d20f09f80775152f56dde8ab3a5b7dda36060820152611433611526565b9261320d565b9189613490565b61197f565b9a611433611526565b9161320d565b92613490565b90604051968688019a7e200000000000000000000000000000000000000000000000000000000000008c5260228901527e20000000000000000000000000000000000000000000000000000000000000604289015260448801527e200000000000000000000000000000000000000000000000000000000000006064880152606687015260668652611322608687610798565b6040519687945180918587015e840190838201905f8252519283915e01017f4368616c6c656e676500000000000000000000000000000000000000000000008152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b1490565b50505050505050505f90565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8510156120f1565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8810156120ea565b9060205f60c060405183815283808201528360408201528560608201527f6fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffee60808201527f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed60a082015260055afa60203d1416915f5192156124b3577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed908184800990097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec81149081801561248a575b612435575b906001611469921490811561242d575b50926124db565b90505f612426565b929060017f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b061146994099491925050612416565b507f547cdb7fb03e20f4d4b2ff66c2042858d0bce7f952d01b873b11e4d8b5f15f3d8114612411565b7fde4cbc4d000000000000000000000000000000000000000000000000000000005f5260045ffd5b600181811603611469577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed81116107065790565b908151601181018111610706576011608091086080036080811161070657607f1661257461255e82611158565b9161256c6040519384610798565b808352611158565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0602083019101368237835191828060031b04600814831517156107065760209461265a937fffffffffffffffffffffffffffffffff00000000000000000000000000000000876010956001956040519a868c9751918291018589015e8601907f800000000000000000000000000000000000000000000000000000000000000084830152518092602183015e01019160831b168382015203017ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0810185520183610798565b6040516126696102a082610798565b61028081527f428a2f98d728ae227137449123ef65cdb5c0fbcfec4d3b2fe9b5dba58189dbbc60208201527f3956c25bf348b53859f111f1b605d019923f82a4af194f9bab1c5ed5da6d811860408201527fd807aa98a303024212835b0145706fbe243185be4ee4b28c550c7dc3d5ffb4e260608201527f72be5d74f27b896f80deb1fe3b1696b19bdc06a725c71235c19bf174cf69269460808201527fe49b69c19ef14ad2efbe4786384f25e30fc19dc68b8cd5b5240ca1cc77ac9c6560a08201527f2de92c6f592b02754a7484aa6ea6e4835cb0a9dcbd41fbd476f988da831153b560c08201527f983e5152ee66dfaba831c66d2db43210b00327c898fb213fbf597fc7beef0ee460e08201527fc6e00bf33da88fc2d5a79147930aa72506ca6351e003826f142929670a0e6e706101008201527f27b70a8546d22ffc2e1b21385c26c9264d2c6dfc5ac42aed53380d139d95b3df6101208201527f650a73548baf63de766a0abb3c77b2a881c2c92e47edaee692722c851482353b6101408201527fa2bfe8a14cf10364a81a664bbc423001c24b8b70d0f89791c76c51a30654be306101608201527fd192e819d6ef5218d69906245565a910f40e35855771202a106aa07032bbd1b86101808201527f19a4c116b8d2d0c81e376c085141ab532748774cdf8eeb9934b0bcb5e19b48a86101a08201527f391c0cb3c5c95a634ed8aa4ae3418acb5b9cca4f7763e373682e6ff3d6b2b8a36101c08201527f748f82ee5defb2fc78a5636f43172f6084c87814a1f0ab728cc702081a6439ec6101e08201527f90befffa23631e28a4506cebde82bde9bef9a3f7b2c67915c67178f2e372532b6102008201527fca273eceea26619cd186b8c721c0c207eada7dd6cde0eb1ef57d4f7fee6ed1786102208201527f06f067aa72176fba0a637dc5a2c898a6113f9804bef90dae1b710b35131c471b6102408201527f28db77f523047d8432caab7b40c724933c9ebe0a15c9bebc431d67c49c100d4c6102608201527f4cc5d4becb3e42b6597f299cfc657e2a5fcb6fab3ad6faec6c44198c4a47581761028082015260405192610a0084016040527f6a09e667f3bcc908bb67ae8584caa73b3c6ef372fe94f82ba54ff53a5f1d36f1907f510e527fade682d19b05688c2b3e6c1f1f83d9abfb41bd6b5be0cd19137e2179905f915b8151831015612cdb578282015f5b60108110612cbe57505061020087015b610a0088018110612bde57508360c01c67ffffffffffffffff8560801c16908867ffffffffffffffff8760401c169667ffffffffffffffff8116938560c01c9367ffffffffffffffff8760801c169567ffffffffffffffff8860401c169a8c67ffffffffffffffff8a16965f915b60508310612b4f5750505091612ad39391612b3b99989796959360401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9760401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9291608081018091116107065791926129c6565b9867ffffffffffffffff91819f97959b9960019497959b6020680100000000000000018502938a60051b0151918a60031b01015160c01c0192898c18168918918060291c908060121c90600e1c1818010101816801000000000000000185028686178c1687871617908060271c908060221c90601c1c18180182011696989e9a01169792919493018f8e612a52565b8067ffffffffffffffff7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe206020930151680100000000000000018102907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0840151916801000000000000000183027ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe008601517fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff20870151019360061c9080603d1c9060131c18189160071c908060081c9060011c18180101168152016129e4565b80602060019260031b8401015160c01c8160051b8b0152016129d4565b9550505090509190565b60405190612cf4606083610798565b602a82527f35352d53484135313229000000000000000000000000000000000000000000006040837f48617368546f5363616c61722d4f50524656312d012d72697374726574746f3260208201520152565b6130a07f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed7f0ffffffffffffffffffffffffffffffec6ef5bf4737dcf70d6ec31748d98951d613207612f3860616112d7612eb986986112d7600360405192612daf60a085610798565b60808452612e35602085017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe060a001368237602080604051948593828501995180918b5e8401908282015f8152815193849201905e01015f8152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b602080612e40612ce5565b6040519687945180918487015e8401907e40000000000000000000000000000000000000000000000000000000000000838301525f6022830152805192839101602383015e01015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b92906020612ec5612ce5565b6040519586938385015260408401527f010000000000000000000000000000000000000000000000000000000000000060608401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b949077ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b9377ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b09900890565b60405161080081019283604052600180835260208301525f60408301526002606083015282516020840151906060604086015195015193859383836080840198898511610706576132609289928b613675565b6101008201808311610706579793949092979591959484871198895b61070657858710156132c35791613295939189936136dc565b969293919490956132a98888888885613675565b60808101809111610706579591938997939795919561327c565b50505050935050509150565b9091506132da611526565b505f91600180915f93610100805b61331057505050604051936132fc8561077c565b845260208401526040830152606082015290565b959691956003190194507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9390919060049085905b818080888d0980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda039b800996800995868101968303019681889209800108937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed80878c0997818482099709920198891561340a575094977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9550908590613345565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9295989493995096959609949592938686868685851c600f8116613455575b5050505050806132e8565b859b5061347e979a506107809193959950613478929496985060071b16896106f9565b936136dc565b9592939194909493965f80808061344a565b613498611526565b505f9360019182935f95610100805b6134bd575050505050604051936132fc8561077c565b939892977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed97509495919490936003190192909160049088905b8180808b880980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda03968009998009988981019983030199818b9209800108967fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed808a87099a818482099a0992019384156135bb57507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9893918991506134f7565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed929794509a95929a9994979909969794958888888887851c600f811661363f575b505050505081811c600f8116613615575b50806134a7565b9681999296613478610780613631969b949a60071b16886106f9565b97929591969096959861360e565b909396995061078091949c50613662979b5061347892959a5060071b16886106f9565b9692949195909594975f808080806135fd565b937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed92908360609593819382828103820889520860208701527f2406d9dc56dffce7198e80f2eef3d13000e0149a8283b156ebd69b9426b2f1590960408501528008910152565b939294917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed91906060838080948189518b82038301099960208a0151910109986040880151900995015190099380820386019380830386019501950181808686099681838209960993099056fea2646970667358221220ba02827897e72a79ec4bc5be785e9eef7443438ccb5d180497610c5f6ea10bb664736f6c63430008250033";
 
-type NodeRegistryConstructorParams =
-  | [signer?: Signer]
-  | ConstructorParameters<typeof ContractFactory>;
+  
+      type NodeRegistryConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;
 
-const isSuperArgs = (
-  xs: NodeRegistryConstructorParams
-): xs is ConstructorParameters<typeof ContractFactory> => xs.length > 1;
+      const isSuperArgs = (xs: NodeRegistryConstructorParams): xs is ConstructorParameters<typeof ContractFactory> =>
+        xs.length > 1
+    
 
-export class NodeRegistry__factory extends ContractFactory {
-  constructor(...args: NodeRegistryConstructorParams) {
-    if (isSuperArgs(args)) {
-      super(...args);
-    } else {
-      super(_abi, _bytecode, args[0]);
+  export class NodeRegistry__factory extends ContractFactory {
+    
+      constructor(...args: NodeRegistryConstructorParams) {
+        if (isSuperArgs(args)) {
+          super(...args);
+        } else {
+          super(_abi, _bytecode, args[0]);
+        }
+        
+      }
+    
+    override getDeployTransaction(minStakeWei: BigNumberish, exitDelaySeconds: BigNumberish, overrides?: NonPayableOverrides & { from?: string }): Promise<ContractDeployTransaction> {
+      return super.getDeployTransaction(minStakeWei, exitDelaySeconds, overrides || {});
+    };
+    override deploy(minStakeWei: BigNumberish, exitDelaySeconds: BigNumberish, overrides?: NonPayableOverrides & { from?: string }) {
+      return super.deploy(minStakeWei, exitDelaySeconds, overrides || {}) as Promise<NodeRegistry & {
+        deploymentTransaction(): ContractTransactionResponse;
+      }>;
+    }
+    override connect(runner: ContractRunner | null): NodeRegistry__factory {
+      return super.connect(runner) as NodeRegistry__factory;
+    }
+    
+    
+    static readonly bytecode = _bytecode;
+    static readonly abi = _abi;
+    static createInterface(): NodeRegistryInterface {
+      return new Interface(_abi) as NodeRegistryInterface;
+    }
+    
+    override attach(address: string | Addressable): NodeRegistry {
+      return super.attach(address) as NodeRegistry;
+    }
+  static connect(address: string, runner?: ContractRunner | null): NodeRegistry {
+      return new Contract(address, _abi, runner) as unknown as NodeRegistry;
     }
   }
 
-  override getDeployTransaction(
-    minStakeWei: BigNumberish,
-    exitDelaySeconds: BigNumberish,
-    overrides?: NonPayableOverrides & { from?: string }
-  ): Promise<ContractDeployTransaction> {
-    return super.getDeployTransaction(
-      minStakeWei,
-      exitDelaySeconds,
-      overrides || {}
-    );
-  }
-  override deploy(
-    minStakeWei: BigNumberish,
-    exitDelaySeconds: BigNumberish,
-    overrides?: NonPayableOverrides & { from?: string }
-  ) {
-    return super.deploy(
-      minStakeWei,
-      exitDelaySeconds,
-      overrides || {}
-    ) as Promise<
-      NodeRegistry & {
-        deploymentTransaction(): ContractTransactionResponse;
-      }
-    >;
-  }
-  override connect(runner: ContractRunner | null): NodeRegistry__factory {
-    return super.connect(runner) as NodeRegistry__factory;
-  }
-
-  static readonly bytecode = _bytecode;
-  static readonly abi = _abi;
-  static createInterface(): NodeRegistryInterface {
-    return new Interface(_abi) as NodeRegistryInterface;
-  }
-  static connect(
-    address: string,
-    runner?: ContractRunner | null
-  ): NodeRegistry {
-    return new Contract(address, _abi, runner) as unknown as NodeRegistry;
-  }
-}
+  
+  

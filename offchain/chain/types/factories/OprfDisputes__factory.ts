@@ -2,645 +2,630 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
-import {
-  Contract,
-  ContractFactory,
-  ContractTransactionResponse,
-  Interface,
-} from "ethers";
-import type {
-  Signer,
-  BigNumberish,
-  AddressLike,
-  ContractDeployTransaction,
-  ContractRunner,
-} from "ethers";
-import type { NonPayableOverrides } from "../common.ts";
-import type { OprfDisputes, OprfDisputesInterface } from "../OprfDisputes.ts";
+import type { Addressable } from "ethers";
+import { Contract, ContractFactory, ContractTransactionResponse, Interface } from "ethers"
+import type { Signer, BigNumberish, AddressLike, ContractDeployTransaction, ContractRunner } from "ethers"
+import type { NonPayableOverrides } from "../common.ts"
+  import type { OprfDisputes, OprfDisputesInterface } from "../OprfDisputes.ts";
 
-const _abi = [
+  const _abi = [
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "contract INodeRegistry",
-        name: "registry",
-        type: "address",
+        "internalType": "contract INodeRegistry",
+        "name": "registry",
+        "type": "address"
       },
       {
-        internalType: "uint256",
-        name: "bondWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "bondWei",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "nonpayable",
-    type: "constructor",
+    "stateMutability": "nonpayable",
+    "type": "constructor"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "bytes32",
-        name: "digest",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
+      }
     ],
-    name: "AlreadyJudged",
-    type: "error",
+    "name": "AlreadyJudged",
+    "type": "error"
   },
   {
-    inputs: [],
-    name: "ModularExponentiationFailed",
-    type: "error",
+    "inputs": [],
+    "name": "ModularExponentiationFailed",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "sender",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "sender",
+        "type": "address"
+      }
     ],
-    name: "NotRegistry",
-    type: "error",
+    "name": "NotRegistry",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        internalType: "address",
-        name: "signer",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "signer",
+        "type": "address"
+      }
     ],
-    name: "NotSignedByMember",
-    type: "error",
+    "name": "NotSignedByMember",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "account",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
     ],
-    name: "NothingOwed",
-    type: "error",
+    "name": "NothingOwed",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "to",
-        type: "address",
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
       },
       {
-        internalType: "uint256",
-        name: "amountWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "amountWei",
+        "type": "uint256"
+      }
     ],
-    name: "TransferFailed",
-    type: "error",
+    "name": "TransferFailed",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "uint32",
-        name: "generation",
-        type: "uint32",
-      },
+        "internalType": "uint32",
+        "name": "generation",
+        "type": "uint32"
+      }
     ],
-    name: "UnknownGeneration",
-    type: "error",
+    "name": "UnknownGeneration",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "uint16",
-        name: "index",
-        type: "uint16",
-      },
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
+      }
     ],
-    name: "UnknownMember",
-    type: "error",
+    "name": "UnknownMember",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "expectedWei",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "expectedWei",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "receivedWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "receivedWei",
+        "type": "uint256"
+      }
     ],
-    name: "WrongBond",
-    type: "error",
+    "name": "WrongBond",
+    "type": "error"
   },
   {
-    inputs: [],
-    name: "ZeroRecipient",
-    type: "error",
+    "inputs": [],
+    "name": "ZeroRecipient",
+    "type": "error"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "bytes32",
-        name: "digest",
-        type: "bytes32",
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "challenger",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "challenger",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "bondWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bondWei",
+        "type": "uint256"
+      }
     ],
-    name: "ChallengeFailed",
-    type: "event",
+    "name": "ChallengeFailed",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "bytes32",
-        name: "digest",
-        type: "bytes32",
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "account",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "address",
-        name: "challenger",
-        type: "address",
+        "indexed": false,
+        "internalType": "address",
+        "name": "challenger",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "rewardWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "rewardWei",
+        "type": "uint256"
+      }
     ],
-    name: "NodeConvicted",
-    type: "event",
+    "name": "NodeConvicted",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "account",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "to",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "amountWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "amountWei",
+        "type": "uint256"
+      }
     ],
-    name: "Withdrawn",
-    type: "event",
+    "name": "Withdrawn",
+    "type": "event"
   },
   {
-    inputs: [],
-    name: "BOND_WEI",
-    outputs: [
+    "inputs": [],
+    "name": "BOND_WEI",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "REGISTRY",
-    outputs: [
+    "inputs": [],
+    "name": "REGISTRY",
+    "outputs": [
       {
-        internalType: "contract INodeRegistry",
-        name: "",
-        type: "address",
-      },
+        "internalType": "contract INodeRegistry",
+        "name": "",
+        "type": "address"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "REWARD_PERCENT",
-    outputs: [
+    "inputs": [],
+    "name": "REWARD_PERCENT",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "CommitteeId",
-            name: "committeeId",
-            type: "uint64",
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
           },
           {
-            internalType: "uint32",
-            name: "generation",
-            type: "uint32",
+            "internalType": "uint32",
+            "name": "generation",
+            "type": "uint32"
           },
           {
-            internalType: "uint16",
-            name: "index",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "index",
+            "type": "uint16"
           },
           {
-            internalType: "address",
-            name: "account",
-            type: "address",
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
           },
           {
-            internalType: "bytes32",
-            name: "blinded",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "blinded",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "evaluated",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "evaluated",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "c",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "c",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "s",
-            type: "bytes32",
-          },
+            "internalType": "bytes32",
+            "name": "s",
+            "type": "bytes32"
+          }
         ],
-        internalType: "struct IOprfDisputes.Answer",
-        name: "answer",
-        type: "tuple",
-      },
+        "internalType": "struct IOprfDisputes.Answer",
+        "name": "answer",
+        "type": "tuple"
+      }
     ],
-    name: "answerDigest",
-    outputs: [
+    "name": "answerDigest",
+    "outputs": [
       {
-        internalType: "bytes32",
-        name: "",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "CommitteeId",
-            name: "committeeId",
-            type: "uint64",
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
           },
           {
-            internalType: "uint32",
-            name: "generation",
-            type: "uint32",
+            "internalType": "uint32",
+            "name": "generation",
+            "type": "uint32"
           },
           {
-            internalType: "uint16",
-            name: "index",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "index",
+            "type": "uint16"
           },
           {
-            internalType: "address",
-            name: "account",
-            type: "address",
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
           },
           {
-            internalType: "bytes32",
-            name: "blinded",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "blinded",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "evaluated",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "evaluated",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "c",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "c",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "s",
-            type: "bytes32",
-          },
+            "internalType": "bytes32",
+            "name": "s",
+            "type": "bytes32"
+          }
         ],
-        internalType: "struct IOprfDisputes.Answer",
-        name: "answer",
-        type: "tuple",
+        "internalType": "struct IOprfDisputes.Answer",
+        "name": "answer",
+        "type": "tuple"
       },
       {
-        internalType: "bytes",
-        name: "signature",
-        type: "bytes",
-      },
+        "internalType": "bytes",
+        "name": "signature",
+        "type": "bytes"
+      }
     ],
-    name: "challenge",
-    outputs: [
+    "name": "challenge",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "convicted",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "convicted",
+        "type": "bool"
+      }
     ],
-    stateMutability: "payable",
-    type: "function",
+    "stateMutability": "payable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "uint32",
-        name: "generation",
-        type: "uint32",
+        "internalType": "uint32",
+        "name": "generation",
+        "type": "uint32"
       },
       {
-        internalType: "uint16",
-        name: "index",
-        type: "uint16",
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
       },
       {
-        internalType: "bytes32",
-        name: "blinded",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "blinded",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32",
-        name: "evaluated",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "evaluated",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32",
-        name: "c",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "c",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32",
-        name: "s",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "s",
+        "type": "bytes32"
+      }
     ],
-    name: "isEvaluation",
-    outputs: [
+    "name": "isEvaluation",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "bytes32",
-        name: "digest",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
+      }
     ],
-    name: "isJudged",
-    outputs: [
+    "name": "isJudged",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "CommitteeId",
-            name: "committeeId",
-            type: "uint64",
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
           },
           {
-            internalType: "uint32",
-            name: "generation",
-            type: "uint32",
+            "internalType": "uint32",
+            "name": "generation",
+            "type": "uint32"
           },
           {
-            internalType: "uint16",
-            name: "index",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "index",
+            "type": "uint16"
           },
           {
-            internalType: "address",
-            name: "account",
-            type: "address",
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
           },
           {
-            internalType: "bytes32",
-            name: "blinded",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "blinded",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "evaluated",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "evaluated",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "c",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "c",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "s",
-            type: "bytes32",
-          },
+            "internalType": "bytes32",
+            "name": "s",
+            "type": "bytes32"
+          }
         ],
-        internalType: "struct IOprfDisputes.Answer",
-        name: "answer",
-        type: "tuple",
-      },
+        "internalType": "struct IOprfDisputes.Answer",
+        "name": "answer",
+        "type": "tuple"
+      }
     ],
-    name: "isRight",
-    outputs: [
+    "name": "isRight",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "account",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
     ],
-    name: "owedWei",
-    outputs: [
+    "name": "owedWei",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address payable",
-        name: "to",
-        type: "address",
-      },
+        "internalType": "address payable",
+        "name": "to",
+        "type": "address"
+      }
     ],
-    name: "withdraw",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "name": "withdraw",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    stateMutability: "payable",
-    type: "receive",
-  },
+    "stateMutability": "payable",
+    "type": "receive"
+  }
 ] as const;
 
-const _bytecode =
-  "0x60c03461009e57601f61383638819003918201601f19168301916001600160401b038311848410176100a257808492604094855283398101031261009e578051906001600160a01b038216820361009e57602001519060805260a05260405161377f90816100b78239608051818181602f0152818161022401528181610617015281816108db0152610e97015260a05181818161040601526107db0152f35b5f80fd5b634e487b7160e01b5f52604160045260245ffdfe60806040526004361015610083575b3615610018575f80fd5b73ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016330361005757005b7f631a294a000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b5f3560e01c8063042251a51461063b57806306433b1b146105eb57806306fbedbe146105d057806351cff8d91461048d5780636ecb2d591461042957806392946f66146103ef5780639fb07600146103a8578063cb8a3abd14610379578063d71f8f421461017e5763e8c22ea20361000e573461017a5760e060031936011261017a5760043567ffffffffffffffff8116810361017a5760243563ffffffff8116810361017a576044359161ffff8316830361017a576020926101709261014992610e32565b604051915061015782610733565b60a435825260c4358483015260843590606435906111c6565b6040519015158152f35b5f80fd5b3461017a5761010060031936011261017a5760405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408201527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606082015246608082015273ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001660a082015260a0815261025860c082610798565b51902060405190602082017fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928815260043567ffffffffffffffff811680910361017a57604084015260243563ffffffff811680910361017a57606084015260443561ffff811680910361017a5760808401526064359273ffffffffffffffffffffffffffffffffffffffff841680940361017a5760209360a082015260843560c082015260a43560e082015260c43561010082015260e435610120820152610120815261032761014082610798565b51902060405190838201927f19010000000000000000000000000000000000000000000000000000000000008452602283015260428201526042815261036e606282610798565b519020604051908152f35b3461017a57602060031936011261017a576004355f526001602052602060ff60405f2054166040519015158152f35b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a575f525f602052602060405f2054604051908152f35b3461017a575f60031936011261017a5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b6003193601610120811261017a576101001361017a576101043567ffffffffffffffff811161017a573660238201121561017a5780600401359067ffffffffffffffff821161017a57366024838301011161017a57602091602461017092016107d9565b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a5780156105a857335f525f60205260405f205490811561057c57335f525f6020525f6040812055806040518381527fd1c19fbcd4551a5edfb66d43d2e337c04837afda3482b42bdf569a8fccdae5fb60203392a35f80808085855af13d15610577573d61052a81611158565b906105386040519283610798565b81525f60203d92013e5b1561054957005b7f1c43b976000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b610542565b7f751b0fda000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b3461017a575f60031936011261017a57602060405160148152f35b3461017a575f60031936011261017a57602060405173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b3461017a5761010060031936011261017a5760043567ffffffffffffffff8116810361017a576024359063ffffffff8216820361017a5760443561ffff8116810361017a5760209261068c92610e32565b905060405161069a81610733565b60c435815260e435838201526084359160a4356106b68461154a565b90946106c18361154a565b9490876106f1575b50866106dc575b87876040519015158152f35b6106e69650611dfb565b8280808080806106d0565b9650886106c9565b9190820180921161070657565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b6040810190811067ffffffffffffffff82111761074f57604052565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b6080810190811067ffffffffffffffff82111761074f57604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff82111761074f57604052565b7f0000000000000000000000000000000000000000000000000000000000000000803403610d6857506004359167ffffffffffffffff8316830361017a576024359063ffffffff8216820361017a576044359061ffff8216820361017a57610842828487610e32565b5f9691965060405193602085017f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f81527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408701527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606087015246608087015273ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016958660a082015260a0815261091160c082610798565b519020906040519660208801947fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928865267ffffffffffffffff8116810361017a5767ffffffffffffffff16604089015263ffffffff8116810361017a5763ffffffff16606088015261ffff8116810361017a5761ffff1660808701526064359573ffffffffffffffffffffffffffffffffffffffff8716870361017a5773ffffffffffffffffffffffffffffffffffffffff871660a082015273ffffffffffffffffffffffffffffffffffffffff80610a70608435978860c086015260a435958660e087015260c435988961010088015260e43596876101208201526101208152610a1e61014082610798565b5190206040519060208201927f190100000000000000000000000000000000000000000000000000000000000084526022830152604282015260428152610a66606282610798565b5190209b8c611192565b50509a169916898103610d395750875f52600160205260ff60405f205416610d0d57875f52600160205260405f2060017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0082541617905560405193610ad485610733565b84526020840152610ae48461154a565b9094610aef8361154a565b949087610d05575b5086610cf0575b505050505050610ca4579260205f946024604051809781937fc96be4cb0000000000000000000000000000000000000000000000000000000083528660048401525af1938415610c99575f94610c65575b506014840284810460141485151715610706576064900492335f525f60205260405f20610b7d3482546106f9565b905573ffffffffffffffffffffffffffffffffffffffff83169283810361017a57835f525f60205260405f20610bb48682546106f9565b9055507f0f74673a2867b0df1cf279685e3b054792ddbe193b537a56564f58b2ec33cc776060604051338152876020820152866040820152a48103908111610706575f80808084815af13d15610c60573d610c0e81611158565b90610c1c6040519283610798565b81525f60203d92013e5b15610c315750600190565b7f1c43b976000000000000000000000000000000000000000000000000000000005f525f60045260245260445ffd5b610c26565b9093506020813d602011610c91575b81610c8160209383610798565b8101031261017a5751925f610b4f565b3d9150610c74565b6040513d5f823e3d90fd5b505090805f525f60205260405f20610cbd3482546106f9565b9055604051913483527f87346fd5058d1634b6d24ab4e0ed7edf642b132775fbb70be7b22b40684d1fc960203394a45f90565b610cfa9650611dfb565b5f8080808080610afe565b96505f610af7565b877f0a2e12d1000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b897f7d1ad070000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f0c5e03da000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b519061ffff8216820361017a57565b67ffffffffffffffff811161074f5760051b60200190565b61ffff7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff9116019061ffff821161070657565b8051821015610e055760209160051b010190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b92919063ffffffff166001810361111f575067ffffffffffffffff604051937f8f936cfa000000000000000000000000000000000000000000000000000000008552168060048501525f8460248173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000165afa938415610c99575f94610f62575b5061ffff82169081158015610f54575b610f26575050610f229061ffff610f1060c073ffffffffffffffffffffffffffffffffffffffff610f17608089015185610f1088610dbe565b1690610df1565b511696015192610dbe565b5190565b7f016fbf87000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b5060c0850151518211610ed7565b9093503d805f833e610f748183610798565b81019060208183031261017a5780519067ffffffffffffffff821161017a57019060e08282031261017a576040519160e0830183811067ffffffffffffffff82111761074f576040528051600381101561017a578352610fd660208201610d97565b6020840152610fe760408201610d97565b6040840152606081015167ffffffffffffffff8116810361017a576060840152608081015167ffffffffffffffff811161017a57810182601f8201121561017a57805161103381610da6565b916110416040519384610798565b81835260208084019260051b8201019085821161017a57602001915b8183106110f257505050608084015260a081015160a084015260c08101519067ffffffffffffffff821161017a57019080601f8301121561017a5781516110a381610da6565b926110b16040519485610798565b81845260208085019260051b82010192831161017a57602001905b8282106110e25750505060c0820152925f610ec7565b81518152602091820191016110cc565b825173ffffffffffffffffffffffffffffffffffffffff8116810361017a5781526020928301920161105d565b67ffffffffffffffff847f2ae6ed09000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b67ffffffffffffffff811161074f57601f017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe01660200190565b90604183036111bc576111b59250602081013591604082359201355f1a90611497565b9192909190565b50505f9160029190565b9291928015801561148f575b8015611487575b61147f576111e68261154a565b6111f28694929461154a565b9415908115611476575b5061146c5761144961144061143961142a61146999611425600960026113b360206114509b6113876112dc8f6112d7604461123561191e565b51928761124061191e565b7fffff0000000000000000000000000000000000000000000000000000000000006040519687947e2000000000000000000000000000000000000000000000000000000000000085870152602286015260f01b1660428401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b612531565b949098604051958587019a7e400000000000000000000000000000000000000000000000000000000000008c526022880152604287015260428652611322606287610798565b604051928391868301958690916044927e20000000000000000000000000000000000000000000000000000000000000835260028301527e20000000000000000000000000000000000000000000000000000000000000602283015260248201520190565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b6040519788945180918587015e8401905f84830152518092602283015e01017f436f6d706f7369746500000000000000000000000000000000000000000000008382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b612d46565b93611433611526565b5061320d565b80846132cf565b94611433611526565b80916132cf565b9161145a8161197f565b6114638461197f565b92611dfb565b90565b5050505050505f90565b9050155f6111fc565b505050505f90565b5083156111d9565b5081156111d2565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0841161151b579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15610c99575f5173ffffffffffffffffffffffffffffffffffffffff81161561151157905f905f90565b505f906001905f90565b5050505f9160039190565b604051906115338261077c565b5f6060838281528260208201528260408201520152565b906116bd611556611526565b9277ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8310801590611912575b61190c577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83800990817f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed809160010892600108937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed858009927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8481808480097f52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a309087f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed03937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed851161070657847f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8061188a8180999761187982809a98819909612342565b9d8e9c919c099381859208096124db565b9909099009907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed82860992158015611900575b80156118f8575b6118ef5750604051936118d68561077c565b8452602084015260016040840152606083015260019190565b935050505f9190565b5081156118c4565b506001808416146118bd565b5f925090565b506001808416146116e9565b6040519061192d606083610798565b602182527f32000000000000000000000000000000000000000000000000000000000000006040837f536565642d4f50524656312d012d72697374726574746f3235352d534841353160208201520152565b8051906020810151916060604083015192015190808492857f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8091870881888808097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8088850981611a3f81808480098609612342565b80959150099209967f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83818a850909936001807f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed875f97091614611d5a575b505050611d2d577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed600192918392091614611cb6575b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811161070657611469927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8092611b50940890096124db565b77ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811115611ad4577f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601260045260245ffd5b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed949550849298507f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b0935083919650099309907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f786c8905cfaffca216c27b91fe01d8409d2f16175a4172be99c8fdaa805d40ea5f9609945f8080611a9e565b9290611e068461154a565b90936120e16020611f788a5177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b99015177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b94158015612318575b80156122ee575b6122e2576113876122706009956121dd6121c3611425998d6122de9d6121d76121d16121c86121c360209d612124611526565b50866121bc6121b66040516121388161077c565b7f216936d3cd6e53fec0a4e231fdd6dc5c692cc7609525a7b2c9562d608f25d51a81527f66666666666666666666666666666666666666666666666666666666666666586020820152600160408201527f67875f0fd78b766566ea4e8e64abe37d20f09f80775152f56dde8ab3a5b7dda36060820152611433611526565b9261320d565b9189613490565b61197f565b9a611433611526565b9161320d565b92613490565b90604051968688019a7e200000000000000000000000000000000000000000000000000000000000008c5260228901527e20000000000000000000000000000000000000000000000000000000000000604289015260448801527e200000000000000000000000000000000000000000000000000000000000006064880152606687015260668652611322608687610798565b6040519687945180918587015e840190838201905f8252519283915e01017f4368616c6c656e676500000000000000000000000000000000000000000000008152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b1490565b50505050505050505f90565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8510156120f1565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8810156120ea565b9060205f60c060405183815283808201528360408201528560608201527f6fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffee60808201527f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed60a082015260055afa60203d1416915f5192156124b3577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed908184800990097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec81149081801561248a575b612435575b906001611469921490811561242d575b50926124db565b90505f612426565b929060017f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b061146994099491925050612416565b507f547cdb7fb03e20f4d4b2ff66c2042858d0bce7f952d01b873b11e4d8b5f15f3d8114612411565b7fde4cbc4d000000000000000000000000000000000000000000000000000000005f5260045ffd5b600181811603611469577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed81116107065790565b908151601181018111610706576011608091086080036080811161070657607f1661257461255e82611158565b9161256c6040519384610798565b808352611158565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0602083019101368237835191828060031b04600814831517156107065760209461265a937fffffffffffffffffffffffffffffffff00000000000000000000000000000000876010956001956040519a868c9751918291018589015e8601907f800000000000000000000000000000000000000000000000000000000000000084830152518092602183015e01019160831b168382015203017ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0810185520183610798565b6040516126696102a082610798565b61028081527f428a2f98d728ae227137449123ef65cdb5c0fbcfec4d3b2fe9b5dba58189dbbc60208201527f3956c25bf348b53859f111f1b605d019923f82a4af194f9bab1c5ed5da6d811860408201527fd807aa98a303024212835b0145706fbe243185be4ee4b28c550c7dc3d5ffb4e260608201527f72be5d74f27b896f80deb1fe3b1696b19bdc06a725c71235c19bf174cf69269460808201527fe49b69c19ef14ad2efbe4786384f25e30fc19dc68b8cd5b5240ca1cc77ac9c6560a08201527f2de92c6f592b02754a7484aa6ea6e4835cb0a9dcbd41fbd476f988da831153b560c08201527f983e5152ee66dfaba831c66d2db43210b00327c898fb213fbf597fc7beef0ee460e08201527fc6e00bf33da88fc2d5a79147930aa72506ca6351e003826f142929670a0e6e706101008201527f27b70a8546d22ffc2e1b21385c26c9264d2c6dfc5ac42aed53380d139d95b3df6101208201527f650a73548baf63de766a0abb3c77b2a881c2c92e47edaee692722c851482353b6101408201527fa2bfe8a14cf10364a81a664bbc423001c24b8b70d0f89791c76c51a30654be306101608201527fd192e819d6ef5218d69906245565a910f40e35855771202a106aa07032bbd1b86101808201527f19a4c116b8d2d0c81e376c085141ab532748774cdf8eeb9934b0bcb5e19b48a86101a08201527f391c0cb3c5c95a634ed8aa4ae3418acb5b9cca4f7763e373682e6ff3d6b2b8a36101c08201527f748f82ee5defb2fc78a5636f43172f6084c87814a1f0ab728cc702081a6439ec6101e08201527f90befffa23631e28a4506cebde82bde9bef9a3f7b2c67915c67178f2e372532b6102008201527fca273eceea26619cd186b8c721c0c207eada7dd6cde0eb1ef57d4f7fee6ed1786102208201527f06f067aa72176fba0a637dc5a2c898a6113f9804bef90dae1b710b35131c471b6102408201527f28db77f523047d8432caab7b40c724933c9ebe0a15c9bebc431d67c49c100d4c6102608201527f4cc5d4becb3e42b6597f299cfc657e2a5fcb6fab3ad6faec6c44198c4a47581761028082015260405192610a0084016040527f6a09e667f3bcc908bb67ae8584caa73b3c6ef372fe94f82ba54ff53a5f1d36f1907f510e527fade682d19b05688c2b3e6c1f1f83d9abfb41bd6b5be0cd19137e2179905f915b8151831015612cdb578282015f5b60108110612cbe57505061020087015b610a0088018110612bde57508360c01c67ffffffffffffffff8560801c16908867ffffffffffffffff8760401c169667ffffffffffffffff8116938560c01c9367ffffffffffffffff8760801c169567ffffffffffffffff8860401c169a8c67ffffffffffffffff8a16965f915b60508310612b4f5750505091612ad39391612b3b99989796959360401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9760401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9291608081018091116107065791926129c6565b9867ffffffffffffffff91819f97959b9960019497959b6020680100000000000000018502938a60051b0151918a60031b01015160c01c0192898c18168918918060291c908060121c90600e1c1818010101816801000000000000000185028686178c1687871617908060271c908060221c90601c1c18180182011696989e9a01169792919493018f8e612a52565b8067ffffffffffffffff7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe206020930151680100000000000000018102907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0840151916801000000000000000183027ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe008601517fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff20870151019360061c9080603d1c9060131c18189160071c908060081c9060011c18180101168152016129e4565b80602060019260031b8401015160c01c8160051b8b0152016129d4565b9550505090509190565b60405190612cf4606083610798565b602a82527f35352d53484135313229000000000000000000000000000000000000000000006040837f48617368546f5363616c61722d4f50524656312d012d72697374726574746f3260208201520152565b6130a07f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed7f0ffffffffffffffffffffffffffffffec6ef5bf4737dcf70d6ec31748d98951d613207612f3860616112d7612eb986986112d7600360405192612daf60a085610798565b60808452612e35602085017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe060a001368237602080604051948593828501995180918b5e8401908282015f8152815193849201905e01015f8152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b602080612e40612ce5565b6040519687945180918487015e8401907e40000000000000000000000000000000000000000000000000000000000000838301525f6022830152805192839101602383015e01015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b92906020612ec5612ce5565b6040519586938385015260408401527f010000000000000000000000000000000000000000000000000000000000000060608401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b949077ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b9377ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b09900890565b60405161080081019283604052600180835260208301525f60408301526002606083015282516020840151906060604086015195015193859383836080840198898511610706576132609289928b613675565b6101008201808311610706579793949092979591959484871198895b61070657858710156132c35791613295939189936136dc565b969293919490956132a98888888885613675565b60808101809111610706579591938997939795919561327c565b50505050935050509150565b9091506132da611526565b505f91600180915f93610100805b61331057505050604051936132fc8561077c565b845260208401526040830152606082015290565b959691956003190194507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9390919060049085905b818080888d0980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda039b800996800995868101968303019681889209800108937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed80878c0997818482099709920198891561340a575094977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9550908590613345565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9295989493995096959609949592938686868685851c600f8116613455575b5050505050806132e8565b859b5061347e979a506107809193959950613478929496985060071b16896106f9565b936136dc565b9592939194909493965f80808061344a565b613498611526565b505f9360019182935f95610100805b6134bd575050505050604051936132fc8561077c565b939892977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed97509495919490936003190192909160049088905b8180808b880980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda03968009998009988981019983030199818b9209800108967fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed808a87099a818482099a0992019384156135bb57507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9893918991506134f7565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed929794509a95929a9994979909969794958888888887851c600f811661363f575b505050505081811c600f8116613615575b50806134a7565b9681999296613478610780613631969b949a60071b16886106f9565b97929591969096959861360e565b909396995061078091949c50613662979b5061347892959a5060071b16886106f9565b9692949195909594975f808080806135fd565b937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed92908360609593819382828103820889520860208701527f2406d9dc56dffce7198e80f2eef3d13000e0149a8283b156ebd69b9426b2f1590960408501528008910152565b939294917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed91906060838080948189518b82038301099960208a0151910109986040880151900995015190099380820386019380830386019501950181808686099681838209960993099056fea26469706673582212206e33a85ff955f2af05ea57473cf7060784c64a481f80784d0cc261a480ebdd7464736f6c63430008250033";
+  const _bytecode = "0x60c03461009e57601f61383638819003918201601f19168301916001600160401b038311848410176100a257808492604094855283398101031261009e578051906001600160a01b038216820361009e57602001519060805260a05260405161377f90816100b78239608051818181602f0152818161022401528181610617015281816108db0152610e97015260a05181818161040601526107db0152f35b5f80fd5b634e487b7160e01b5f52604160045260245ffdfe60806040526004361015610083575b3615610018575f80fd5b73ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016330361005757005b7f631a294a000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b5f3560e01c8063042251a51461063b57806306433b1b146105eb57806306fbedbe146105d057806351cff8d91461048d5780636ecb2d591461042957806392946f66146103ef5780639fb07600146103a8578063cb8a3abd14610379578063d71f8f421461017e5763e8c22ea20361000e573461017a5760e060031936011261017a5760043567ffffffffffffffff8116810361017a5760243563ffffffff8116810361017a576044359161ffff8316830361017a576020926101709261014992610e32565b604051915061015782610733565b60a435825260c4358483015260843590606435906111c6565b6040519015158152f35b5f80fd5b3461017a5761010060031936011261017a5760405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408201527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606082015246608082015273ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001660a082015260a0815261025860c082610798565b51902060405190602082017fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928815260043567ffffffffffffffff811680910361017a57604084015260243563ffffffff811680910361017a57606084015260443561ffff811680910361017a5760808401526064359273ffffffffffffffffffffffffffffffffffffffff841680940361017a5760209360a082015260843560c082015260a43560e082015260c43561010082015260e435610120820152610120815261032761014082610798565b51902060405190838201927f19010000000000000000000000000000000000000000000000000000000000008452602283015260428201526042815261036e606282610798565b519020604051908152f35b3461017a57602060031936011261017a576004355f526001602052602060ff60405f2054166040519015158152f35b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a575f525f602052602060405f2054604051908152f35b3461017a575f60031936011261017a5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b6003193601610120811261017a576101001361017a576101043567ffffffffffffffff811161017a573660238201121561017a5780600401359067ffffffffffffffff821161017a57366024838301011161017a57602091602461017092016107d9565b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a5780156105a857335f525f60205260405f205490811561057c57335f525f6020525f6040812055806040518381527fd1c19fbcd4551a5edfb66d43d2e337c04837afda3482b42bdf569a8fccdae5fb60203392a35f80808085855af13d15610577573d61052a81611158565b906105386040519283610798565b81525f60203d92013e5b1561054957005b7f1c43b976000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b610542565b7f751b0fda000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b3461017a575f60031936011261017a57602060405160148152f35b3461017a575f60031936011261017a57602060405173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b3461017a5761010060031936011261017a5760043567ffffffffffffffff8116810361017a576024359063ffffffff8216820361017a5760443561ffff8116810361017a5760209261068c92610e32565b905060405161069a81610733565b60c435815260e435838201526084359160a4356106b68461154a565b90946106c18361154a565b9490876106f1575b50866106dc575b87876040519015158152f35b6106e69650611dfb565b8280808080806106d0565b9650886106c9565b9190820180921161070657565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b6040810190811067ffffffffffffffff82111761074f57604052565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b6080810190811067ffffffffffffffff82111761074f57604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff82111761074f57604052565b7f0000000000000000000000000000000000000000000000000000000000000000803403610d6857506004359167ffffffffffffffff8316830361017a576024359063ffffffff8216820361017a576044359061ffff8216820361017a57610842828487610e32565b5f9691965060405193602085017f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f81527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408701527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606087015246608087015273ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016958660a082015260a0815261091160c082610798565b519020906040519660208801947fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928865267ffffffffffffffff8116810361017a5767ffffffffffffffff16604089015263ffffffff8116810361017a5763ffffffff16606088015261ffff8116810361017a5761ffff1660808701526064359573ffffffffffffffffffffffffffffffffffffffff8716870361017a5773ffffffffffffffffffffffffffffffffffffffff871660a082015273ffffffffffffffffffffffffffffffffffffffff80610a70608435978860c086015260a435958660e087015260c435988961010088015260e43596876101208201526101208152610a1e61014082610798565b5190206040519060208201927f190100000000000000000000000000000000000000000000000000000000000084526022830152604282015260428152610a66606282610798565b5190209b8c611192565b50509a169916898103610d395750875f52600160205260ff60405f205416610d0d57875f52600160205260405f2060017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0082541617905560405193610ad485610733565b84526020840152610ae48461154a565b9094610aef8361154a565b949087610d05575b5086610cf0575b505050505050610ca4579260205f946024604051809781937fc96be4cb0000000000000000000000000000000000000000000000000000000083528660048401525af1938415610c99575f94610c65575b506014840284810460141485151715610706576064900492335f525f60205260405f20610b7d3482546106f9565b905573ffffffffffffffffffffffffffffffffffffffff83169283810361017a57835f525f60205260405f20610bb48682546106f9565b9055507f0f74673a2867b0df1cf279685e3b054792ddbe193b537a56564f58b2ec33cc776060604051338152876020820152866040820152a48103908111610706575f80808084815af13d15610c60573d610c0e81611158565b90610c1c6040519283610798565b81525f60203d92013e5b15610c315750600190565b7f1c43b976000000000000000000000000000000000000000000000000000000005f525f60045260245260445ffd5b610c26565b9093506020813d602011610c91575b81610c8160209383610798565b8101031261017a5751925f610b4f565b3d9150610c74565b6040513d5f823e3d90fd5b505090805f525f60205260405f20610cbd3482546106f9565b9055604051913483527f87346fd5058d1634b6d24ab4e0ed7edf642b132775fbb70be7b22b40684d1fc960203394a45f90565b610cfa9650611dfb565b5f8080808080610afe565b96505f610af7565b877f0a2e12d1000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b897f7d1ad070000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f0c5e03da000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b519061ffff8216820361017a57565b67ffffffffffffffff811161074f5760051b60200190565b61ffff7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff9116019061ffff821161070657565b8051821015610e055760209160051b010190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b92919063ffffffff166001810361111f575067ffffffffffffffff604051937f8f936cfa000000000000000000000000000000000000000000000000000000008552168060048501525f8460248173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000165afa938415610c99575f94610f62575b5061ffff82169081158015610f54575b610f26575050610f229061ffff610f1060c073ffffffffffffffffffffffffffffffffffffffff610f17608089015185610f1088610dbe565b1690610df1565b511696015192610dbe565b5190565b7f016fbf87000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b5060c0850151518211610ed7565b9093503d805f833e610f748183610798565b81019060208183031261017a5780519067ffffffffffffffff821161017a57019060e08282031261017a576040519160e0830183811067ffffffffffffffff82111761074f576040528051600381101561017a578352610fd660208201610d97565b6020840152610fe760408201610d97565b6040840152606081015167ffffffffffffffff8116810361017a576060840152608081015167ffffffffffffffff811161017a57810182601f8201121561017a57805161103381610da6565b916110416040519384610798565b81835260208084019260051b8201019085821161017a57602001915b8183106110f257505050608084015260a081015160a084015260c08101519067ffffffffffffffff821161017a57019080601f8301121561017a5781516110a381610da6565b926110b16040519485610798565b81845260208085019260051b82010192831161017a57602001905b8282106110e25750505060c0820152925f610ec7565b81518152602091820191016110cc565b825173ffffffffffffffffffffffffffffffffffffffff8116810361017a5781526020928301920161105d565b67ffffffffffffffff847f2ae6ed09000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b67ffffffffffffffff811161074f57601f017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe01660200190565b90604183036111bc576111b59250602081013591604082359201355f1a90611497565b9192909190565b50505f9160029190565b9291928015801561148f575b8015611487575b61147f576111e68261154a565b6111f28694929461154a565b9415908115611476575b5061146c5761144961144061143961142a61146999611425600960026113b360206114509b6113876112dc8f6112d7604461123561191e565b51928761124061191e565b7fffff0000000000000000000000000000000000000000000000000000000000006040519687947e2000000000000000000000000000000000000000000000000000000000000085870152602286015260f01b1660428401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b612531565b949098604051958587019a7e400000000000000000000000000000000000000000000000000000000000008c526022880152604287015260428652611322606287610798565b604051928391868301958690916044927e20000000000000000000000000000000000000000000000000000000000000835260028301527e20000000000000000000000000000000000000000000000000000000000000602283015260248201520190565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b6040519788945180918587015e8401905f84830152518092602283015e01017f436f6d706f7369746500000000000000000000000000000000000000000000008382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b612d46565b93611433611526565b5061320d565b80846132cf565b94611433611526565b80916132cf565b9161145a8161197f565b6114638461197f565b92611dfb565b90565b5050505050505f90565b9050155f6111fc565b505050505f90565b5083156111d9565b5081156111d2565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0841161151b579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15610c99575f5173ffffffffffffffffffffffffffffffffffffffff81161561151157905f905f90565b505f906001905f90565b5050505f9160039190565b604051906115338261077c565b5f6060838281528260208201528260408201520152565b906116bd611556611526565b9277ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8310801590611912575b61190c577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83800990817f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed809160010892600108937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed858009927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8481808480097f52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a309087f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed03937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed851161070657847f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8061188a8180999761187982809a98819909612342565b9d8e9c919c099381859208096124db565b9909099009907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed82860992158015611900575b80156118f8575b6118ef5750604051936118d68561077c565b8452602084015260016040840152606083015260019190565b935050505f9190565b5081156118c4565b506001808416146118bd565b5f925090565b506001808416146116e9565b6040519061192d606083610798565b602182527f32000000000000000000000000000000000000000000000000000000000000006040837f536565642d4f50524656312d012d72697374726574746f3235352d534841353160208201520152565b8051906020810151916060604083015192015190808492857f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8091870881888808097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8088850981611a3f81808480098609612342565b80959150099209967f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83818a850909936001807f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed875f97091614611d5a575b505050611d2d577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed600192918392091614611cb6575b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811161070657611469927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8092611b50940890096124db565b77ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811115611ad4577f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601260045260245ffd5b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed949550849298507f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b0935083919650099309907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f786c8905cfaffca216c27b91fe01d8409d2f16175a4172be99c8fdaa805d40ea5f9609945f8080611a9e565b9290611e068461154a565b90936120e16020611f788a5177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b99015177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b94158015612318575b80156122ee575b6122e2576113876122706009956121dd6121c3611425998d6122de9d6121d76121d16121c86121c360209d612124611526565b50866121bc6121b66040516121388161077c565b7f216936d3cd6e53fec0a4e231fdd6dc5c692cc7609525a7b2c9562d608f25d51a81527f66666666666666666666666666666666666666666666666666666666666666586020820152600160408201527f67875f0fd78b766566ea4e8e64abe37d20f09f80775152f56dde8ab3a5b7dda36060820152611433611526565b9261320d565b9189613490565b61197f565b9a611433611526565b9161320d565b92613490565b90604051968688019a7e200000000000000000000000000000000000000000000000000000000000008c5260228901527e20000000000000000000000000000000000000000000000000000000000000604289015260448801527e200000000000000000000000000000000000000000000000000000000000006064880152606687015260668652611322608687610798565b6040519687945180918587015e840190838201905f8252519283915e01017f4368616c6c656e676500000000000000000000000000000000000000000000008152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b1490565b50505050505050505f90565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8510156120f1565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8810156120ea565b9060205f60c060405183815283808201528360408201528560608201527f6fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffee60808201527f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed60a082015260055afa60203d1416915f5192156124b3577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed908184800990097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec81149081801561248a575b612435575b906001611469921490811561242d575b50926124db565b90505f612426565b929060017f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b061146994099491925050612416565b507f547cdb7fb03e20f4d4b2ff66c2042858d0bce7f952d01b873b11e4d8b5f15f3d8114612411565b7fde4cbc4d000000000000000000000000000000000000000000000000000000005f5260045ffd5b600181811603611469577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed81116107065790565b908151601181018111610706576011608091086080036080811161070657607f1661257461255e82611158565b9161256c6040519384610798565b808352611158565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0602083019101368237835191828060031b04600814831517156107065760209461265a937fffffffffffffffffffffffffffffffff00000000000000000000000000000000876010956001956040519a868c9751918291018589015e8601907f800000000000000000000000000000000000000000000000000000000000000084830152518092602183015e01019160831b168382015203017ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0810185520183610798565b6040516126696102a082610798565b61028081527f428a2f98d728ae227137449123ef65cdb5c0fbcfec4d3b2fe9b5dba58189dbbc60208201527f3956c25bf348b53859f111f1b605d019923f82a4af194f9bab1c5ed5da6d811860408201527fd807aa98a303024212835b0145706fbe243185be4ee4b28c550c7dc3d5ffb4e260608201527f72be5d74f27b896f80deb1fe3b1696b19bdc06a725c71235c19bf174cf69269460808201527fe49b69c19ef14ad2efbe4786384f25e30fc19dc68b8cd5b5240ca1cc77ac9c6560a08201527f2de92c6f592b02754a7484aa6ea6e4835cb0a9dcbd41fbd476f988da831153b560c08201527f983e5152ee66dfaba831c66d2db43210b00327c898fb213fbf597fc7beef0ee460e08201527fc6e00bf33da88fc2d5a79147930aa72506ca6351e003826f142929670a0e6e706101008201527f27b70a8546d22ffc2e1b21385c26c9264d2c6dfc5ac42aed53380d139d95b3df6101208201527f650a73548baf63de766a0abb3c77b2a881c2c92e47edaee692722c851482353b6101408201527fa2bfe8a14cf10364a81a664bbc423001c24b8b70d0f89791c76c51a30654be306101608201527fd192e819d6ef5218d69906245565a910f40e35855771202a106aa07032bbd1b86101808201527f19a4c116b8d2d0c81e376c085141ab532748774cdf8eeb9934b0bcb5e19b48a86101a08201527f391c0cb3c5c95a634ed8aa4ae3418acb5b9cca4f7763e373682e6ff3d6b2b8a36101c08201527f748f82ee5defb2fc78a5636f43172f6084c87814a1f0ab728cc702081a6439ec6101e08201527f90befffa23631e28a4506cebde82bde9bef9a3f7b2c67915c67178f2e372532b6102008201527fca273eceea26619cd186b8c721c0c207eada7dd6cde0eb1ef57d4f7fee6ed1786102208201527f06f067aa72176fba0a637dc5a2c898a6113f9804bef90dae1b710b35131c471b6102408201527f28db77f523047d8432caab7b40c724933c9ebe0a15c9bebc431d67c49c100d4c6102608201527f4cc5d4becb3e42b6597f299cfc657e2a5fcb6fab3ad6faec6c44198c4a47581761028082015260405192610a0084016040527f6a09e667f3bcc908bb67ae8584caa73b3c6ef372fe94f82ba54ff53a5f1d36f1907f510e527fade682d19b05688c2b3e6c1f1f83d9abfb41bd6b5be0cd19137e2179905f915b8151831015612cdb578282015f5b60108110612cbe57505061020087015b610a0088018110612bde57508360c01c67ffffffffffffffff8560801c16908867ffffffffffffffff8760401c169667ffffffffffffffff8116938560c01c9367ffffffffffffffff8760801c169567ffffffffffffffff8860401c169a8c67ffffffffffffffff8a16965f915b60508310612b4f5750505091612ad39391612b3b99989796959360401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9760401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9291608081018091116107065791926129c6565b9867ffffffffffffffff91819f97959b9960019497959b6020680100000000000000018502938a60051b0151918a60031b01015160c01c0192898c18168918918060291c908060121c90600e1c1818010101816801000000000000000185028686178c1687871617908060271c908060221c90601c1c18180182011696989e9a01169792919493018f8e612a52565b8067ffffffffffffffff7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe206020930151680100000000000000018102907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0840151916801000000000000000183027ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe008601517fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff20870151019360061c9080603d1c9060131c18189160071c908060081c9060011c18180101168152016129e4565b80602060019260031b8401015160c01c8160051b8b0152016129d4565b9550505090509190565b60405190612cf4606083610798565b602a82527f35352d53484135313229000000000000000000000000000000000000000000006040837f48617368546f5363616c61722d4f50524656312d012d72697374726574746f3260208201520152565b6130a07f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed7f0ffffffffffffffffffffffffffffffec6ef5bf4737dcf70d6ec31748d98951d613207612f3860616112d7612eb986986112d7600360405192612daf60a085610798565b60808452612e35602085017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe060a001368237602080604051948593828501995180918b5e8401908282015f8152815193849201905e01015f8152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b602080612e40612ce5565b6040519687945180918487015e8401907e40000000000000000000000000000000000000000000000000000000000000838301525f6022830152805192839101602383015e01015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b92906020612ec5612ce5565b6040519586938385015260408401527f010000000000000000000000000000000000000000000000000000000000000060608401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b949077ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b9377ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b09900890565b60405161080081019283604052600180835260208301525f60408301526002606083015282516020840151906060604086015195015193859383836080840198898511610706576132609289928b613675565b6101008201808311610706579793949092979591959484871198895b61070657858710156132c35791613295939189936136dc565b969293919490956132a98888888885613675565b60808101809111610706579591938997939795919561327c565b50505050935050509150565b9091506132da611526565b505f91600180915f93610100805b61331057505050604051936132fc8561077c565b845260208401526040830152606082015290565b959691956003190194507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9390919060049085905b818080888d0980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda039b800996800995868101968303019681889209800108937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed80878c0997818482099709920198891561340a575094977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9550908590613345565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9295989493995096959609949592938686868685851c600f8116613455575b5050505050806132e8565b859b5061347e979a506107809193959950613478929496985060071b16896106f9565b936136dc565b9592939194909493965f80808061344a565b613498611526565b505f9360019182935f95610100805b6134bd575050505050604051936132fc8561077c565b939892977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed97509495919490936003190192909160049088905b8180808b880980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda03968009998009988981019983030199818b9209800108967fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed808a87099a818482099a0992019384156135bb57507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9893918991506134f7565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed929794509a95929a9994979909969794958888888887851c600f811661363f575b505050505081811c600f8116613615575b50806134a7565b9681999296613478610780613631969b949a60071b16886106f9565b97929591969096959861360e565b909396995061078091949c50613662979b5061347892959a5060071b16886106f9565b9692949195909594975f808080806135fd565b937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed92908360609593819382828103820889520860208701527f2406d9dc56dffce7198e80f2eef3d13000e0149a8283b156ebd69b9426b2f1590960408501528008910152565b939294917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed91906060838080948189518b82038301099960208a0151910109986040880151900995015190099380820386019380830386019501950181808686099681838209960993099056fea2646970667358221220ba02827897e72a79ec4bc5be785e9eef7443438ccb5d180497610c5f6ea10bb664736f6c63430008250033";
 
-type OprfDisputesConstructorParams =
-  | [signer?: Signer]
-  | ConstructorParameters<typeof ContractFactory>;
+  
+      type OprfDisputesConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;
 
-const isSuperArgs = (
-  xs: OprfDisputesConstructorParams
-): xs is ConstructorParameters<typeof ContractFactory> => xs.length > 1;
+      const isSuperArgs = (xs: OprfDisputesConstructorParams): xs is ConstructorParameters<typeof ContractFactory> =>
+        xs.length > 1
+    
 
-export class OprfDisputes__factory extends ContractFactory {
-  constructor(...args: OprfDisputesConstructorParams) {
-    if (isSuperArgs(args)) {
-      super(...args);
-    } else {
-      super(_abi, _bytecode, args[0]);
+  export class OprfDisputes__factory extends ContractFactory {
+    
+      constructor(...args: OprfDisputesConstructorParams) {
+        if (isSuperArgs(args)) {
+          super(...args);
+        } else {
+          super(_abi, _bytecode, args[0]);
+        }
+        
+      }
+    
+    override getDeployTransaction(registry: AddressLike, bondWei: BigNumberish, overrides?: NonPayableOverrides & { from?: string }): Promise<ContractDeployTransaction> {
+      return super.getDeployTransaction(registry, bondWei, overrides || {});
+    };
+    override deploy(registry: AddressLike, bondWei: BigNumberish, overrides?: NonPayableOverrides & { from?: string }) {
+      return super.deploy(registry, bondWei, overrides || {}) as Promise<OprfDisputes & {
+        deploymentTransaction(): ContractTransactionResponse;
+      }>;
+    }
+    override connect(runner: ContractRunner | null): OprfDisputes__factory {
+      return super.connect(runner) as OprfDisputes__factory;
+    }
+    
+    
+    static readonly bytecode = _bytecode;
+    static readonly abi = _abi;
+    static createInterface(): OprfDisputesInterface {
+      return new Interface(_abi) as OprfDisputesInterface;
+    }
+    
+    override attach(address: string | Addressable): OprfDisputes {
+      return super.attach(address) as OprfDisputes;
+    }
+  static connect(address: string, runner?: ContractRunner | null): OprfDisputes {
+      return new Contract(address, _abi, runner) as unknown as OprfDisputes;
     }
   }
 
-  override getDeployTransaction(
-    registry: AddressLike,
-    bondWei: BigNumberish,
-    overrides?: NonPayableOverrides & { from?: string }
-  ): Promise<ContractDeployTransaction> {
-    return super.getDeployTransaction(registry, bondWei, overrides || {});
-  }
-  override deploy(
-    registry: AddressLike,
-    bondWei: BigNumberish,
-    overrides?: NonPayableOverrides & { from?: string }
-  ) {
-    return super.deploy(registry, bondWei, overrides || {}) as Promise<
-      OprfDisputes & {
-        deploymentTransaction(): ContractTransactionResponse;
-      }
-    >;
-  }
-  override connect(runner: ContractRunner | null): OprfDisputes__factory {
-    return super.connect(runner) as OprfDisputes__factory;
-  }
-
-  static readonly bytecode = _bytecode;
-  static readonly abi = _abi;
-  static createInterface(): OprfDisputesInterface {
-    return new Interface(_abi) as OprfDisputesInterface;
-  }
-  static connect(
-    address: string,
-    runner?: ContractRunner | null
-  ): OprfDisputes {
-    return new Contract(address, _abi, runner) as unknown as OprfDisputes;
-  }
-}
+  
+  

@@ -2,882 +2,567 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
-import type {
-  BaseContract,
-  BigNumberish,
-  BytesLike,
-  FunctionFragment,
-  Result,
-  Interface,
-  EventFragment,
-  AddressLike,
-  ContractRunner,
-  ContractMethod,
-  Listener,
-} from "ethers";
-import type {
-  TypedContractEvent,
-  TypedDeferredTopicFilter,
-  TypedEventLog,
-  TypedLogDescription,
-  TypedListener,
-  TypedContractMethod,
-} from "../common.ts";
-
+import type { BaseContract, BigNumberish, BytesLike, FunctionFragment, Result, Interface, EventFragment, AddressLike, ContractRunner, ContractMethod, Listener } from "ethers"
+import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, TypedLogDescription, TypedListener, TypedContractMethod } from "../common.ts"
+  
 export declare namespace INodeRegistry {
-  export type CommitteeStruct = {
-    status: BigNumberish;
-    size: BigNumberish;
-    threshold: BigNumberish;
-    createdAt: BigNumberish;
-    members: AddressLike[];
-    groupPublicKey: BytesLike;
-    verificationShares: BytesLike[];
-  };
+      
+    export type CommitteeStruct = {status: BigNumberish, size: BigNumberish, threshold: BigNumberish, createdAt: BigNumberish, members: AddressLike[], groupPublicKey: BytesLike, verificationShares: BytesLike[]}
 
-  export type CommitteeStructOutput = [
-    status: bigint,
-    size: bigint,
-    threshold: bigint,
-    createdAt: bigint,
-    members: string[],
-    groupPublicKey: string,
-    verificationShares: string[]
-  ] & {
-    status: bigint;
-    size: bigint;
-    threshold: bigint;
-    createdAt: bigint;
-    members: string[];
-    groupPublicKey: string;
-    verificationShares: string[];
-  };
+    export type CommitteeStructOutput = [status: bigint, size: bigint, threshold: bigint, createdAt: bigint, members: string[], groupPublicKey: string, verificationShares: string[]] & {status: bigint, size: bigint, threshold: bigint, createdAt: bigint, members: string[], groupPublicKey: string, verificationShares: string[] }
+  
 
-  export type NodeStruct = {
-    stakeWei: BigNumberish;
-    registeredAt: BigNumberish;
-    exitAt: BigNumberish;
-    hpkePublicKey: BytesLike;
-    endpoint: string;
-  };
+    export type NodeStruct = {stakeWei: BigNumberish, registeredAt: BigNumberish, exitAt: BigNumberish, hpkePublicKey: BytesLike, endpoint: string}
 
-  export type NodeStructOutput = [
-    stakeWei: bigint,
-    registeredAt: bigint,
-    exitAt: bigint,
-    hpkePublicKey: string,
-    endpoint: string
-  ] & {
-    stakeWei: bigint;
-    registeredAt: bigint;
-    exitAt: bigint;
-    hpkePublicKey: string;
-    endpoint: string;
-  };
-}
+    export type NodeStructOutput = [stakeWei: bigint, registeredAt: bigint, exitAt: bigint, hpkePublicKey: string, endpoint: string] & {stakeWei: bigint, registeredAt: bigint, exitAt: bigint, hpkePublicKey: string, endpoint: string }
+  
+    }
 
-export interface INodeRegistryInterface extends Interface {
-  getFunction(
-    nameOrSignature:
-      | "DISPUTES"
-      | "EXIT_DELAY_SECONDS"
-      | "MIN_STAKE_WEI"
-      | "agreementOn"
-      | "assignCommittee"
-      | "attestCommittee"
-      | "attestationOf"
-      | "committeeById"
-      | "committeeCount"
-      | "committeeNodes"
-      | "committeeOf"
-      | "createCommittee"
-      | "defaultCommittee"
-      | "hashKeyMaterial"
-      | "isActive"
-      | "nodeCount"
-      | "nodeOf"
-      | "operators"
-      | "registerNode"
-      | "requestExit"
-      | "slash"
-      | "updateNode"
-      | "withdrawStake"
-  ): FunctionFragment;
+  export interface INodeRegistryInterface extends Interface {
+    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "assignCommittee" | "attestCommittee" | "attestationOf" | "committeeById" | "committeeCount" | "committeeNodes" | "committeeOf" | "createCommittee" | "defaultCommittee" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "registerNode" | "requestExit" | "slash" | "updateNode" | "withdrawStake"): FunctionFragment;
 
-  getEvent(
-    nameOrSignatureOrTopic:
-      | "CommitteeActivated"
-      | "CommitteeAssigned"
-      | "CommitteeAttested"
-      | "CommitteeCreated"
-      | "ExitRequested"
-      | "NodeRegistered"
-      | "NodeSlashed"
-      | "NodeUpdated"
-      | "StakeWithdrawn"
-  ): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "CommitteeActivated" | "CommitteeAssigned" | "CommitteeAttested" | "CommitteeCreated" | "ExitRequested" | "NodeRegistered" | "NodeSlashed" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
 
-  encodeFunctionData(functionFragment: "DISPUTES", values?: undefined): string;
-  encodeFunctionData(
-    functionFragment: "EXIT_DELAY_SECONDS",
-    values?: undefined
-  ): string;
-  encodeFunctionData(
-    functionFragment: "MIN_STAKE_WEI",
-    values?: undefined
-  ): string;
-  encodeFunctionData(
-    functionFragment: "agreementOn",
-    values: [BigNumberish, BytesLike]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "assignCommittee",
-    values: [BigNumberish]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "attestCommittee",
-    values: [BigNumberish, BytesLike, BytesLike[]]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "attestationOf",
-    values: [BigNumberish, AddressLike]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "committeeById",
-    values: [BigNumberish]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "committeeCount",
-    values?: undefined
-  ): string;
-  encodeFunctionData(
-    functionFragment: "committeeNodes",
-    values: [BigNumberish]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "committeeOf",
-    values: [AddressLike]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "createCommittee",
-    values: [AddressLike[], BigNumberish]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "defaultCommittee",
-    values?: undefined
-  ): string;
-  encodeFunctionData(
-    functionFragment: "hashKeyMaterial",
-    values: [BytesLike, BytesLike[]]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "isActive",
-    values: [BigNumberish]
-  ): string;
-  encodeFunctionData(functionFragment: "nodeCount", values?: undefined): string;
-  encodeFunctionData(functionFragment: "nodeOf", values: [AddressLike]): string;
-  encodeFunctionData(
-    functionFragment: "operators",
-    values: [BigNumberish, BigNumberish]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "registerNode",
-    values: [string, BytesLike]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "requestExit",
-    values?: undefined
-  ): string;
-  encodeFunctionData(functionFragment: "slash", values: [AddressLike]): string;
-  encodeFunctionData(
-    functionFragment: "updateNode",
-    values: [string, BytesLike]
-  ): string;
-  encodeFunctionData(
-    functionFragment: "withdrawStake",
-    values: [AddressLike]
-  ): string;
+    encodeFunctionData(functionFragment: 'DISPUTES', values?: undefined): string;
+encodeFunctionData(functionFragment: 'EXIT_DELAY_SECONDS', values?: undefined): string;
+encodeFunctionData(functionFragment: 'MIN_STAKE_WEI', values?: undefined): string;
+encodeFunctionData(functionFragment: 'agreementOn', values: [BigNumberish, BytesLike]): string;
+encodeFunctionData(functionFragment: 'assignCommittee', values: [BigNumberish]): string;
+encodeFunctionData(functionFragment: 'attestCommittee', values: [BigNumberish, BytesLike, BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'attestationOf', values: [BigNumberish, AddressLike]): string;
+encodeFunctionData(functionFragment: 'committeeById', values: [BigNumberish]): string;
+encodeFunctionData(functionFragment: 'committeeCount', values?: undefined): string;
+encodeFunctionData(functionFragment: 'committeeNodes', values: [BigNumberish]): string;
+encodeFunctionData(functionFragment: 'committeeOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'createCommittee', values: [AddressLike[], BigNumberish]): string;
+encodeFunctionData(functionFragment: 'defaultCommittee', values?: undefined): string;
+encodeFunctionData(functionFragment: 'hashKeyMaterial', values: [BytesLike, BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'isActive', values: [BigNumberish]): string;
+encodeFunctionData(functionFragment: 'nodeCount', values?: undefined): string;
+encodeFunctionData(functionFragment: 'nodeOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'operators', values: [BigNumberish, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'registerNode', values: [string, BytesLike]): string;
+encodeFunctionData(functionFragment: 'requestExit', values?: undefined): string;
+encodeFunctionData(functionFragment: 'slash', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'updateNode', values: [string, BytesLike]): string;
+encodeFunctionData(functionFragment: 'withdrawStake', values: [AddressLike]): string;
 
-  decodeFunctionResult(functionFragment: "DISPUTES", data: BytesLike): Result;
-  decodeFunctionResult(
-    functionFragment: "EXIT_DELAY_SECONDS",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "MIN_STAKE_WEI",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "agreementOn",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "assignCommittee",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "attestCommittee",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "attestationOf",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "committeeById",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "committeeCount",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "committeeNodes",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "committeeOf",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "createCommittee",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "defaultCommittee",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "hashKeyMaterial",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(functionFragment: "isActive", data: BytesLike): Result;
-  decodeFunctionResult(functionFragment: "nodeCount", data: BytesLike): Result;
-  decodeFunctionResult(functionFragment: "nodeOf", data: BytesLike): Result;
-  decodeFunctionResult(functionFragment: "operators", data: BytesLike): Result;
-  decodeFunctionResult(
-    functionFragment: "registerNode",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(
-    functionFragment: "requestExit",
-    data: BytesLike
-  ): Result;
-  decodeFunctionResult(functionFragment: "slash", data: BytesLike): Result;
-  decodeFunctionResult(functionFragment: "updateNode", data: BytesLike): Result;
-  decodeFunctionResult(
-    functionFragment: "withdrawStake",
-    data: BytesLike
-  ): Result;
-}
-
-export namespace CommitteeActivatedEvent {
-  export type InputTuple = [
-    id: BigNumberish,
-    groupPublicKey: BytesLike,
-    verificationShares: BytesLike[]
-  ];
-  export type OutputTuple = [
-    id: bigint,
-    groupPublicKey: string,
-    verificationShares: string[]
-  ];
-  export interface OutputObject {
-    id: bigint;
-    groupPublicKey: string;
-    verificationShares: string[];
+    decodeFunctionResult(functionFragment: 'DISPUTES', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'EXIT_DELAY_SECONDS', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'MIN_STAKE_WEI', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'agreementOn', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'assignCommittee', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'attestCommittee', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'attestationOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'committeeById', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'committeeCount', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'committeeNodes', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'committeeOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'createCommittee', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'defaultCommittee', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'hashKeyMaterial', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'isActive', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'nodeCount', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'nodeOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'operators', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'registerNode', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'requestExit', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'slash', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'updateNode', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result;
   }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
 
-export namespace CommitteeAssignedEvent {
-  export type InputTuple = [account: AddressLike, id: BigNumberish];
-  export type OutputTuple = [account: string, id: bigint];
-  export interface OutputObject {
-    account: string;
-    id: bigint;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+  
+    export namespace CommitteeActivatedEvent {
+      export type InputTuple = [id: BigNumberish, groupPublicKey: BytesLike, verificationShares: BytesLike[]];
+      export type OutputTuple = [id: bigint, groupPublicKey: string, verificationShares: string[]];
+      export interface OutputObject {id: bigint, groupPublicKey: string, verificationShares: string[] };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
 
-export namespace CommitteeAttestedEvent {
-  export type InputTuple = [
-    id: BigNumberish,
-    member: AddressLike,
-    keyMaterialHash: BytesLike,
-    agreeing: BigNumberish
-  ];
-  export type OutputTuple = [
-    id: bigint,
-    member: string,
-    keyMaterialHash: string,
-    agreeing: bigint
-  ];
-  export interface OutputObject {
-    id: bigint;
-    member: string;
-    keyMaterialHash: string;
-    agreeing: bigint;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+  
 
-export namespace CommitteeCreatedEvent {
-  export type InputTuple = [
-    id: BigNumberish,
-    creator: AddressLike,
-    threshold: BigNumberish,
-    createdAt: BigNumberish,
-    members: AddressLike[]
-  ];
-  export type OutputTuple = [
-    id: bigint,
-    creator: string,
-    threshold: bigint,
-    createdAt: bigint,
-    members: string[]
-  ];
-  export interface OutputObject {
-    id: bigint;
-    creator: string;
-    threshold: bigint;
-    createdAt: bigint;
-    members: string[];
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+    export namespace CommitteeAssignedEvent {
+      export type InputTuple = [account: AddressLike, id: BigNumberish];
+      export type OutputTuple = [account: string, id: bigint];
+      export interface OutputObject {account: string, id: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
 
-export namespace ExitRequestedEvent {
-  export type InputTuple = [operator: AddressLike, exitAt: BigNumberish];
-  export type OutputTuple = [operator: string, exitAt: bigint];
-  export interface OutputObject {
-    operator: string;
-    exitAt: bigint;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+  
 
-export namespace NodeRegisteredEvent {
-  export type InputTuple = [
-    operator: AddressLike,
-    stakeWei: BigNumberish,
-    registeredAt: BigNumberish,
-    hpkePublicKey: BytesLike,
-    endpoint: string
-  ];
-  export type OutputTuple = [
-    operator: string,
-    stakeWei: bigint,
-    registeredAt: bigint,
-    hpkePublicKey: string,
-    endpoint: string
-  ];
-  export interface OutputObject {
-    operator: string;
-    stakeWei: bigint;
-    registeredAt: bigint;
-    hpkePublicKey: string;
-    endpoint: string;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+    export namespace CommitteeAttestedEvent {
+      export type InputTuple = [id: BigNumberish, member: AddressLike, keyMaterialHash: BytesLike, agreeing: BigNumberish];
+      export type OutputTuple = [id: bigint, member: string, keyMaterialHash: string, agreeing: bigint];
+      export interface OutputObject {id: bigint, member: string, keyMaterialHash: string, agreeing: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
 
-export namespace NodeSlashedEvent {
-  export type InputTuple = [operator: AddressLike, stakeWei: BigNumberish];
-  export type OutputTuple = [operator: string, stakeWei: bigint];
-  export interface OutputObject {
-    operator: string;
-    stakeWei: bigint;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+  
 
-export namespace NodeUpdatedEvent {
-  export type InputTuple = [
-    operator: AddressLike,
-    hpkePublicKey: BytesLike,
-    endpoint: string
-  ];
-  export type OutputTuple = [
-    operator: string,
-    hpkePublicKey: string,
-    endpoint: string
-  ];
-  export interface OutputObject {
-    operator: string;
-    hpkePublicKey: string;
-    endpoint: string;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+    export namespace CommitteeCreatedEvent {
+      export type InputTuple = [id: BigNumberish, creator: AddressLike, threshold: BigNumberish, createdAt: BigNumberish, members: AddressLike[]];
+      export type OutputTuple = [id: bigint, creator: string, threshold: bigint, createdAt: bigint, members: string[]];
+      export interface OutputObject {id: bigint, creator: string, threshold: bigint, createdAt: bigint, members: string[] };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
 
-export namespace StakeWithdrawnEvent {
-  export type InputTuple = [
-    operator: AddressLike,
-    to: AddressLike,
-    stakeWei: BigNumberish
-  ];
-  export type OutputTuple = [operator: string, to: string, stakeWei: bigint];
-  export interface OutputObject {
-    operator: string;
-    to: string;
-    stakeWei: bigint;
-  }
-  export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>;
-  export type Filter = TypedDeferredTopicFilter<Event>;
-  export type Log = TypedEventLog<Event>;
-  export type LogDescription = TypedLogDescription<Event>;
-}
+  
 
-export interface INodeRegistry extends BaseContract {
-  connect(runner?: ContractRunner | null): INodeRegistry;
-  waitForDeployment(): Promise<this>;
+    export namespace ExitRequestedEvent {
+      export type InputTuple = [operator: AddressLike, exitAt: BigNumberish];
+      export type OutputTuple = [operator: string, exitAt: bigint];
+      export interface OutputObject {operator: string, exitAt: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
 
-  interface: INodeRegistryInterface;
+  
 
+    export namespace NodeRegisteredEvent {
+      export type InputTuple = [operator: AddressLike, stakeWei: BigNumberish, registeredAt: BigNumberish, hpkePublicKey: BytesLike, endpoint: string];
+      export type OutputTuple = [operator: string, stakeWei: bigint, registeredAt: bigint, hpkePublicKey: string, endpoint: string];
+      export interface OutputObject {operator: string, stakeWei: bigint, registeredAt: bigint, hpkePublicKey: string, endpoint: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace NodeSlashedEvent {
+      export type InputTuple = [operator: AddressLike, stakeWei: BigNumberish];
+      export type OutputTuple = [operator: string, stakeWei: bigint];
+      export interface OutputObject {operator: string, stakeWei: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace NodeUpdatedEvent {
+      export type InputTuple = [operator: AddressLike, hpkePublicKey: BytesLike, endpoint: string];
+      export type OutputTuple = [operator: string, hpkePublicKey: string, endpoint: string];
+      export interface OutputObject {operator: string, hpkePublicKey: string, endpoint: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace StakeWithdrawnEvent {
+      export type InputTuple = [operator: AddressLike, to: AddressLike, stakeWei: BigNumberish];
+      export type OutputTuple = [operator: string, to: string, stakeWei: bigint];
+      export interface OutputObject {operator: string, to: string, stakeWei: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+  export interface INodeRegistry extends BaseContract {
+    
+    connect(runner?: ContractRunner | null): INodeRegistry;
+    waitForDeployment(): Promise<this>;
+
+    interface: INodeRegistryInterface;
+
+    
   queryFilter<TCEvent extends TypedContractEvent>(
     event: TCEvent,
     fromBlockOrBlockhash?: string | number | undefined,
-    toBlock?: string | number | undefined
-  ): Promise<Array<TypedEventLog<TCEvent>>>;
+    toBlock?: string | number | undefined,
+  ): Promise<Array<TypedEventLog<TCEvent>>>
   queryFilter<TCEvent extends TypedContractEvent>(
     filter: TypedDeferredTopicFilter<TCEvent>,
     fromBlockOrBlockhash?: string | number | undefined,
     toBlock?: string | number | undefined
   ): Promise<Array<TypedEventLog<TCEvent>>>;
 
-  on<TCEvent extends TypedContractEvent>(
-    event: TCEvent,
-    listener: TypedListener<TCEvent>
-  ): Promise<this>;
-  on<TCEvent extends TypedContractEvent>(
-    filter: TypedDeferredTopicFilter<TCEvent>,
-    listener: TypedListener<TCEvent>
-  ): Promise<this>;
-
-  once<TCEvent extends TypedContractEvent>(
-    event: TCEvent,
-    listener: TypedListener<TCEvent>
-  ): Promise<this>;
-  once<TCEvent extends TypedContractEvent>(
-    filter: TypedDeferredTopicFilter<TCEvent>,
-    listener: TypedListener<TCEvent>
-  ): Promise<this>;
+  on<TCEvent extends TypedContractEvent>(event: TCEvent, listener: TypedListener<TCEvent>): Promise<this>
+  on<TCEvent extends TypedContractEvent>(filter: TypedDeferredTopicFilter<TCEvent>, listener: TypedListener<TCEvent>): Promise<this>
+  
+  once<TCEvent extends TypedContractEvent>(event: TCEvent, listener: TypedListener<TCEvent>): Promise<this>
+  once<TCEvent extends TypedContractEvent>(filter: TypedDeferredTopicFilter<TCEvent>, listener: TypedListener<TCEvent>): Promise<this>
 
   listeners<TCEvent extends TypedContractEvent>(
     event: TCEvent
   ): Promise<Array<TypedListener<TCEvent>>>;
-  listeners(eventName?: string): Promise<Array<Listener>>;
-  removeAllListeners<TCEvent extends TypedContractEvent>(
-    event?: TCEvent
-  ): Promise<this>;
+  listeners(eventName?: string): Promise<Array<Listener>>
+  removeAllListeners<TCEvent extends TypedContractEvent>(event?: TCEvent): Promise<this>
 
-  DISPUTES: TypedContractMethod<[], [string], "view">;
 
-  EXIT_DELAY_SECONDS: TypedContractMethod<[], [bigint], "view">;
+    
+    
+    DISPUTES: TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >
+    
 
-  MIN_STAKE_WEI: TypedContractMethod<[], [bigint], "view">;
+    
+    EXIT_DELAY_SECONDS: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
 
-  agreementOn: TypedContractMethod<
-    [id: BigNumberish, keyMaterialHash: BytesLike],
-    [bigint],
-    "view"
-  >;
+    
+    MIN_STAKE_WEI: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
 
-  assignCommittee: TypedContractMethod<
-    [id: BigNumberish],
-    [void],
-    "nonpayable"
-  >;
+    
+    agreementOn: TypedContractMethod<
+      [id: BigNumberish, keyMaterialHash: BytesLike, ],
+      [bigint],
+      'view'
+    >
+    
 
-  attestCommittee: TypedContractMethod<
-    [
-      id: BigNumberish,
-      groupPublicKey: BytesLike,
-      verificationShares: BytesLike[]
-    ],
-    [void],
-    "nonpayable"
-  >;
+    
+    assignCommittee: TypedContractMethod<
+      [id: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >
+    
 
-  attestationOf: TypedContractMethod<
-    [id: BigNumberish, member: AddressLike],
-    [string],
-    "view"
-  >;
+    
+    attestCommittee: TypedContractMethod<
+      [id: BigNumberish, groupPublicKey: BytesLike, verificationShares: BytesLike[], ],
+      [void],
+      'nonpayable'
+    >
+    
 
-  committeeById: TypedContractMethod<
-    [id: BigNumberish],
-    [INodeRegistry.CommitteeStructOutput],
-    "view"
-  >;
+    
+    attestationOf: TypedContractMethod<
+      [id: BigNumberish, member: AddressLike, ],
+      [string],
+      'view'
+    >
+    
 
-  committeeCount: TypedContractMethod<[], [bigint], "view">;
+    
+    committeeById: TypedContractMethod<
+      [id: BigNumberish, ],
+      [INodeRegistry.CommitteeStructOutput],
+      'view'
+    >
+    
 
-  committeeNodes: TypedContractMethod<
-    [id: BigNumberish],
-    [INodeRegistry.NodeStructOutput[]],
-    "view"
-  >;
+    
+    committeeCount: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
 
-  committeeOf: TypedContractMethod<[account: AddressLike], [bigint], "view">;
+    
+    committeeNodes: TypedContractMethod<
+      [id: BigNumberish, ],
+      [INodeRegistry.NodeStructOutput[]],
+      'view'
+    >
+    
 
-  createCommittee: TypedContractMethod<
-    [members: AddressLike[], threshold: BigNumberish],
-    [bigint],
-    "nonpayable"
-  >;
+    
+    committeeOf: TypedContractMethod<
+      [account: AddressLike, ],
+      [bigint],
+      'view'
+    >
+    
 
-  defaultCommittee: TypedContractMethod<[], [bigint], "view">;
+    
+    createCommittee: TypedContractMethod<
+      [members: AddressLike[], threshold: BigNumberish, ],
+      [bigint],
+      'nonpayable'
+    >
+    
 
-  hashKeyMaterial: TypedContractMethod<
-    [groupPublicKey: BytesLike, verificationShares: BytesLike[]],
-    [string],
-    "view"
-  >;
+    
+    defaultCommittee: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
 
-  isActive: TypedContractMethod<[id: BigNumberish], [boolean], "view">;
+    
+    hashKeyMaterial: TypedContractMethod<
+      [groupPublicKey: BytesLike, verificationShares: BytesLike[], ],
+      [string],
+      'view'
+    >
+    
 
-  nodeCount: TypedContractMethod<[], [bigint], "view">;
+    
+    isActive: TypedContractMethod<
+      [id: BigNumberish, ],
+      [boolean],
+      'view'
+    >
+    
 
-  nodeOf: TypedContractMethod<
-    [operator: AddressLike],
-    [INodeRegistry.NodeStructOutput],
-    "view"
-  >;
+    
+    nodeCount: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
 
-  operators: TypedContractMethod<
-    [offset: BigNumberish, limit: BigNumberish],
-    [string[]],
-    "view"
-  >;
+    
+    nodeOf: TypedContractMethod<
+      [operator: AddressLike, ],
+      [INodeRegistry.NodeStructOutput],
+      'view'
+    >
+    
 
-  registerNode: TypedContractMethod<
-    [endpoint: string, hpkePublicKey: BytesLike],
-    [void],
-    "payable"
-  >;
+    
+    operators: TypedContractMethod<
+      [offset: BigNumberish, limit: BigNumberish, ],
+      [string[]],
+      'view'
+    >
+    
 
-  requestExit: TypedContractMethod<[], [void], "nonpayable">;
+    
+    registerNode: TypedContractMethod<
+      [endpoint: string, hpkePublicKey: BytesLike, ],
+      [void],
+      'payable'
+    >
+    
 
-  slash: TypedContractMethod<[operator: AddressLike], [bigint], "nonpayable">;
+    
+    requestExit: TypedContractMethod<
+      [],
+      [void],
+      'nonpayable'
+    >
+    
 
-  updateNode: TypedContractMethod<
-    [endpoint: string, hpkePublicKey: BytesLike],
-    [void],
-    "nonpayable"
-  >;
+    
+    slash: TypedContractMethod<
+      [operator: AddressLike, ],
+      [bigint],
+      'nonpayable'
+    >
+    
 
-  withdrawStake: TypedContractMethod<[to: AddressLike], [void], "nonpayable">;
+    
+    updateNode: TypedContractMethod<
+      [endpoint: string, hpkePublicKey: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
 
-  getFunction<T extends ContractMethod = ContractMethod>(
-    key: string | FunctionFragment
-  ): T;
+    
+    withdrawStake: TypedContractMethod<
+      [to: AddressLike, ],
+      [void],
+      'nonpayable'
+    >
+    
 
-  getFunction(
-    nameOrSignature: "DISPUTES"
-  ): TypedContractMethod<[], [string], "view">;
-  getFunction(
-    nameOrSignature: "EXIT_DELAY_SECONDS"
-  ): TypedContractMethod<[], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "MIN_STAKE_WEI"
-  ): TypedContractMethod<[], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "agreementOn"
-  ): TypedContractMethod<
-    [id: BigNumberish, keyMaterialHash: BytesLike],
-    [bigint],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "assignCommittee"
-  ): TypedContractMethod<[id: BigNumberish], [void], "nonpayable">;
-  getFunction(
-    nameOrSignature: "attestCommittee"
-  ): TypedContractMethod<
-    [
-      id: BigNumberish,
-      groupPublicKey: BytesLike,
-      verificationShares: BytesLike[]
-    ],
-    [void],
-    "nonpayable"
-  >;
-  getFunction(
-    nameOrSignature: "attestationOf"
-  ): TypedContractMethod<
-    [id: BigNumberish, member: AddressLike],
-    [string],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "committeeById"
-  ): TypedContractMethod<
-    [id: BigNumberish],
-    [INodeRegistry.CommitteeStructOutput],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "committeeCount"
-  ): TypedContractMethod<[], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "committeeNodes"
-  ): TypedContractMethod<
-    [id: BigNumberish],
-    [INodeRegistry.NodeStructOutput[]],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "committeeOf"
-  ): TypedContractMethod<[account: AddressLike], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "createCommittee"
-  ): TypedContractMethod<
-    [members: AddressLike[], threshold: BigNumberish],
-    [bigint],
-    "nonpayable"
-  >;
-  getFunction(
-    nameOrSignature: "defaultCommittee"
-  ): TypedContractMethod<[], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "hashKeyMaterial"
-  ): TypedContractMethod<
-    [groupPublicKey: BytesLike, verificationShares: BytesLike[]],
-    [string],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "isActive"
-  ): TypedContractMethod<[id: BigNumberish], [boolean], "view">;
-  getFunction(
-    nameOrSignature: "nodeCount"
-  ): TypedContractMethod<[], [bigint], "view">;
-  getFunction(
-    nameOrSignature: "nodeOf"
-  ): TypedContractMethod<
-    [operator: AddressLike],
-    [INodeRegistry.NodeStructOutput],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "operators"
-  ): TypedContractMethod<
-    [offset: BigNumberish, limit: BigNumberish],
-    [string[]],
-    "view"
-  >;
-  getFunction(
-    nameOrSignature: "registerNode"
-  ): TypedContractMethod<
-    [endpoint: string, hpkePublicKey: BytesLike],
-    [void],
-    "payable"
-  >;
-  getFunction(
-    nameOrSignature: "requestExit"
-  ): TypedContractMethod<[], [void], "nonpayable">;
-  getFunction(
-    nameOrSignature: "slash"
-  ): TypedContractMethod<[operator: AddressLike], [bigint], "nonpayable">;
-  getFunction(
-    nameOrSignature: "updateNode"
-  ): TypedContractMethod<
-    [endpoint: string, hpkePublicKey: BytesLike],
-    [void],
-    "nonpayable"
-  >;
-  getFunction(
-    nameOrSignature: "withdrawStake"
-  ): TypedContractMethod<[to: AddressLike], [void], "nonpayable">;
 
-  getEvent(
-    key: "CommitteeActivated"
-  ): TypedContractEvent<
-    CommitteeActivatedEvent.InputTuple,
-    CommitteeActivatedEvent.OutputTuple,
-    CommitteeActivatedEvent.OutputObject
-  >;
-  getEvent(
-    key: "CommitteeAssigned"
-  ): TypedContractEvent<
-    CommitteeAssignedEvent.InputTuple,
-    CommitteeAssignedEvent.OutputTuple,
-    CommitteeAssignedEvent.OutputObject
-  >;
-  getEvent(
-    key: "CommitteeAttested"
-  ): TypedContractEvent<
-    CommitteeAttestedEvent.InputTuple,
-    CommitteeAttestedEvent.OutputTuple,
-    CommitteeAttestedEvent.OutputObject
-  >;
-  getEvent(
-    key: "CommitteeCreated"
-  ): TypedContractEvent<
-    CommitteeCreatedEvent.InputTuple,
-    CommitteeCreatedEvent.OutputTuple,
-    CommitteeCreatedEvent.OutputObject
-  >;
-  getEvent(
-    key: "ExitRequested"
-  ): TypedContractEvent<
-    ExitRequestedEvent.InputTuple,
-    ExitRequestedEvent.OutputTuple,
-    ExitRequestedEvent.OutputObject
-  >;
-  getEvent(
-    key: "NodeRegistered"
-  ): TypedContractEvent<
-    NodeRegisteredEvent.InputTuple,
-    NodeRegisteredEvent.OutputTuple,
-    NodeRegisteredEvent.OutputObject
-  >;
-  getEvent(
-    key: "NodeSlashed"
-  ): TypedContractEvent<
-    NodeSlashedEvent.InputTuple,
-    NodeSlashedEvent.OutputTuple,
-    NodeSlashedEvent.OutputObject
-  >;
-  getEvent(
-    key: "NodeUpdated"
-  ): TypedContractEvent<
-    NodeUpdatedEvent.InputTuple,
-    NodeUpdatedEvent.OutputTuple,
-    NodeUpdatedEvent.OutputObject
-  >;
-  getEvent(
-    key: "StakeWithdrawn"
-  ): TypedContractEvent<
-    StakeWithdrawnEvent.InputTuple,
-    StakeWithdrawnEvent.OutputTuple,
-    StakeWithdrawnEvent.OutputObject
-  >;
+    getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-  filters: {
-    "CommitteeActivated(uint64,bytes32,bytes32[])": TypedContractEvent<
-      CommitteeActivatedEvent.InputTuple,
-      CommitteeActivatedEvent.OutputTuple,
-      CommitteeActivatedEvent.OutputObject
+    getFunction(nameOrSignature: 'DISPUTES'): TypedContractMethod<
+      [],
+      [string],
+      'view'
     >;
-    CommitteeActivated: TypedContractEvent<
-      CommitteeActivatedEvent.InputTuple,
-      CommitteeActivatedEvent.OutputTuple,
-      CommitteeActivatedEvent.OutputObject
+getFunction(nameOrSignature: 'EXIT_DELAY_SECONDS'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
     >;
-
-    "CommitteeAssigned(address,uint64)": TypedContractEvent<
-      CommitteeAssignedEvent.InputTuple,
-      CommitteeAssignedEvent.OutputTuple,
-      CommitteeAssignedEvent.OutputObject
+getFunction(nameOrSignature: 'MIN_STAKE_WEI'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
     >;
-    CommitteeAssigned: TypedContractEvent<
-      CommitteeAssignedEvent.InputTuple,
-      CommitteeAssignedEvent.OutputTuple,
-      CommitteeAssignedEvent.OutputObject
+getFunction(nameOrSignature: 'agreementOn'): TypedContractMethod<
+      [id: BigNumberish, keyMaterialHash: BytesLike, ],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'assignCommittee'): TypedContractMethod<
+      [id: BigNumberish, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'attestCommittee'): TypedContractMethod<
+      [id: BigNumberish, groupPublicKey: BytesLike, verificationShares: BytesLike[], ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'attestationOf'): TypedContractMethod<
+      [id: BigNumberish, member: AddressLike, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'committeeById'): TypedContractMethod<
+      [id: BigNumberish, ],
+      [INodeRegistry.CommitteeStructOutput],
+      'view'
+    >;
+getFunction(nameOrSignature: 'committeeCount'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'committeeNodes'): TypedContractMethod<
+      [id: BigNumberish, ],
+      [INodeRegistry.NodeStructOutput[]],
+      'view'
+    >;
+getFunction(nameOrSignature: 'committeeOf'): TypedContractMethod<
+      [account: AddressLike, ],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'createCommittee'): TypedContractMethod<
+      [members: AddressLike[], threshold: BigNumberish, ],
+      [bigint],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'defaultCommittee'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'hashKeyMaterial'): TypedContractMethod<
+      [groupPublicKey: BytesLike, verificationShares: BytesLike[], ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'isActive'): TypedContractMethod<
+      [id: BigNumberish, ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'nodeCount'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'nodeOf'): TypedContractMethod<
+      [operator: AddressLike, ],
+      [INodeRegistry.NodeStructOutput],
+      'view'
+    >;
+getFunction(nameOrSignature: 'operators'): TypedContractMethod<
+      [offset: BigNumberish, limit: BigNumberish, ],
+      [string[]],
+      'view'
+    >;
+getFunction(nameOrSignature: 'registerNode'): TypedContractMethod<
+      [endpoint: string, hpkePublicKey: BytesLike, ],
+      [void],
+      'payable'
+    >;
+getFunction(nameOrSignature: 'requestExit'): TypedContractMethod<
+      [],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'slash'): TypedContractMethod<
+      [operator: AddressLike, ],
+      [bigint],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'updateNode'): TypedContractMethod<
+      [endpoint: string, hpkePublicKey: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'withdrawStake'): TypedContractMethod<
+      [to: AddressLike, ],
+      [void],
+      'nonpayable'
     >;
 
-    "CommitteeAttested(uint64,address,bytes32,uint16)": TypedContractEvent<
-      CommitteeAttestedEvent.InputTuple,
-      CommitteeAttestedEvent.OutputTuple,
-      CommitteeAttestedEvent.OutputObject
-    >;
-    CommitteeAttested: TypedContractEvent<
-      CommitteeAttestedEvent.InputTuple,
-      CommitteeAttestedEvent.OutputTuple,
-      CommitteeAttestedEvent.OutputObject
-    >;
+    getEvent(key: 'CommitteeActivated'): TypedContractEvent<CommitteeActivatedEvent.InputTuple, CommitteeActivatedEvent.OutputTuple, CommitteeActivatedEvent.OutputObject>;
+getEvent(key: 'CommitteeAssigned'): TypedContractEvent<CommitteeAssignedEvent.InputTuple, CommitteeAssignedEvent.OutputTuple, CommitteeAssignedEvent.OutputObject>;
+getEvent(key: 'CommitteeAttested'): TypedContractEvent<CommitteeAttestedEvent.InputTuple, CommitteeAttestedEvent.OutputTuple, CommitteeAttestedEvent.OutputObject>;
+getEvent(key: 'CommitteeCreated'): TypedContractEvent<CommitteeCreatedEvent.InputTuple, CommitteeCreatedEvent.OutputTuple, CommitteeCreatedEvent.OutputObject>;
+getEvent(key: 'ExitRequested'): TypedContractEvent<ExitRequestedEvent.InputTuple, ExitRequestedEvent.OutputTuple, ExitRequestedEvent.OutputObject>;
+getEvent(key: 'NodeRegistered'): TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;
+getEvent(key: 'NodeSlashed'): TypedContractEvent<NodeSlashedEvent.InputTuple, NodeSlashedEvent.OutputTuple, NodeSlashedEvent.OutputObject>;
+getEvent(key: 'NodeUpdated'): TypedContractEvent<NodeUpdatedEvent.InputTuple, NodeUpdatedEvent.OutputTuple, NodeUpdatedEvent.OutputObject>;
+getEvent(key: 'StakeWithdrawn'): TypedContractEvent<StakeWithdrawnEvent.InputTuple, StakeWithdrawnEvent.OutputTuple, StakeWithdrawnEvent.OutputObject>;
 
-    "CommitteeCreated(uint64,address,uint16,uint64,address[])": TypedContractEvent<
-      CommitteeCreatedEvent.InputTuple,
-      CommitteeCreatedEvent.OutputTuple,
-      CommitteeCreatedEvent.OutputObject
-    >;
-    CommitteeCreated: TypedContractEvent<
-      CommitteeCreatedEvent.InputTuple,
-      CommitteeCreatedEvent.OutputTuple,
-      CommitteeCreatedEvent.OutputObject
-    >;
+    filters: {
+      
+      'CommitteeActivated(uint64,bytes32,bytes32[])': TypedContractEvent<CommitteeActivatedEvent.InputTuple, CommitteeActivatedEvent.OutputTuple, CommitteeActivatedEvent.OutputObject>;
+      CommitteeActivated: TypedContractEvent<CommitteeActivatedEvent.InputTuple, CommitteeActivatedEvent.OutputTuple, CommitteeActivatedEvent.OutputObject>;
+    
 
-    "ExitRequested(address,uint64)": TypedContractEvent<
-      ExitRequestedEvent.InputTuple,
-      ExitRequestedEvent.OutputTuple,
-      ExitRequestedEvent.OutputObject
-    >;
-    ExitRequested: TypedContractEvent<
-      ExitRequestedEvent.InputTuple,
-      ExitRequestedEvent.OutputTuple,
-      ExitRequestedEvent.OutputObject
-    >;
+      'CommitteeAssigned(address,uint64)': TypedContractEvent<CommitteeAssignedEvent.InputTuple, CommitteeAssignedEvent.OutputTuple, CommitteeAssignedEvent.OutputObject>;
+      CommitteeAssigned: TypedContractEvent<CommitteeAssignedEvent.InputTuple, CommitteeAssignedEvent.OutputTuple, CommitteeAssignedEvent.OutputObject>;
+    
 
-    "NodeRegistered(address,uint256,uint64,bytes32,string)": TypedContractEvent<
-      NodeRegisteredEvent.InputTuple,
-      NodeRegisteredEvent.OutputTuple,
-      NodeRegisteredEvent.OutputObject
-    >;
-    NodeRegistered: TypedContractEvent<
-      NodeRegisteredEvent.InputTuple,
-      NodeRegisteredEvent.OutputTuple,
-      NodeRegisteredEvent.OutputObject
-    >;
+      'CommitteeAttested(uint64,address,bytes32,uint16)': TypedContractEvent<CommitteeAttestedEvent.InputTuple, CommitteeAttestedEvent.OutputTuple, CommitteeAttestedEvent.OutputObject>;
+      CommitteeAttested: TypedContractEvent<CommitteeAttestedEvent.InputTuple, CommitteeAttestedEvent.OutputTuple, CommitteeAttestedEvent.OutputObject>;
+    
 
-    "NodeSlashed(address,uint256)": TypedContractEvent<
-      NodeSlashedEvent.InputTuple,
-      NodeSlashedEvent.OutputTuple,
-      NodeSlashedEvent.OutputObject
-    >;
-    NodeSlashed: TypedContractEvent<
-      NodeSlashedEvent.InputTuple,
-      NodeSlashedEvent.OutputTuple,
-      NodeSlashedEvent.OutputObject
-    >;
+      'CommitteeCreated(uint64,address,uint16,uint64,address[])': TypedContractEvent<CommitteeCreatedEvent.InputTuple, CommitteeCreatedEvent.OutputTuple, CommitteeCreatedEvent.OutputObject>;
+      CommitteeCreated: TypedContractEvent<CommitteeCreatedEvent.InputTuple, CommitteeCreatedEvent.OutputTuple, CommitteeCreatedEvent.OutputObject>;
+    
 
-    "NodeUpdated(address,bytes32,string)": TypedContractEvent<
-      NodeUpdatedEvent.InputTuple,
-      NodeUpdatedEvent.OutputTuple,
-      NodeUpdatedEvent.OutputObject
-    >;
-    NodeUpdated: TypedContractEvent<
-      NodeUpdatedEvent.InputTuple,
-      NodeUpdatedEvent.OutputTuple,
-      NodeUpdatedEvent.OutputObject
-    >;
+      'ExitRequested(address,uint64)': TypedContractEvent<ExitRequestedEvent.InputTuple, ExitRequestedEvent.OutputTuple, ExitRequestedEvent.OutputObject>;
+      ExitRequested: TypedContractEvent<ExitRequestedEvent.InputTuple, ExitRequestedEvent.OutputTuple, ExitRequestedEvent.OutputObject>;
+    
 
-    "StakeWithdrawn(address,address,uint256)": TypedContractEvent<
-      StakeWithdrawnEvent.InputTuple,
-      StakeWithdrawnEvent.OutputTuple,
-      StakeWithdrawnEvent.OutputObject
-    >;
-    StakeWithdrawn: TypedContractEvent<
-      StakeWithdrawnEvent.InputTuple,
-      StakeWithdrawnEvent.OutputTuple,
-      StakeWithdrawnEvent.OutputObject
-    >;
-  };
-}
+      'NodeRegistered(address,uint256,uint64,bytes32,string)': TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;
+      NodeRegistered: TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;
+    
+
+      'NodeSlashed(address,uint256)': TypedContractEvent<NodeSlashedEvent.InputTuple, NodeSlashedEvent.OutputTuple, NodeSlashedEvent.OutputObject>;
+      NodeSlashed: TypedContractEvent<NodeSlashedEvent.InputTuple, NodeSlashedEvent.OutputTuple, NodeSlashedEvent.OutputObject>;
+    
+
+      'NodeUpdated(address,bytes32,string)': TypedContractEvent<NodeUpdatedEvent.InputTuple, NodeUpdatedEvent.OutputTuple, NodeUpdatedEvent.OutputObject>;
+      NodeUpdated: TypedContractEvent<NodeUpdatedEvent.InputTuple, NodeUpdatedEvent.OutputTuple, NodeUpdatedEvent.OutputObject>;
+    
+
+      'StakeWithdrawn(address,address,uint256)': TypedContractEvent<StakeWithdrawnEvent.InputTuple, StakeWithdrawnEvent.OutputTuple, StakeWithdrawnEvent.OutputObject>;
+      StakeWithdrawn: TypedContractEvent<StakeWithdrawnEvent.InputTuple, StakeWithdrawnEvent.OutputTuple, StakeWithdrawnEvent.OutputObject>;
+    
+    };
+  }

@@ -3,1041 +3,1036 @@
 /* tslint:disable */
 /* eslint-disable */
 
-import { Contract, Interface, type ContractRunner } from "ethers";
-import type {
-  INodeRegistry,
-  INodeRegistryInterface,
-} from "../../interfaces/INodeRegistry.ts";
+  import { Contract, Interface, type ContractRunner } from "ethers";
+  import type { INodeRegistry, INodeRegistryInterface } from "../../interfaces/INodeRegistry.ts";
 
-const _abi = [
+  const _abi = [
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "AlreadyRegistered",
-    type: "error",
+    "name": "AlreadyRegistered",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "CommitteeNotActive",
-    type: "error",
+    "name": "CommitteeNotActive",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "CommitteeNotForming",
-    type: "error",
+    "name": "CommitteeNotForming",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "maximum",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "maximum",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "received",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "received",
+        "type": "uint256"
+      }
     ],
-    name: "CommitteeSize",
-    type: "error",
+    "name": "CommitteeSize",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "member",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
+      }
     ],
-    name: "DuplicateMember",
-    type: "error",
+    "name": "DuplicateMember",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "maximumBytes",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "maximumBytes",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "receivedBytes",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "receivedBytes",
+        "type": "uint256"
+      }
     ],
-    name: "EndpointLength",
-    type: "error",
+    "name": "EndpointLength",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint64",
-        name: "maximumSeconds",
-        type: "uint64",
+        "internalType": "uint64",
+        "name": "maximumSeconds",
+        "type": "uint64"
       },
       {
-        internalType: "uint64",
-        name: "receivedSeconds",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "receivedSeconds",
+        "type": "uint64"
+      }
     ],
-    name: "ExitDelayTooLong",
-    type: "error",
+    "name": "ExitDelayTooLong",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "ExitNotRequested",
-    type: "error",
+    "name": "ExitNotRequested",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint64",
-        name: "exitAt",
-        type: "uint64",
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
       },
       {
-        internalType: "uint64",
-        name: "nowAt",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "nowAt",
+        "type": "uint64"
+      }
     ],
-    name: "ExitPending",
-    type: "error",
+    "name": "ExitPending",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "position",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "position",
+        "type": "uint256"
+      }
     ],
-    name: "IdentityElement",
-    type: "error",
+    "name": "IdentityElement",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        internalType: "uint64",
-        name: "exitAt",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
+      }
     ],
-    name: "NodeExiting",
-    type: "error",
+    "name": "NodeExiting",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "sender",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "sender",
+        "type": "address"
+      }
     ],
-    name: "NotDisputes",
-    type: "error",
+    "name": "NotDisputes",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "address",
-        name: "account",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
     ],
-    name: "NotMember",
-    type: "error",
+    "name": "NotMember",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "NotRegistered",
-    type: "error",
+    "name": "NotRegistered",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "maximumWei",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "maximumWei",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "receivedWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "receivedWei",
+        "type": "uint256"
+      }
     ],
-    name: "StakeTooHigh",
-    type: "error",
+    "name": "StakeTooHigh",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "minimumWei",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "minimumWei",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "receivedWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "receivedWei",
+        "type": "uint256"
+      }
     ],
-    name: "StakeTooLow",
-    type: "error",
+    "name": "StakeTooLow",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "to",
-        type: "address",
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
       },
       {
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
     ],
-    name: "StakeTransferFailed",
-    type: "error",
+    "name": "StakeTransferFailed",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "size",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "size",
+        "type": "uint256"
       },
       {
-        internalType: "uint16",
-        name: "threshold",
-        type: "uint16",
-      },
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
+      }
     ],
-    name: "ThresholdOutOfRange",
-    type: "error",
+    "name": "ThresholdOutOfRange",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "UnknownCommittee",
-    type: "error",
+    "name": "UnknownCommittee",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "expected",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "expected",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "received",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "received",
+        "type": "uint256"
+      }
     ],
-    name: "VerificationShareCount",
-    type: "error",
+    "name": "VerificationShareCount",
+    "type": "error"
   },
   {
-    inputs: [],
-    name: "ZeroHpkePublicKey",
-    type: "error",
+    "inputs": [],
+    "name": "ZeroHpkePublicKey",
+    "type": "error"
   },
   {
-    inputs: [],
-    name: "ZeroRecipient",
-    type: "error",
+    "inputs": [],
+    "name": "ZeroRecipient",
+    "type": "error"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        indexed: false,
-        internalType: "bytes32",
-        name: "groupPublicKey",
-        type: "bytes32",
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "groupPublicKey",
+        "type": "bytes32"
       },
       {
-        indexed: false,
-        internalType: "bytes32[]",
-        name: "verificationShares",
-        type: "bytes32[]",
-      },
+        "indexed": false,
+        "internalType": "bytes32[]",
+        "name": "verificationShares",
+        "type": "bytes32[]"
+      }
     ],
-    name: "CommitteeActivated",
-    type: "event",
+    "name": "CommitteeActivated",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "account",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "CommitteeAssigned",
-    type: "event",
+    "name": "CommitteeAssigned",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "member",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "bytes32",
-        name: "keyMaterialHash",
-        type: "bytes32",
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "keyMaterialHash",
+        "type": "bytes32"
       },
       {
-        indexed: false,
-        internalType: "uint16",
-        name: "agreeing",
-        type: "uint16",
-      },
+        "indexed": false,
+        "internalType": "uint16",
+        "name": "agreeing",
+        "type": "uint16"
+      }
     ],
-    name: "CommitteeAttested",
-    type: "event",
+    "name": "CommitteeAttested",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "creator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "creator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint16",
-        name: "threshold",
-        type: "uint16",
+        "indexed": false,
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
       },
       {
-        indexed: false,
-        internalType: "uint64",
-        name: "createdAt",
-        type: "uint64",
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "createdAt",
+        "type": "uint64"
       },
       {
-        indexed: false,
-        internalType: "address[]",
-        name: "members",
-        type: "address[]",
-      },
+        "indexed": false,
+        "internalType": "address[]",
+        "name": "members",
+        "type": "address[]"
+      }
     ],
-    name: "CommitteeCreated",
-    type: "event",
+    "name": "CommitteeCreated",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint64",
-        name: "exitAt",
-        type: "uint64",
-      },
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
+      }
     ],
-    name: "ExitRequested",
-    type: "event",
+    "name": "ExitRequested",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
       },
       {
-        indexed: false,
-        internalType: "uint64",
-        name: "registeredAt",
-        type: "uint64",
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "registeredAt",
+        "type": "uint64"
       },
       {
-        indexed: false,
-        internalType: "bytes32",
-        name: "hpkePublicKey",
-        type: "bytes32",
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "hpkePublicKey",
+        "type": "bytes32"
       },
       {
-        indexed: false,
-        internalType: "string",
-        name: "endpoint",
-        type: "string",
-      },
+        "indexed": false,
+        "internalType": "string",
+        "name": "endpoint",
+        "type": "string"
+      }
     ],
-    name: "NodeRegistered",
-    type: "event",
+    "name": "NodeRegistered",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
     ],
-    name: "NodeSlashed",
-    type: "event",
+    "name": "NodeSlashed",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "bytes32",
-        name: "hpkePublicKey",
-        type: "bytes32",
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "hpkePublicKey",
+        "type": "bytes32"
       },
       {
-        indexed: false,
-        internalType: "string",
-        name: "endpoint",
-        type: "string",
-      },
+        "indexed": false,
+        "internalType": "string",
+        "name": "endpoint",
+        "type": "string"
+      }
     ],
-    name: "NodeUpdated",
-    type: "event",
+    "name": "NodeUpdated",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "to",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
     ],
-    name: "StakeWithdrawn",
-    type: "event",
+    "name": "StakeWithdrawn",
+    "type": "event"
   },
   {
-    inputs: [],
-    name: "DISPUTES",
-    outputs: [
+    "inputs": [],
+    "name": "DISPUTES",
+    "outputs": [
       {
-        internalType: "address",
-        name: "",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "",
+        "type": "address"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "EXIT_DELAY_SECONDS",
-    outputs: [
+    "inputs": [],
+    "name": "EXIT_DELAY_SECONDS",
+    "outputs": [
       {
-        internalType: "uint64",
-        name: "",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "MIN_STAKE_WEI",
-    outputs: [
+    "inputs": [],
+    "name": "MIN_STAKE_WEI",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "bytes32",
-        name: "keyMaterialHash",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "keyMaterialHash",
+        "type": "bytes32"
+      }
     ],
-    name: "agreementOn",
-    outputs: [
+    "name": "agreementOn",
+    "outputs": [
       {
-        internalType: "uint16",
-        name: "",
-        type: "uint16",
-      },
+        "internalType": "uint16",
+        "name": "",
+        "type": "uint16"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "assignCommittee",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "name": "assignCommittee",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "bytes32",
-        name: "groupPublicKey",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "groupPublicKey",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32[]",
-        name: "verificationShares",
-        type: "bytes32[]",
-      },
+        "internalType": "bytes32[]",
+        "name": "verificationShares",
+        "type": "bytes32[]"
+      }
     ],
-    name: "attestCommittee",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "name": "attestCommittee",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "address",
-        name: "member",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
+      }
     ],
-    name: "attestationOf",
-    outputs: [
+    "name": "attestationOf",
+    "outputs": [
       {
-        internalType: "bytes32",
-        name: "keyMaterialHash",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "keyMaterialHash",
+        "type": "bytes32"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "committeeById",
-    outputs: [
+    "name": "committeeById",
+    "outputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "enum INodeRegistry.CommitteeStatus",
-            name: "status",
-            type: "uint8",
+            "internalType": "enum INodeRegistry.CommitteeStatus",
+            "name": "status",
+            "type": "uint8"
           },
           {
-            internalType: "uint16",
-            name: "size",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "size",
+            "type": "uint16"
           },
           {
-            internalType: "uint16",
-            name: "threshold",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "threshold",
+            "type": "uint16"
           },
           {
-            internalType: "uint64",
-            name: "createdAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "createdAt",
+            "type": "uint64"
           },
           {
-            internalType: "address[]",
-            name: "members",
-            type: "address[]",
+            "internalType": "address[]",
+            "name": "members",
+            "type": "address[]"
           },
           {
-            internalType: "bytes32",
-            name: "groupPublicKey",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "groupPublicKey",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32[]",
-            name: "verificationShares",
-            type: "bytes32[]",
-          },
+            "internalType": "bytes32[]",
+            "name": "verificationShares",
+            "type": "bytes32[]"
+          }
         ],
-        internalType: "struct INodeRegistry.Committee",
-        name: "",
-        type: "tuple",
-      },
+        "internalType": "struct INodeRegistry.Committee",
+        "name": "",
+        "type": "tuple"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "committeeCount",
-    outputs: [
+    "inputs": [],
+    "name": "committeeCount",
+    "outputs": [
       {
-        internalType: "uint64",
-        name: "",
-        type: "uint64",
-      },
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "committeeNodes",
-    outputs: [
+    "name": "committeeNodes",
+    "outputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "uint128",
-            name: "stakeWei",
-            type: "uint128",
+            "internalType": "uint128",
+            "name": "stakeWei",
+            "type": "uint128"
           },
           {
-            internalType: "uint64",
-            name: "registeredAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "registeredAt",
+            "type": "uint64"
           },
           {
-            internalType: "uint64",
-            name: "exitAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "exitAt",
+            "type": "uint64"
           },
           {
-            internalType: "bytes32",
-            name: "hpkePublicKey",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "hpkePublicKey",
+            "type": "bytes32"
           },
           {
-            internalType: "string",
-            name: "endpoint",
-            type: "string",
-          },
+            "internalType": "string",
+            "name": "endpoint",
+            "type": "string"
+          }
         ],
-        internalType: "struct INodeRegistry.Node[]",
-        name: "",
-        type: "tuple[]",
-      },
+        "internalType": "struct INodeRegistry.Node[]",
+        "name": "",
+        "type": "tuple[]"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "account",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
     ],
-    name: "committeeOf",
-    outputs: [
+    "name": "committeeOf",
+    "outputs": [
       {
-        internalType: "CommitteeId",
-        name: "",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address[]",
-        name: "members",
-        type: "address[]",
+        "internalType": "address[]",
+        "name": "members",
+        "type": "address[]"
       },
       {
-        internalType: "uint16",
-        name: "threshold",
-        type: "uint16",
-      },
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
+      }
     ],
-    name: "createCommittee",
-    outputs: [
+    "name": "createCommittee",
+    "outputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "nonpayable",
-    type: "function",
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "defaultCommittee",
-    outputs: [
+    "inputs": [],
+    "name": "defaultCommittee",
+    "outputs": [
       {
-        internalType: "CommitteeId",
-        name: "",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "",
+        "type": "uint64"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "bytes32",
-        name: "groupPublicKey",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "groupPublicKey",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32[]",
-        name: "verificationShares",
-        type: "bytes32[]",
-      },
+        "internalType": "bytes32[]",
+        "name": "verificationShares",
+        "type": "bytes32[]"
+      }
     ],
-    name: "hashKeyMaterial",
-    outputs: [
+    "name": "hashKeyMaterial",
+    "outputs": [
       {
-        internalType: "bytes32",
-        name: "",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
+      }
     ],
-    stateMutability: "pure",
-    type: "function",
+    "stateMutability": "pure",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
-      },
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
     ],
-    name: "isActive",
-    outputs: [
+    "name": "isActive",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "nodeCount",
-    outputs: [
+    "inputs": [],
+    "name": "nodeCount",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "nodeOf",
-    outputs: [
+    "name": "nodeOf",
+    "outputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "uint128",
-            name: "stakeWei",
-            type: "uint128",
+            "internalType": "uint128",
+            "name": "stakeWei",
+            "type": "uint128"
           },
           {
-            internalType: "uint64",
-            name: "registeredAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "registeredAt",
+            "type": "uint64"
           },
           {
-            internalType: "uint64",
-            name: "exitAt",
-            type: "uint64",
+            "internalType": "uint64",
+            "name": "exitAt",
+            "type": "uint64"
           },
           {
-            internalType: "bytes32",
-            name: "hpkePublicKey",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "hpkePublicKey",
+            "type": "bytes32"
           },
           {
-            internalType: "string",
-            name: "endpoint",
-            type: "string",
-          },
+            "internalType": "string",
+            "name": "endpoint",
+            "type": "string"
+          }
         ],
-        internalType: "struct INodeRegistry.Node",
-        name: "",
-        type: "tuple",
-      },
+        "internalType": "struct INodeRegistry.Node",
+        "name": "",
+        "type": "tuple"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "offset",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "offset",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "limit",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "limit",
+        "type": "uint256"
+      }
     ],
-    name: "operators",
-    outputs: [
+    "name": "operators",
+    "outputs": [
       {
-        internalType: "address[]",
-        name: "",
-        type: "address[]",
-      },
+        "internalType": "address[]",
+        "name": "",
+        "type": "address[]"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "string",
-        name: "endpoint",
-        type: "string",
+        "internalType": "string",
+        "name": "endpoint",
+        "type": "string"
       },
       {
-        internalType: "bytes32",
-        name: "hpkePublicKey",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "hpkePublicKey",
+        "type": "bytes32"
+      }
     ],
-    name: "registerNode",
-    outputs: [],
-    stateMutability: "payable",
-    type: "function",
+    "name": "registerNode",
+    "outputs": [],
+    "stateMutability": "payable",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "requestExit",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "inputs": [],
+    "name": "requestExit",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
     ],
-    name: "slash",
-    outputs: [
+    "name": "slash",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "nonpayable",
-    type: "function",
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "string",
-        name: "endpoint",
-        type: "string",
+        "internalType": "string",
+        "name": "endpoint",
+        "type": "string"
       },
       {
-        internalType: "bytes32",
-        name: "hpkePublicKey",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "hpkePublicKey",
+        "type": "bytes32"
+      }
     ],
-    name: "updateNode",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
+    "name": "updateNode",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address payable",
-        name: "to",
-        type: "address",
-      },
+        "internalType": "address payable",
+        "name": "to",
+        "type": "address"
+      }
     ],
-    name: "withdrawStake",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
-  },
+    "name": "withdrawStake",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  }
 ] as const;
 
-export class INodeRegistry__factory {
-  static readonly abi = _abi;
-  static createInterface(): INodeRegistryInterface {
-    return new Interface(_abi) as INodeRegistryInterface;
+  export class INodeRegistry__factory {
+    static readonly abi = _abi;
+    static createInterface(): INodeRegistryInterface {
+      return new Interface(_abi) as INodeRegistryInterface;
+    }
+    static connect(address: string, runner?: ContractRunner | null): INodeRegistry {
+      return new Contract(address, _abi, runner) as unknown as INodeRegistry;
+    }
   }
-  static connect(
-    address: string,
-    runner?: ContractRunner | null
-  ): INodeRegistry {
-    return new Contract(address, _abi, runner) as unknown as INodeRegistry;
-  }
-}
+  

@@ -3,568 +3,563 @@
 /* tslint:disable */
 /* eslint-disable */
 
-import { Contract, Interface, type ContractRunner } from "ethers";
-import type {
-  IOprfDisputes,
-  IOprfDisputesInterface,
-} from "../../interfaces/IOprfDisputes.ts";
+  import { Contract, Interface, type ContractRunner } from "ethers";
+  import type { IOprfDisputes, IOprfDisputesInterface } from "../../interfaces/IOprfDisputes.ts";
 
-const _abi = [
+  const _abi = [
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "bytes32",
-        name: "digest",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
+      }
     ],
-    name: "AlreadyJudged",
-    type: "error",
+    "name": "AlreadyJudged",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "sender",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "sender",
+        "type": "address"
+      }
     ],
-    name: "NotRegistry",
-    type: "error",
+    "name": "NotRegistry",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        internalType: "address",
-        name: "signer",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "signer",
+        "type": "address"
+      }
     ],
-    name: "NotSignedByMember",
-    type: "error",
+    "name": "NotSignedByMember",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "account",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
     ],
-    name: "NothingOwed",
-    type: "error",
+    "name": "NothingOwed",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "to",
-        type: "address",
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
       },
       {
-        internalType: "uint256",
-        name: "amountWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "amountWei",
+        "type": "uint256"
+      }
     ],
-    name: "TransferFailed",
-    type: "error",
+    "name": "TransferFailed",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "uint32",
-        name: "generation",
-        type: "uint32",
-      },
+        "internalType": "uint32",
+        "name": "generation",
+        "type": "uint32"
+      }
     ],
-    name: "UnknownGeneration",
-    type: "error",
+    "name": "UnknownGeneration",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "uint16",
-        name: "index",
-        type: "uint16",
-      },
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
+      }
     ],
-    name: "UnknownMember",
-    type: "error",
+    "name": "UnknownMember",
+    "type": "error"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "uint256",
-        name: "expectedWei",
-        type: "uint256",
+        "internalType": "uint256",
+        "name": "expectedWei",
+        "type": "uint256"
       },
       {
-        internalType: "uint256",
-        name: "receivedWei",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "receivedWei",
+        "type": "uint256"
+      }
     ],
-    name: "WrongBond",
-    type: "error",
+    "name": "WrongBond",
+    "type": "error"
   },
   {
-    inputs: [],
-    name: "ZeroRecipient",
-    type: "error",
+    "inputs": [],
+    "name": "ZeroRecipient",
+    "type": "error"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "bytes32",
-        name: "digest",
-        type: "bytes32",
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "challenger",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "challenger",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "bondWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "bondWei",
+        "type": "uint256"
+      }
     ],
-    name: "ChallengeFailed",
-    type: "event",
+    "name": "ChallengeFailed",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "bytes32",
-        name: "digest",
-        type: "bytes32",
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "operator",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "account",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "address",
-        name: "challenger",
-        type: "address",
+        "indexed": false,
+        "internalType": "address",
+        "name": "challenger",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "stakeWei",
-        type: "uint256",
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "rewardWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "rewardWei",
+        "type": "uint256"
+      }
     ],
-    name: "NodeConvicted",
-    type: "event",
+    "name": "NodeConvicted",
+    "type": "event"
   },
   {
-    anonymous: false,
-    inputs: [
+    "anonymous": false,
+    "inputs": [
       {
-        indexed: true,
-        internalType: "address",
-        name: "account",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
       },
       {
-        indexed: true,
-        internalType: "address",
-        name: "to",
-        type: "address",
+        "indexed": true,
+        "internalType": "address",
+        "name": "to",
+        "type": "address"
       },
       {
-        indexed: false,
-        internalType: "uint256",
-        name: "amountWei",
-        type: "uint256",
-      },
+        "indexed": false,
+        "internalType": "uint256",
+        "name": "amountWei",
+        "type": "uint256"
+      }
     ],
-    name: "Withdrawn",
-    type: "event",
+    "name": "Withdrawn",
+    "type": "event"
   },
   {
-    inputs: [],
-    name: "BOND_WEI",
-    outputs: [
+    "inputs": [],
+    "name": "BOND_WEI",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "REGISTRY",
-    outputs: [
+    "inputs": [],
+    "name": "REGISTRY",
+    "outputs": [
       {
-        internalType: "contract INodeRegistry",
-        name: "",
-        type: "address",
-      },
+        "internalType": "contract INodeRegistry",
+        "name": "",
+        "type": "address"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [],
-    name: "REWARD_PERCENT",
-    outputs: [
+    "inputs": [],
+    "name": "REWARD_PERCENT",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "CommitteeId",
-            name: "committeeId",
-            type: "uint64",
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
           },
           {
-            internalType: "uint32",
-            name: "generation",
-            type: "uint32",
+            "internalType": "uint32",
+            "name": "generation",
+            "type": "uint32"
           },
           {
-            internalType: "uint16",
-            name: "index",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "index",
+            "type": "uint16"
           },
           {
-            internalType: "address",
-            name: "account",
-            type: "address",
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
           },
           {
-            internalType: "bytes32",
-            name: "blinded",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "blinded",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "evaluated",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "evaluated",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "c",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "c",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "s",
-            type: "bytes32",
-          },
+            "internalType": "bytes32",
+            "name": "s",
+            "type": "bytes32"
+          }
         ],
-        internalType: "struct IOprfDisputes.Answer",
-        name: "answer",
-        type: "tuple",
-      },
+        "internalType": "struct IOprfDisputes.Answer",
+        "name": "answer",
+        "type": "tuple"
+      }
     ],
-    name: "answerDigest",
-    outputs: [
+    "name": "answerDigest",
+    "outputs": [
       {
-        internalType: "bytes32",
-        name: "",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "CommitteeId",
-            name: "committeeId",
-            type: "uint64",
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
           },
           {
-            internalType: "uint32",
-            name: "generation",
-            type: "uint32",
+            "internalType": "uint32",
+            "name": "generation",
+            "type": "uint32"
           },
           {
-            internalType: "uint16",
-            name: "index",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "index",
+            "type": "uint16"
           },
           {
-            internalType: "address",
-            name: "account",
-            type: "address",
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
           },
           {
-            internalType: "bytes32",
-            name: "blinded",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "blinded",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "evaluated",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "evaluated",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "c",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "c",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "s",
-            type: "bytes32",
-          },
+            "internalType": "bytes32",
+            "name": "s",
+            "type": "bytes32"
+          }
         ],
-        internalType: "struct IOprfDisputes.Answer",
-        name: "answer",
-        type: "tuple",
+        "internalType": "struct IOprfDisputes.Answer",
+        "name": "answer",
+        "type": "tuple"
       },
       {
-        internalType: "bytes",
-        name: "signature",
-        type: "bytes",
-      },
+        "internalType": "bytes",
+        "name": "signature",
+        "type": "bytes"
+      }
     ],
-    name: "challenge",
-    outputs: [
+    "name": "challenge",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "convicted",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "convicted",
+        "type": "bool"
+      }
     ],
-    stateMutability: "payable",
-    type: "function",
+    "stateMutability": "payable",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "CommitteeId",
-        name: "id",
-        type: "uint64",
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        internalType: "uint32",
-        name: "generation",
-        type: "uint32",
+        "internalType": "uint32",
+        "name": "generation",
+        "type": "uint32"
       },
       {
-        internalType: "uint16",
-        name: "index",
-        type: "uint16",
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
       },
       {
-        internalType: "bytes32",
-        name: "blinded",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "blinded",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32",
-        name: "evaluated",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "evaluated",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32",
-        name: "c",
-        type: "bytes32",
+        "internalType": "bytes32",
+        "name": "c",
+        "type": "bytes32"
       },
       {
-        internalType: "bytes32",
-        name: "s",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "s",
+        "type": "bytes32"
+      }
     ],
-    name: "isEvaluation",
-    outputs: [
+    "name": "isEvaluation",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "bytes32",
-        name: "digest",
-        type: "bytes32",
-      },
+        "internalType": "bytes32",
+        "name": "digest",
+        "type": "bytes32"
+      }
     ],
-    name: "isJudged",
-    outputs: [
+    "name": "isJudged",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        components: [
+        "components": [
           {
-            internalType: "CommitteeId",
-            name: "committeeId",
-            type: "uint64",
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
           },
           {
-            internalType: "uint32",
-            name: "generation",
-            type: "uint32",
+            "internalType": "uint32",
+            "name": "generation",
+            "type": "uint32"
           },
           {
-            internalType: "uint16",
-            name: "index",
-            type: "uint16",
+            "internalType": "uint16",
+            "name": "index",
+            "type": "uint16"
           },
           {
-            internalType: "address",
-            name: "account",
-            type: "address",
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
           },
           {
-            internalType: "bytes32",
-            name: "blinded",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "blinded",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "evaluated",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "evaluated",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "c",
-            type: "bytes32",
+            "internalType": "bytes32",
+            "name": "c",
+            "type": "bytes32"
           },
           {
-            internalType: "bytes32",
-            name: "s",
-            type: "bytes32",
-          },
+            "internalType": "bytes32",
+            "name": "s",
+            "type": "bytes32"
+          }
         ],
-        internalType: "struct IOprfDisputes.Answer",
-        name: "answer",
-        type: "tuple",
-      },
+        "internalType": "struct IOprfDisputes.Answer",
+        "name": "answer",
+        "type": "tuple"
+      }
     ],
-    name: "isRight",
-    outputs: [
+    "name": "isRight",
+    "outputs": [
       {
-        internalType: "bool",
-        name: "",
-        type: "bool",
-      },
+        "internalType": "bool",
+        "name": "",
+        "type": "bool"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address",
-        name: "account",
-        type: "address",
-      },
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      }
     ],
-    name: "owedWei",
-    outputs: [
+    "name": "owedWei",
+    "outputs": [
       {
-        internalType: "uint256",
-        name: "",
-        type: "uint256",
-      },
+        "internalType": "uint256",
+        "name": "",
+        "type": "uint256"
+      }
     ],
-    stateMutability: "view",
-    type: "function",
+    "stateMutability": "view",
+    "type": "function"
   },
   {
-    inputs: [
+    "inputs": [
       {
-        internalType: "address payable",
-        name: "to",
-        type: "address",
-      },
+        "internalType": "address payable",
+        "name": "to",
+        "type": "address"
+      }
     ],
-    name: "withdraw",
-    outputs: [],
-    stateMutability: "nonpayable",
-    type: "function",
-  },
+    "name": "withdraw",
+    "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  }
 ] as const;
 
-export class IOprfDisputes__factory {
-  static readonly abi = _abi;
-  static createInterface(): IOprfDisputesInterface {
-    return new Interface(_abi) as IOprfDisputesInterface;
+  export class IOprfDisputes__factory {
+    static readonly abi = _abi;
+    static createInterface(): IOprfDisputesInterface {
+      return new Interface(_abi) as IOprfDisputesInterface;
+    }
+    static connect(address: string, runner?: ContractRunner | null): IOprfDisputes {
+      return new Contract(address, _abi, runner) as unknown as IOprfDisputes;
+    }
   }
-  static connect(
-    address: string,
-    runner?: ContractRunner | null
-  ): IOprfDisputes {
-    return new Contract(address, _abi, runner) as unknown as IOprfDisputes;
-  }
-}
+  
