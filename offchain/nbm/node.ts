@@ -10,6 +10,7 @@ import { LocalDatabase } from "../daemon/database.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { exitCommand, withdrawStakeCommand } from "./commands/leave.ts";
+import { withdrawBondsCommand } from "./commands/withdraw-bonds.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
 import { DkgAnswers } from "./dkg/answers.ts";
 import { DkgCoordinator } from "./dkg/coordinator.ts";
@@ -127,7 +128,7 @@ export const nodeProgram: DaemonProgram<NbmConfig, LocalDatabase> = {
   sessionContract: "keyLedger",
   limits: { bodyLimitBytes: 64 * 1024 },
   prepare: oprfReady,
-  commands: [exitCommand, withdrawStakeCommand],
+  commands: [exitCommand, withdrawStakeCommand, withdrawBondsCommand],
   build,
 };
 
