@@ -9,7 +9,7 @@ import type { ContractCall } from "./contract-call.ts";
 import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader } from "./deployment.ts";
 import { readChain } from "./revert.ts";
-import type { OprfDisputes } from "./types/OprfDisputes.ts";
+import type { IOprfDisputes } from "./types/interfaces/IOprfDisputes.ts";
 
 /** Where nodes of a registry are challenged, and for how much. */
 export interface DisputeTerms {
@@ -29,8 +29,8 @@ export interface ChallengeOutcome {
   readonly rewardWei: bigint;
 }
 
-function disputesAt(chain: ChainReader, address: string): OprfDisputes {
-  return new Contract(address, DISPUTES_ABI, chain.provider) as unknown as OprfDisputes;
+function disputesAt(chain: ChainReader, address: string): IOprfDisputes {
+  return new Contract(address, DISPUTES_ABI, chain.provider) as unknown as IOprfDisputes;
 }
 
 export async function readDisputeTerms(chain: ChainReader): Promise<DisputeTerms> {
