@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { OprfDisputes } from "./OprfDisputes.sol";
 import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
 import { CommitteeId } from "./types/CommitteeId.sol";
 
 /// @title Registry of key nodes and their committees
-/// @notice Holds the stakes of registered nodes, and no other money. Only its operator can move a node's stake, and
-/// nothing can prevent its withdrawal after the exit delay.
+/// @notice Holds the stakes of registered nodes, and no other money. Only its operator can withdraw a node's stake, and
+/// only a conviction by the contract for disputes, which this contract deploys, can take it before.
 ///
 /// Who may call: any account may register as a node; an operator manages only its own node; a member proposes a
 /// committee, and each member attests for itself; an account chooses only its own committee. There is no administrator.
 ///
 /// INV-1  The contract's balance is the sum of the stakes of registered nodes.
-/// INV-2  Each stake is at least the minimum, and its operator can withdraw all of it after the exit delay.
+/// INV-2  Each stake is at least the minimum, and its operator can withdraw all of it after the exit delay, unless
+///        the node was slashed before.
 /// INV-3  A committee's members and threshold never change; members are distinct; 1 <= threshold <= size <= 32.
 /// INV-4  A committee is active exactly when every member attested to the one key material that it holds, and that
 ///        key material then never changes.
@@ -21,11 +23,15 @@ contract NodeRegistry is INodeRegistry {
     uint256 public constant MAX_ENDPOINT_BYTES = 256;
     uint256 public constant MAX_COMMITTEE_SIZE = 32;
     uint64 public constant MAX_EXIT_DELAY_SECONDS = 365 days;
+    /// @dev The bond of a challenge, as a part of the minimum stake.
+    uint256 private constant BONDS_PER_STAKE = 100;
 
     /// @inheritdoc INodeRegistry
     uint256 public immutable MIN_STAKE_WEI;
     /// @inheritdoc INodeRegistry
     uint64 public immutable EXIT_DELAY_SECONDS;
+    /// @inheritdoc INodeRegistry
+    address public immutable DISPUTES;
 
     /// @inheritdoc INodeRegistry
     uint64 public committeeCount;
@@ -52,6 +58,7 @@ contract NodeRegistry is INodeRegistry {
         }
         MIN_STAKE_WEI = minStakeWei;
         EXIT_DELAY_SECONDS = exitDelaySeconds;
+        DISPUTES = address(new OprfDisputes(this, minStakeWei / BONDS_PER_STAKE));
     }
 
     /// @inheritdoc INodeRegistry
@@ -98,6 +105,17 @@ contract NodeRegistry is INodeRegistry {
         emit StakeWithdrawn(msg.sender, to, stakeWei);
         (bool paid, ) = to.call{ value: stakeWei }("");
         if (!paid) revert StakeTransferFailed(to, stakeWei);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function slash(address operator) external returns (uint256 stakeWei) {
+        if (msg.sender != DISPUTES) revert NotDisputes(msg.sender);
+        stakeWei = _registered(operator).stakeWei;
+        delete _nodes[operator];
+        _unlist(operator);
+        emit NodeSlashed(operator, stakeWei);
+        (bool paid, ) = msg.sender.call{ value: stakeWei }("");
+        if (!paid) revert StakeTransferFailed(msg.sender, stakeWei);
     }
 
     /// @inheritdoc INodeRegistry

@@ -5,7 +5,8 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 
 /// @title Registry of key nodes and their committees
 /// @notice Key nodes register with a stake, an endpoint and an HPKE key; form committees that hold one shared OPRF key
-/// (any `threshold` of the members can use it); and leave with their whole stake after a delay.
+/// (any `threshold` of the members can use it); and leave with their whole stake after a delay. A node that signed a
+/// wrong answer loses its stake instead.
 interface INodeRegistry {
     /// @dev `Forming` until all members have attested to the same key material, then `Active` for ever.
     enum CommitteeStatus {
@@ -67,6 +68,10 @@ interface INodeRegistry {
     /// @param to Who receives the stake.
     /// @param stakeWei The stake.
     event StakeWithdrawn(address indexed operator, address indexed to, uint256 stakeWei);
+    /// @notice A node has been convicted: it has lost its stake and is no longer registered.
+    /// @param operator The node's account.
+    /// @param stakeWei The stake.
+    event NodeSlashed(address indexed operator, uint256 stakeWei);
     /// @notice A committee has been proposed.
     /// @param id Number of the committee.
     /// @param creator The member that proposed it.
@@ -137,6 +142,9 @@ interface INodeRegistry {
     /// @param to Who receives the stake.
     /// @param stakeWei The stake.
     error StakeTransferFailed(address to, uint256 stakeWei);
+    /// @notice Only the contract for disputes may slash.
+    /// @param sender Who called.
+    error NotDisputes(address sender);
     /// @notice The committee has no members or too many.
     /// @param maximum Most members.
     /// @param received Number given.
@@ -187,6 +195,12 @@ interface INodeRegistry {
     /// @param to Who receives the stake.
     function withdrawStake(address payable to) external;
 
+    /// @notice Takes the whole stake of a node, also of one that has requested to leave, sends it to the caller and
+    /// removes the node. Only for the contract for disputes.
+    /// @param operator The node's account.
+    /// @return stakeWei The stake.
+    function slash(address operator) external returns (uint256 stakeWei);
+
     /// @notice Proposes a committee. The caller must be one of the members; all must be registered and not exiting. It
     /// has no effect until every member has attested.
     /// @param members 1 to 32 distinct operators; position + 1 becomes the member's share index.
@@ -213,6 +227,10 @@ interface INodeRegistry {
     /// @notice Time from `requestExit` until the stake may be withdrawn.
     /// @return Seconds.
     function EXIT_DELAY_SECONDS() external view returns (uint64); // solhint-disable-line func-name-mixedcase
+
+    /// @notice Where a node is challenged with an answer that it signed.
+    /// @return The contract `OprfDisputes`, deployed by this one.
+    function DISPUTES() external view returns (address); // solhint-disable-line func-name-mixedcase
 
     /// @notice All zero when `operator` is not registered.
     /// @param operator The node's account.

@@ -18,7 +18,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { Archives } from "./keys/archives.ts";
 import type { ShareMember } from "./keys/key-shares.ts";
 import { NbmClient } from "./keys/nbm-client.ts";
-import { OprfCommittee, type OprfMember } from "./keys/oprf-committee.ts";
+import { OprfCommittee, type OprfMember, type WrongAnswer } from "./keys/oprf-committee.ts";
 import { loadSuite } from "./pipeline/oprf-stage.ts";
 import type { AgentPlatform } from "./platform.ts";
 import type { AgentLogger } from "./progress.ts";
@@ -206,6 +206,15 @@ export class AgentContext {
     );
   }
 
+  /** Loaded when it is needed: most commands never meet a wrong answer. */
+  async #keepWrongAnswer(answer: WrongAnswer): Promise<void> {
+    const store = this.platform.wrongAnswers;
+    if (store === undefined) return;
+    const { keepWrongAnswer } = await import("./keys/wrong-answers.ts");
+    const scope = { deployment: this.deployment, account: this.account.address };
+    await keepWrongAnswer(scope, store, this.logger, answer);
+  }
+
   #sessionTokens(): SessionTokens {
     this.#sessions ??= new SessionTokens(this.account, this.deployment);
     return this.#sessions;
@@ -245,6 +254,7 @@ export class AgentContext {
       oprf: new OprfCommittee(id, committee.threshold, members, {
         logger: this.logger,
         checkKeys: () => requireConsistentKeys(committee),
+        onWrongAnswer: (answer) => this.#keepWrongAnswer(answer),
       }),
     };
   }

@@ -16,6 +16,7 @@ import type { CompactionEstimate, CompactReport } from "./data-sets/compact.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
 import type { DataSetReport } from "./data-sets/lane-report.ts";
+import { type ChallengeQuote, type ChallengeReceipt, KeyNodes } from "./keys/key-nodes.ts";
 import type { Damaged } from "./migration/inventory.ts";
 import type { MigrateOptions, MigrationReport } from "./migration/migrate.ts";
 import type { MigrationPlan } from "./migration/plan.ts";
@@ -82,6 +83,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 export class Agent {
   readonly dataSets: DataSets;
   readonly snapshots: Snapshots;
+  readonly keyNodes: KeyNodes;
   readonly #context: AgentContext;
 
   /** Use `openAgent`. */
@@ -89,6 +91,7 @@ export class Agent {
     this.#context = context;
     this.dataSets = new DataSets(context);
     this.snapshots = new Snapshots(context);
+    this.keyNodes = new KeyNodes(context);
   }
 
   /** The account's address. */
@@ -175,6 +178,8 @@ export type {
   AgentPlatform,
   ByteRange,
   CataloguedPut,
+  ChallengeQuote,
+  ChallengeReceipt,
   CompactionEstimate,
   CompactReport,
   ContentOptions,

@@ -11,6 +11,7 @@ import type { PartyOptions } from "../http/client.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { Clock } from "./clock.ts";
 import type { DataSetJournal } from "./data-sets/journal.ts";
+import type { WrongAnswerStore } from "./keys/wrong-answer-store.ts";
 import type { DataStages } from "./pipeline/data-stages.ts";
 import type { InputError } from "./put/input-errors.ts";
 import type { LeftEntry } from "./read/obstacles.ts";
@@ -24,6 +25,8 @@ export interface AgentPlatform {
   readonly files?: FileSystemPort;
   /** What is known of files that a put has stored before. Absent where programs have no file system. */
   readonly fileCache?: FileCache;
+  /** Evidence against key nodes. Absent where nothing can be kept of it. */
+  readonly wrongAnswers?: WrongAnswerStore;
   /** How requests are sent. */
   readonly http: PartyOptions;
   readonly clock: Clock;

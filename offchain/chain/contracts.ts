@@ -3,16 +3,16 @@
 import { Contract } from "ethers";
 import { ESCROW_ABI, LEDGER_ABI, REGISTRY_ABI } from "./abis.ts";
 import type { ChainReader } from "./deployment.ts";
-import type { KeyLedger } from "./types/KeyLedger.ts";
-import type { NodeRegistry } from "./types/NodeRegistry.ts";
+import type { IKeyLedger } from "./types/interfaces/IKeyLedger.ts";
+import type { INodeRegistry } from "./types/interfaces/INodeRegistry.ts";
 import type { StorageEscrow } from "./types/StorageEscrow.ts";
 
-export function nodeRegistry({ deployment, provider }: ChainReader): NodeRegistry {
-  return new Contract(deployment.contracts.nodeRegistry, REGISTRY_ABI, provider) as unknown as NodeRegistry;
+export function nodeRegistry({ deployment, provider }: ChainReader): INodeRegistry {
+  return new Contract(deployment.contracts.nodeRegistry, REGISTRY_ABI, provider) as unknown as INodeRegistry;
 }
 
-export function keyLedger({ deployment, provider }: ChainReader): KeyLedger {
-  return new Contract(deployment.contracts.keyLedger, LEDGER_ABI, provider) as unknown as KeyLedger;
+export function keyLedger({ deployment, provider }: ChainReader): IKeyLedger {
+  return new Contract(deployment.contracts.keyLedger, LEDGER_ABI, provider) as unknown as IKeyLedger;
 }
 
 export function storageEscrow({ deployment, provider }: ChainReader): StorageEscrow {

@@ -11,6 +11,7 @@ export * from "./escrow-calls.ts";
 export * from "./escrow-events.ts";
 export * from "./ledger.ts";
 export * from "./logs.ts";
+export * from "./oprf-disputes.ts";
 export * from "./randomness.ts";
 export * from "./randomness-kind.ts";
 export * from "./recovery-events.ts";

@@ -7,6 +7,7 @@ import { fromHex } from "../core/encoding/hex.ts";
 import { REGISTRY_ABI } from "./abis.ts";
 import type { ChainReader } from "./deployment.ts";
 import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
+import { readChain } from "./revert.ts";
 
 /** What happened in the registry. Bytes and numbers as in the contract's events. */
 export type RegistryEvent = LogPlace &
@@ -19,6 +20,7 @@ export type RegistryEvent = LogPlace &
       }
     | { readonly kind: "ExitRequested"; readonly operator: string; readonly exitAt: number }
     | { readonly kind: "StakeWithdrawn"; readonly operator: string; readonly to: string; readonly stakeWei: bigint }
+    | { readonly kind: "NodeSlashed"; readonly operator: string; readonly stakeWei: bigint }
     | {
         readonly kind: "CommitteeCreated";
         readonly id: bigint;
@@ -56,6 +58,16 @@ export async function* scanRegistry(
   }
 }
 
+/** Whether a node has ever lost its stake for a wrong answer. */
+export async function wasSlashed(chain: ChainReader, operator: string): Promise<boolean> {
+  const { contracts, deployedAtBlock } = chain.deployment;
+  const topics = REGISTRY_ABI.encodeFilterTopics("NodeSlashed", [operator]);
+  const head = await readChain("reading whether a node was slashed", () => chain.provider.getBlockNumber());
+  const filter = { address: contracts.nodeRegistry, topics };
+  for await (const _log of chainLogs(chain, filter, deployedAtBlock, head)) return true;
+  return false;
+}
+
 /** A log of the registry as an event; undefined when it is none of ours. */
 export function parseRegistryLog(log: Log): RegistryEvent | undefined {
   const parsed = REGISTRY_ABI.parseLog(log);
@@ -85,6 +97,8 @@ export function parseRegistryLog(log: Log): RegistryEvent | undefined {
         to: text("to"),
         stakeWei: integer("stakeWei"),
       };
+    case "NodeSlashed":
+      return { ...place, kind: parsed.name, operator: text("operator"), stakeWei: integer("stakeWei") };
     case "CommitteeCreated":
       return {
         ...place,

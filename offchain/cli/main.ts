@@ -17,6 +17,7 @@ import { registerGet } from "./commands/get.ts";
 import { registerInit } from "./commands/init.ts";
 import { registerList } from "./commands/list.ts";
 import { registerNetwork } from "./commands/network.ts";
+import { registerNode } from "./commands/node.ts";
 import { registerPhrase } from "./commands/phrase.ts";
 import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
@@ -101,6 +102,7 @@ export function buildProgram(): Command {
     registerWatch,
     registerPhrase,
     registerNetwork,
+    registerNode,
     registerCompletion,
   ]) {
     register(program);

@@ -10,6 +10,7 @@ import { LocalDatabase } from "../daemon/database.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { exitCommand, withdrawStakeCommand } from "./commands/leave.ts";
+import { withdrawBondsCommand } from "./commands/withdraw-bonds.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
 import { DkgAnswers } from "./dkg/answers.ts";
 import { DkgCoordinator } from "./dkg/coordinator.ts";
@@ -18,6 +19,7 @@ import { Memberships } from "./dkg/memberships.ts";
 import { DkgRounds } from "./dkg/rounds.ts";
 import { addNbmMetrics } from "./metrics.ts";
 import { deriveNodeKeys } from "./node-keys.ts";
+import { answerSigner } from "./oprf/answer-signer.ts";
 import { Budgets } from "./oprf/budget.ts";
 import { OprfService } from "./oprf/oprf-service.ts";
 import { Archive } from "./records/archive.ts";
@@ -44,7 +46,8 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
   const database = base.database.handle;
   const budgets = new Budgets(database);
   const keyStates = new KeyStateStore(database, box);
-  const oprf = new OprfService({ database, budgets, keyStates, budget: config.oprfBudget });
+  const sign = answerSigner(chain.deployment, wallet);
+  const oprf = new OprfService({ database, budgets, keyStates, budget: config.oprfBudget, sign });
   const onReady = oprf.serve.bind(oprf);
   const store = keyStates;
   const rounds = new DkgRounds({ deployment: chain.deployment, wallet, hpkePrivateKey, store });
@@ -125,7 +128,7 @@ export const nodeProgram: DaemonProgram<NbmConfig, LocalDatabase> = {
   sessionContract: "keyLedger",
   limits: { bodyLimitBytes: 64 * 1024 },
   prepare: oprfReady,
-  commands: [exitCommand, withdrawStakeCommand],
+  commands: [exitCommand, withdrawStakeCommand, withdrawBondsCommand],
   build,
 };
 

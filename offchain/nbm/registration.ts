@@ -6,6 +6,7 @@
 import { equalBytes } from "#primitives";
 import type { ChainReader } from "../chain/deployment.ts";
 import { createCommitteeCall, listCommittees, readNode, registerNodeCall, updateNodeCall } from "../chain/registry.ts";
+import { wasSlashed } from "../chain/registry-events.ts";
 import type { TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
 import { checksumAddress } from "../daemon/account-signature.ts";
@@ -26,7 +27,7 @@ export interface RegistrationOptions {
  *
  * @param url where others reach it.
  * @throws TallystickError NOT_FOUND when it is not registered and the configuration does not allow it to do so itself;
- *   CONFLICT when it has left.
+ *   CONFLICT when it has left, or was slashed.
  */
 export async function ensureRegistered(options: RegistrationOptions, url: string): Promise<void> {
   const { chain, sender, config, hpkePublicKey, logger } = options;
@@ -42,6 +43,7 @@ export async function ensureRegistered(options: RegistrationOptions, url: string
       });
     }
     requireNoExit(config.dataDir, operator);
+    if (await wasSlashed(chain, operator)) throw slashed(operator);
     const { stakeWei } = config.autoRegister;
     const receipt = await sender.send(registerNodeCall(chain.deployment, { url, hpkePublicKey, stakeWei }));
     logger.info({ operator, url, stakeWei: String(stakeWei), transaction: receipt.hash }, "registered");
@@ -53,6 +55,18 @@ export async function ensureRegistered(options: RegistrationOptions, url: string
     const receipt = await sender.send(updateNodeCall(chain.deployment, { url, hpkePublicKey }));
     logger.info({ operator, url, transaction: receipt.hash }, "registration updated");
   }
+}
+
+/** Other wrong answers may be signed with the same key, and each could take the next stake. */
+function slashed(operator: string): TallystickError {
+  return new TallystickError(`node ${operator} lost its stake for a wrong answer that it signed`, {
+    code: "CONFLICT",
+    party: "this node",
+    check: "registration",
+    expected: "an operator that was never slashed",
+    received: operator,
+    hint: "find the fault of this machine first; then set up a node with a new keystore",
+  });
 }
 
 /**

@@ -16,6 +16,7 @@ import { MONTH_FIGURE, measureEscrowGas } from "./gas-escrow.ts";
 import type { GasFigure } from "./gas-figure.ts";
 import { measureLedgerGas } from "./gas-ledger.ts";
 import { MERKLE_FIGURE, measureMerkleGas } from "./gas-merkle.ts";
+import { measureOprfGas } from "./gas-oprf.ts";
 import { measurePdpGas } from "./gas-pdp.ts";
 import { measurePolicyGas } from "./gas-policies.ts";
 import { measureRandomnessGas } from "./gas-randomness.ts";
@@ -26,6 +27,7 @@ export async function measureGas(): Promise<Record<string, GasFigure[]>> {
     "Possession proofs": [...(await measurePdpGas()), await measureMerkleGas()],
     "Data sets": await measureEscrowGas(),
     "Key records and nodes": await measureLedgerGas(),
+    "OPRF evaluations": await measureOprfGas(),
     Randomness: await measureRandomnessGas(),
     "Release policies": await measurePolicyGas(),
   };
@@ -57,6 +59,8 @@ export const BARS: readonly Bar[] = [
   { matches: /^update, /, limit: 60_000 },
   { matches: new RegExp(`^${MONTH_FIGURE}$`), limit: 150_000 },
   { matches: /^record, \d+-byte payload$/, limit: 90_000 },
+  { matches: /^OprfEvaluation, one element, check$/, limit: 1_000_000 },
+  { matches: /^challenge, /, limit: 1_000_000 },
   { matches: /^record, prevrandao, /, limit: 80_000 },
   { matches: /^record, drand, /, limit: 350_000 },
 ];

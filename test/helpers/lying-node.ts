@@ -1,15 +1,22 @@
 /**
  * An NBM node that lies: a proxy registered in the place of a real one, which changes what the node says. Every lie is
- * well formed, signed in where that is asked for, and wrong.
+ * well formed and wrong. Only one of them is signed anew with the operator's key, as an operator that lies would do.
  */
 
 import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { connectChain } from "../../offchain/chain/deployment.ts";
 import { ledgerScope } from "../../offchain/chain/ledger.ts";
-import { readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
+import { readCommittee, readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { openKeystore } from "../../offchain/core/identity/keystore.ts";
+import { composeEvaluation, oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
+import { oprfAnswerMessage } from "../../offchain/core/oprf/signed-answer.ts";
 import { type KeyRecordHeader, resealShare } from "../../offchain/core/record/key-record.ts";
 import { RECORD_SECRET_BYTES } from "../../offchain/core/record/payload.ts";
+import { deriveNodeKeys } from "../../offchain/nbm/node-keys.ts";
+import { answerSigner } from "../../offchain/nbm/oprf/answer-signer.ts";
 import { mined } from "../../scripts/devnet/mined.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
 import { HANG, HttpProxy, jsonAnswer, jsonOf, type ProxiedAnswer, type ProxiedRequest } from "./http-proxy.ts";
@@ -18,6 +25,7 @@ import type { LocalNet } from "./local-net.ts";
 export type Lie =
   | "honest"
   | "wrong evaluations" // a right point in place of another
+  | "signed wrong evaluations" // the same, with the node's own signature: its operator itself lies
   | "wrong proofs" // right evaluations with a proof of something else
   | "wrong shares" // properly sealed to the asker, of the right length, and not the share
   | "shares of another" // index and share of some other member
@@ -36,6 +44,8 @@ export class LyingNode {
   lie: Lie = "honest";
   /** Lies told so far; of garbage, that in answer to requests for a session, an evaluation or a share. */
   told = 0;
+  /** Whom signed answers are made out to: the proxy cannot see whose session a request is in. */
+  asker: string | undefined;
   readonly node: DevnetDaemon;
   readonly #net: LocalNet;
   readonly #proxy: HttpProxy;
@@ -92,6 +102,8 @@ export class LyingNode {
       case "wrong evaluations":
         // The blinded element itself is a point of the group: what a node with the key 1 would say.
         return path === EVALUATE ? { ...answer, evaluated: jsonOf(request).blinded } : undefined;
+      case "signed wrong evaluations":
+        return path === EVALUATE ? await this.#signedWrongEvaluation(request, answer) : undefined;
       case "wrong proofs":
         return path === EVALUATE ? { ...answer, proof: flipped(String(answer.proof)) } : undefined;
       case "wrong shares":
@@ -111,6 +123,41 @@ export class LyingNode {
       default:
         return undefined;
     }
+  }
+
+  /** A wrong evaluation with the right answer's proof, signed with the operator's key. */
+  async #signedWrongEvaluation(request: ProxiedRequest, answer: Record<string, unknown>) {
+    const { committeeId, generation, blinded } = jsonOf(request) as Record<string, unknown> & { blinded: string[] };
+    const index = Number(answer.index);
+    const chain = await connectChain(this.#net.deployment);
+    try {
+      const member = (await readCommittee(chain, BigInt(String(committeeId)))).members[index - 1];
+      if (member === undefined || this.asker === undefined) throw new Error("nobody to lie to");
+      await oprfReady();
+      const elements = blinded.map((element) => fromHex(element));
+      const signed = oprfAnswerMessage({
+        committeeId: BigInt(String(committeeId)),
+        generation: Number(generation),
+        index,
+        account: this.asker,
+        composites: composeEvaluation(member.verificationShare, elements, elements),
+        proof: fromHex(String(answer.proof)),
+      });
+      return {
+        ...answer,
+        evaluated: blinded,
+        signature: answerSigner(chain.deployment, await this.operatorKey())(signed),
+      };
+    } finally {
+      chain.close();
+    }
+  }
+
+  /** The key of the node's operator. */
+  async operatorKey() {
+    const keystore = JSON.parse(readFileSync(join(this.node.dir, "keystore.json"), "utf8"));
+    const passphrase = readFileSync(join(this.node.dir, "..", "passphrase"), "utf8").trim();
+    return deriveNodeKeys(await openKeystore(keystore, passphrase)).wallet;
   }
 
   /** Seals a random share to the asker as the node would seal the right one. */

@@ -691,6 +691,8 @@ def typed_message_vectors():
         (ledger, f"RecoveryApproval({recovery_request})", recovery),
         (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),
         (ledger, "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion)", [other, filled("2"), 2]),
+        (ledger, "OprfAnswer(uint64 committeeId,uint32 generation,uint16 index,address account,bytes32 blinded,"
+         "bytes32 evaluated,bytes32 c,bytes32 s)", [3, 1, 2, other, *(filled(digit) for digit in "f123")]),
     ]
     return {
         "messages": {

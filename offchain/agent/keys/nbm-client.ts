@@ -34,6 +34,8 @@ export interface Evaluation {
   readonly evaluated: Uint8Array[];
   /** Batched DLEQ proof, 64 bytes. */
   readonly proof: Uint8Array;
+  /** By the node's operator key over the composites and the proof, 65 bytes, 0x hex. */
+  readonly signature: string;
 }
 
 export type ArchivedRecord = RecordsAnswer["records"][number];
@@ -81,7 +83,8 @@ export class NbmClient {
         deadlineSeconds: EVALUATE_DEADLINE_SECONDS,
       }),
     );
-    return { index: answer.index, evaluated: answer.evaluated.map((e) => fromHex(e)), proof: fromHex(answer.proof) };
+    const { index, evaluated, proof, signature } = answer;
+    return { index, evaluated: evaluated.map((e) => fromHex(e)), proof: fromHex(proof), signature };
   }
 
   /** Has a signed record put on chain; resolves when it is mined. Not retried: the caller looks at the chain first. */

@@ -40,7 +40,17 @@ export interface OprfMember extends QuorumMember {
   };
 }
 
+/** An answer whose proof does not verify, with what was asked. */
+export interface WrongAnswer {
+  readonly member: OprfMember;
+  readonly key: KeyId;
+  readonly blinded: readonly Uint8Array[];
+  readonly evaluation: Evaluation;
+}
+
 export interface OprfCommitteeOptions {
+  /** Takes a wrong answer, before the next node is asked. What it throws is told and hides no error. */
+  readonly onWrongAnswer?: (answer: WrongAnswer) => Promise<void>;
   readonly suite?: OprfSuite;
   /** Awaited before the first evaluation: whether the members' keys belong together. */
   readonly checkKeys?: () => Promise<void>;
@@ -80,6 +90,7 @@ export class OprfCommittee {
   #checked: Promise<void> | undefined;
   readonly #standing: Map<number, Standing>;
   readonly #logger: AgentLogger;
+  readonly #onWrongAnswer: ((answer: WrongAnswer) => Promise<void>) | undefined;
   readonly #patienceSeconds: number;
   readonly #slowSeconds: number;
   readonly #now: () => number;
@@ -98,6 +109,7 @@ export class OprfCommittee {
     this.#local = localOprf(suite === undefined ? undefined : async () => suite);
     this.#checkKeys = checkKeys ?? (async () => undefined);
     this.#logger = options.logger ?? SILENT;
+    this.#onWrongAnswer = options.onWrongAnswer;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
     this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
     this.#now = options.now ?? (() => performance.now() / 1000);
@@ -223,9 +235,17 @@ export class OprfCommittee {
   async #ask(member: OprfMember, blinded: Uint8Array[], stage: OprfStage, signal: AbortSignal): Promise<Uint8Array[]> {
     const standing = this.#of(member.index);
     try {
-      const { index, evaluated, proof } = await member.client.evaluate(this.#key, blinded, signal);
+      const evaluation = await member.client.evaluate(this.#key, blinded, signal);
+      const { index, evaluated, proof } = evaluation;
       if (index !== member.index) throw wrongIndex(member, index);
-      await requireRight(stage, member, blinded, evaluated, proof);
+      try {
+        await requireRight(stage, member, blinded, evaluated, proof);
+      } catch (error) {
+        if (error instanceof TallystickError && error.code === "INVALID_PROOF") {
+          await this.#takeWrongAnswer({ member, key: this.#key, blinded, evaluation });
+        }
+        throw error;
+      }
       standing.evaluations += blinded.length;
       standing.notBefore = 0;
       delete standing.lastFailure;
@@ -234,6 +254,15 @@ export class OprfCommittee {
       if (!(error instanceof TallystickError)) throw error;
       this.#note(member, error);
       throw error;
+    }
+  }
+
+  async #takeWrongAnswer(answer: WrongAnswer): Promise<void> {
+    try {
+      await this.#onWrongAnswer?.(answer);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#logger.warn({ node: answer.member.url, reason }, "the wrong answer cannot be kept as evidence");
     }
   }
 

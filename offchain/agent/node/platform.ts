@@ -12,6 +12,7 @@ import { nodeTransport } from "./http-transport.ts";
 import { openLocalFiles } from "./local-files.ts";
 import { FolderPreparations } from "./preparations.ts";
 import { openWorkerStages } from "./worker-stages.ts";
+import { WrongAnswerFiles } from "./wrong-answer-files.ts";
 
 /**
  * @param homeDir made if it is absent.
@@ -29,6 +30,7 @@ export function nodePlatform(homeDir: string): AgentPlatform {
     lock: new FolderLock(homeDir),
     files: openLocalFiles(homeDir),
     fileCache,
+    wrongAnswers: new WrongAnswerFiles(homeDir),
     http: { transport: nodeTransport },
     clock: systemClock,
     origin: { host: hostname(), user: userName() },

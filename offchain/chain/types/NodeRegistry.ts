@@ -19,11 +19,12 @@ export declare namespace INodeRegistry {
     }
 
   export interface NodeRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "EXIT_DELAY_SECONDS" | "MAX_COMMITTEE_SIZE" | "MAX_ENDPOINT_BYTES" | "MAX_EXIT_DELAY_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "assignCommittee" | "attestCommittee" | "attestationOf" | "committeeById" | "committeeCount" | "committeeNodes" | "committeeOf" | "createCommittee" | "defaultCommittee" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "registerNode" | "requestExit" | "updateNode" | "withdrawStake"): FunctionFragment;
+    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "MAX_COMMITTEE_SIZE" | "MAX_ENDPOINT_BYTES" | "MAX_EXIT_DELAY_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "assignCommittee" | "attestCommittee" | "attestationOf" | "committeeById" | "committeeCount" | "committeeNodes" | "committeeOf" | "createCommittee" | "defaultCommittee" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "registerNode" | "requestExit" | "slash" | "updateNode" | "withdrawStake"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "CommitteeActivated" | "CommitteeAssigned" | "CommitteeAttested" | "CommitteeCreated" | "ExitRequested" | "NodeRegistered" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "CommitteeActivated" | "CommitteeAssigned" | "CommitteeAttested" | "CommitteeCreated" | "ExitRequested" | "NodeRegistered" | "NodeSlashed" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'EXIT_DELAY_SECONDS', values?: undefined): string;
+    encodeFunctionData(functionFragment: 'DISPUTES', values?: undefined): string;
+encodeFunctionData(functionFragment: 'EXIT_DELAY_SECONDS', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MAX_COMMITTEE_SIZE', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MAX_ENDPOINT_BYTES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MAX_EXIT_DELAY_SECONDS', values?: undefined): string;
@@ -45,10 +46,12 @@ encodeFunctionData(functionFragment: 'nodeOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'operators', values: [BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'registerNode', values: [string, BytesLike]): string;
 encodeFunctionData(functionFragment: 'requestExit', values?: undefined): string;
+encodeFunctionData(functionFragment: 'slash', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'updateNode', values: [string, BytesLike]): string;
 encodeFunctionData(functionFragment: 'withdrawStake', values: [AddressLike]): string;
 
-    decodeFunctionResult(functionFragment: 'EXIT_DELAY_SECONDS', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'DISPUTES', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'EXIT_DELAY_SECONDS', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MAX_COMMITTEE_SIZE', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MAX_ENDPOINT_BYTES', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MAX_EXIT_DELAY_SECONDS', data: BytesLike): Result;
@@ -70,6 +73,7 @@ decodeFunctionResult(functionFragment: 'nodeOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'operators', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'registerNode', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'requestExit', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'slash', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'updateNode', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result;
   }
@@ -147,6 +151,18 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
 
   
 
+    export namespace NodeSlashedEvent {
+      export type InputTuple = [operator: AddressLike, stakeWei: BigNumberish];
+      export type OutputTuple = [operator: string, stakeWei: bigint];
+      export interface OutputObject {operator: string, stakeWei: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
     export namespace NodeUpdatedEvent {
       export type InputTuple = [operator: AddressLike, hpkePublicKey: BytesLike, endpoint: string];
       export type OutputTuple = [operator: string, hpkePublicKey: string, endpoint: string];
@@ -204,6 +220,14 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
 
 
     
+    
+    DISPUTES: TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >
+    
+
     
     EXIT_DELAY_SECONDS: TypedContractMethod<
       [],
@@ -381,6 +405,14 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     
 
     
+    slash: TypedContractMethod<
+      [operator: AddressLike, ],
+      [bigint],
+      'nonpayable'
+    >
+    
+
+    
     updateNode: TypedContractMethod<
       [endpoint: string, hpkePublicKey: BytesLike, ],
       [void],
@@ -399,7 +431,12 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'EXIT_DELAY_SECONDS'): TypedContractMethod<
+    getFunction(nameOrSignature: 'DISPUTES'): TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'EXIT_DELAY_SECONDS'): TypedContractMethod<
       [],
       [bigint],
       'view'
@@ -509,6 +546,11 @@ getFunction(nameOrSignature: 'requestExit'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'slash'): TypedContractMethod<
+      [operator: AddressLike, ],
+      [bigint],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'updateNode'): TypedContractMethod<
       [endpoint: string, hpkePublicKey: BytesLike, ],
       [void],
@@ -526,6 +568,7 @@ getEvent(key: 'CommitteeAttested'): TypedContractEvent<CommitteeAttestedEvent.In
 getEvent(key: 'CommitteeCreated'): TypedContractEvent<CommitteeCreatedEvent.InputTuple, CommitteeCreatedEvent.OutputTuple, CommitteeCreatedEvent.OutputObject>;
 getEvent(key: 'ExitRequested'): TypedContractEvent<ExitRequestedEvent.InputTuple, ExitRequestedEvent.OutputTuple, ExitRequestedEvent.OutputObject>;
 getEvent(key: 'NodeRegistered'): TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;
+getEvent(key: 'NodeSlashed'): TypedContractEvent<NodeSlashedEvent.InputTuple, NodeSlashedEvent.OutputTuple, NodeSlashedEvent.OutputObject>;
 getEvent(key: 'NodeUpdated'): TypedContractEvent<NodeUpdatedEvent.InputTuple, NodeUpdatedEvent.OutputTuple, NodeUpdatedEvent.OutputObject>;
 getEvent(key: 'StakeWithdrawn'): TypedContractEvent<StakeWithdrawnEvent.InputTuple, StakeWithdrawnEvent.OutputTuple, StakeWithdrawnEvent.OutputObject>;
 
@@ -553,6 +596,10 @@ getEvent(key: 'StakeWithdrawn'): TypedContractEvent<StakeWithdrawnEvent.InputTup
 
       'NodeRegistered(address,uint256,uint64,bytes32,string)': TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;
       NodeRegistered: TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;
+    
+
+      'NodeSlashed(address,uint256)': TypedContractEvent<NodeSlashedEvent.InputTuple, NodeSlashedEvent.OutputTuple, NodeSlashedEvent.OutputObject>;
+      NodeSlashed: TypedContractEvent<NodeSlashedEvent.InputTuple, NodeSlashedEvent.OutputTuple, NodeSlashedEvent.OutputObject>;
     
 
       'NodeUpdated(address,bytes32,string)': TypedContractEvent<NodeUpdatedEvent.InputTuple, NodeUpdatedEvent.OutputTuple, NodeUpdatedEvent.OutputObject>;

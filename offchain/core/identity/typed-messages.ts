@@ -155,6 +155,24 @@ export interface RecoveryRetirementMessage {
   firstVersion: bigint;
 }
 
+/** What a key node signs of its answer to a batch of blinded elements, so that it pays for a wrong one. */
+export interface OprfAnswerMessage {
+  committeeId: bigint;
+  /** Of the committee's key. */
+  generation: bigint;
+  /** The member's position in the committee, from 1. */
+  index: bigint;
+  /** Who was answered. */
+  account: string;
+  /** Composite M of the blinded elements (RFC 9497 §2.2.1), 32 bytes, 0x hex. */
+  blinded: string;
+  /** Composite Z of the evaluated elements, 32 bytes, 0x hex. */
+  evaluated: string;
+  /** The proof's scalars, 32 bytes each, 0x hex. */
+  c: string;
+  s: string;
+}
+
 const DOMAIN_NAME = "Tallystick";
 const DOMAIN_VERSION = "1";
 
@@ -230,6 +248,16 @@ const TYPES = {
     { name: "recordId", type: "bytes32" },
     { name: "firstVersion", type: "uint32" },
   ],
+  OprfAnswer: [
+    { name: "committeeId", type: "uint64" },
+    { name: "generation", type: "uint32" },
+    { name: "index", type: "uint16" },
+    { name: "account", type: "address" },
+    { name: "blinded", type: "bytes32" },
+    { name: "evaluated", type: "bytes32" },
+    { name: "c", type: "bytes32" },
+    { name: "s", type: "bytes32" },
+  ],
 } satisfies Record<string, TypedDataField[]>;
 
 const ADDRESS = /^0x[0-9a-fA-F]{40}$/;
@@ -240,6 +268,7 @@ const TEXT_FORMS = new Map([
 ]);
 const INTEGER_LIMITS = new Map([
   ["uint8", 1n << 8n],
+  ["uint16", 1n << 16n],
   ["uint32", 1n << 32n],
   ["uint64", 1n << 64n],
 ]);
@@ -355,6 +384,15 @@ export function recoveryRetirementTypedData(
   message: RecoveryRetirementMessage,
 ): TypedData<RecoveryRetirementMessage> {
   return typedData("RecoveryRetirement", contractDomain(chainId, policy), message);
+}
+
+/** Message for the answer to `POST /v1/oprf/evaluate`. @throws InvalidInputError for a malformed field. */
+export function oprfAnswerTypedData(
+  chainId: bigint,
+  nodeRegistry: string,
+  message: OprfAnswerMessage,
+): TypedData<OprfAnswerMessage> {
+  return typedData("OprfAnswer", contractDomain(chainId, nodeRegistry), message);
 }
 
 function contractDomain(chainId: bigint, verifyingContract: string): TypedDataDomain {

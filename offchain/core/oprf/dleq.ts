@@ -7,7 +7,7 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { u16be } from "../encoding/integers.ts";
 import { InvalidInputError, InvalidProofError, InvalidScalarError } from "../errors.ts";
-import { type EncodedElement, itemAt, type PrimeOrderGroup } from "./prime-order-group.ts";
+import { type EncodedElement, encoded, itemAt, type PrimeOrderGroup } from "./prime-order-group.ts";
 
 /** The batch index is encoded on two bytes. */
 export const MAX_BATCH_ELEMENTS = 65_535;
@@ -65,6 +65,35 @@ function challenge<Element>(
   return group.hashToScalar(concatBytes(...all.map(lengthPrefixed), CHALLENGE), scalarTag(group));
 }
 
+/**
+ * The composites M = Σ d_i·C_i and Z = Σ d_i·D_i of a batch (RFC 9497 §2.2.1): proofs are about these two. They depend
+ * on the batch only, and change with every bit of it.
+ */
+export interface Composites<Element> {
+  readonly m: EncodedElement<Element>;
+  readonly z: EncodedElement<Element>;
+}
+
+/**
+ * ComputeComposites (RFC 9497 §2.2.1).
+ *
+ * @param publicKey B, @param from C_i, @param to D_i
+ * @throws InvalidInputError for an empty, uneven or oversize batch
+ */
+export function computeComposites<Element>(
+  group: PrimeOrderGroup<Element>,
+  publicKey: EncodedElement<Element>,
+  from: Elements<Element>,
+  to: Elements<Element>,
+): Composites<Element> {
+  checkBatch(from, to);
+  const weights = compositeWeights(group, publicKey, from, to);
+  return {
+    m: encoded(group, group.weightedSum(weights, elementsOf(from))),
+    z: encoded(group, group.weightedSum(weights, elementsOf(to))),
+  };
+}
+
 function checkBatch(from: readonly unknown[], to: readonly unknown[]): void {
   if (from.length !== to.length || from.length === 0 || from.length > MAX_BATCH_ELEMENTS) {
     throw new InvalidInputError(`DLEQ batch of ${from.length} and ${to.length} elements`, {
@@ -82,7 +111,7 @@ const elementsOf = <Element>(items: Elements<Element>): Element[] => items.map((
  * @param key k, a checked scalar; @param publicKey B = k·G
  * @param from C_i; @param to D_i = k·C_i
  * @param nonce the proof's random scalar: fresh and secret for every call; the caller wipes it.
- * @returns c ‖ s
+ * @returns c ‖ s, and the composites that it is about
  * @throws InvalidInputError for an empty, uneven or oversize batch
  */
 export function proveDleq<Element>(
@@ -92,7 +121,7 @@ export function proveDleq<Element>(
   from: Elements<Element>,
   to: Elements<Element>,
   nonce: Uint8Array,
-): Uint8Array {
+): { readonly proof: Uint8Array; readonly composites: Composites<Element> } {
   checkBatch(from, to);
   const m = group.weightedSum(compositeWeights(group, publicKey, from, to), elementsOf(from));
   const z = group.multiply(key, m);
@@ -100,7 +129,7 @@ export function proveDleq<Element>(
   const product = group.scalarMultiply(c, key);
   const s = group.scalarSubtract(nonce, product);
   product.fill(0);
-  return concatBytes(c, s);
+  return { proof: concatBytes(c, s), composites: { m: encoded(group, m), z: encoded(group, z) } };
 }
 
 /**
@@ -117,7 +146,35 @@ export function verifyDleq<Element>(
   to: Elements<Element>,
   proof: Uint8Array,
 ): void {
-  checkBatch(from, to);
+  // Before the sums, which take almost all of the time.
+  proofScalars(group, proof);
+  verifyComposites(group, publicKey, computeComposites(group, publicKey, from, to), proof);
+}
+
+/**
+ * VerifyProof (RFC 9497 §2.2.2) after ComputeComposites.
+ *
+ * @throws InvalidProofError when the proof is malformed or does not verify
+ */
+export function verifyComposites<Element>(
+  group: PrimeOrderGroup<Element>,
+  publicKey: EncodedElement<Element>,
+  { m, z }: Composites<Element>,
+  proof: Uint8Array,
+): void {
+  const { c, s } = proofScalars(group, proof);
+  const t2 = group.add(group.multiplyBase(s), group.multiply(c, publicKey.element));
+  const t3 = group.weightedSum([s, c], [m.element, z.element]);
+  if (!equalBytes(c, challenge(group, publicKey, m.element, z.element, t2, t3))) {
+    throw new InvalidProofError("DLEQ proof does not verify", { check: "DLEQ" });
+  }
+}
+
+/** @throws InvalidProofError */
+function proofScalars<Element>(
+  group: PrimeOrderGroup<Element>,
+  proof: Uint8Array,
+): { readonly c: Uint8Array; readonly s: Uint8Array } {
   const { scalarBytes } = group;
   if (proof.length !== 2 * scalarBytes) {
     throw new InvalidProofError(`DLEQ proof has ${proof.length} bytes instead of ${2 * scalarBytes}`, {
@@ -135,12 +192,5 @@ export function verifyDleq<Element>(
     if (!(cause instanceof InvalidScalarError)) throw cause;
     throw new InvalidProofError(cause.message, { check: "proof scalars", cause });
   }
-  const weights = compositeWeights(group, publicKey, from, to);
-  const m = group.weightedSum(weights, elementsOf(from));
-  const z = group.weightedSum(weights, elementsOf(to));
-  const t2 = group.add(group.multiplyBase(s), group.multiply(c, publicKey.element));
-  const t3 = group.weightedSum([s, c], [m, z]);
-  if (!equalBytes(c, challenge(group, publicKey, m, z, t2, t3))) {
-    throw new InvalidProofError("DLEQ proof does not verify", { check: "DLEQ" });
-  }
+  return { c, s };
 }

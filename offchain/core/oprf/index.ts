@@ -8,6 +8,7 @@ export * from "./relation-proof.ts";
 export * from "./ristretto255.ts";
 export * from "./rsa-blind.ts";
 export * from "./rsa-dealer.ts";
+export * from "./signed-answer.ts";
 export * from "./suite.ts";
 export * from "./threshold.ts";
 export * from "./voprf.ts";

@@ -12,5 +12,7 @@ export const {
   blindInputsWith,
   evaluateBatch,
   verifyEvaluation,
+  composeEvaluation,
+  verifyComposed,
   combineAndFinalize,
 } = ristretto255Suite;

@@ -9,12 +9,52 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { InvalidInputError, InvalidPointError } from "../errors.ts";
 import { checkBatchLength, checkInputLength, checkInputs, FINALIZE } from "./batch.ts";
-import { domainTag, lengthPrefixed, MODE_OPRF, MODE_VOPRF, type Mode, proveDleq, verifyDleq } from "./dleq.ts";
+import {
+  computeComposites,
+  domainTag,
+  lengthPrefixed,
+  MODE_OPRF,
+  MODE_VOPRF,
+  type Mode,
+  proveDleq,
+  verifyComposites,
+  verifyDleq,
+} from "./dleq.ts";
 import { decoded, decodeElements, encoded, itemAt, type PrimeOrderGroup, wipeAll } from "./prime-order-group.ts";
-import type { BlindedBatch, OprfSuite } from "./suite.ts";
+import type { BlindedBatch, EvaluatedBatch, OprfSuite } from "./suite.ts";
 import { lagrangeCoefficients } from "./threshold.ts";
 
+/** What the proof of a batch is about: its composites M and Z (RFC 9497 §2.2.1), encoded. */
+export interface BatchComposites {
+  /** M, of the blinded elements. */
+  readonly blinded: Uint8Array;
+  /** Z, of the evaluated elements. */
+  readonly evaluated: Uint8Array;
+}
+
 export interface VoprfSuite extends OprfSuite {
+  evaluateBatch(
+    keyShare: Uint8Array,
+    verificationShare: Uint8Array,
+    blinded: Uint8Array[],
+  ): EvaluatedBatch & { composites: BatchComposites };
+
+  /**
+   * The composites of an answer, right or wrong.
+   * @throws InvalidPointError, InvalidInputError as `verifyEvaluation`
+   */
+  composeEvaluation(
+    verificationShare: Uint8Array,
+    blinded: readonly Uint8Array[],
+    evaluated: readonly Uint8Array[],
+  ): BatchComposites;
+
+  /**
+   * Checks the proof of an answer whose composites are known.
+   * @throws InvalidProofError; InvalidPointError when an element is malformed or the identity
+   */
+  verifyComposed(verificationShare: Uint8Array, composites: BatchComposites, proof: Uint8Array): void;
+
   /**
    * Blind of RFC 9497 §3.3 with given blinds, in a given mode. Only for test vectors: a blind that is known or used
    * twice reveals the inputs.
@@ -88,9 +128,27 @@ export function createVoprfSuite<Element>(group: PrimeOrderGroup<Element>): Vopr
       const from = decodeElements(group, blinded, "blinded element");
       const to = from.map(({ element }) => encoded(group, group.multiply(keyShare, element)));
       const nonce = group.randomScalar();
-      const proof = proveDleq(group, keyShare, share, from, to, nonce);
+      const { proof, composites } = proveDleq(group, keyShare, share, from, to, nonce);
       nonce.fill(0);
-      return { evaluated: to.map(({ bytes }) => bytes), proof };
+      const encodings = { blinded: composites.m.bytes, evaluated: composites.z.bytes };
+      return { evaluated: to.map(({ bytes }) => bytes), proof, composites: encodings };
+    },
+
+    composeEvaluation(verificationShare, blinded, evaluated) {
+      group.assertReady();
+      const share = decoded(group, verificationShare, "verification share");
+      const from = decodeElements(group, blinded, "blinded element");
+      const to = decodeElements(group, evaluated, "evaluated element");
+      const { m, z } = computeComposites(group, share, from, to);
+      return { blinded: m.bytes, evaluated: z.bytes };
+    },
+
+    verifyComposed(verificationShare, { blinded, evaluated }, proof) {
+      group.assertReady();
+      const share = decoded(group, verificationShare, "verification share");
+      const m = decoded(group, blinded, "composite of the blinded elements");
+      const z = decoded(group, evaluated, "composite of the evaluated elements");
+      verifyComposites(group, share, { m, z }, proof);
     },
 
     verifyEvaluation(verificationShare, blinded, evaluated, proof) {

@@ -71,11 +71,15 @@ export const EvaluateRequest = Type.Object(
 );
 export type EvaluateRequest = Static<typeof EvaluateRequest>;
 
-/** `proof` is the batched DLEQ proof of RFC 9497, c ‖ s, against the member's verification share. */
+/**
+ * `proof` is the batched DLEQ proof of RFC 9497, c ‖ s, against the member's verification share. `signature` is by the
+ * member's operator key over `OprfAnswer`.
+ */
 export const EvaluateAnswer = Type.Object({
   index: MemberIndex,
   evaluated: Type.Array(ElementText, { minItems: 1, maxItems: MAXIMUM_BATCH }),
   proof: HexBytes(64),
+  signature: HexBytes(65),
 });
 export type EvaluateAnswer = Static<typeof EvaluateAnswer>;
 

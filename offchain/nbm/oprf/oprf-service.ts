@@ -6,7 +6,9 @@
 import { type KeyId, keyName, oprfKey } from "../../core/dkg/key-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { evaluateBatch } from "../../core/oprf/ristretto255.ts";
+import type { OprfAnswerMessage } from "../../core/identity/typed-messages.ts";
+import { evaluateBatch, verifyComposed } from "../../core/oprf/ristretto255.ts";
+import { type AnsweredBatch, oprfAnswerMessage } from "../../core/oprf/signed-answer.ts";
 import type { EvaluateAnswer, EvaluateRequest } from "../../core/wire/nbm.ts";
 import type { Database } from "../../store/index/sqlite.ts";
 import type { KeyStateStore } from "../dkg/key-state-store.ts";
@@ -27,6 +29,8 @@ export interface OprfServiceOptions {
   readonly keyStates: KeyStateStore;
   /** OPRF outputs the whole committee grants an account per period. */
   readonly budget: { readonly evaluations: number; readonly periodSeconds: number };
+  /** Signs with the operator key, 0x hex. */
+  readonly sign: (answer: OprfAnswerMessage) => string;
 }
 
 export class OprfService {
@@ -60,11 +64,15 @@ export class OprfService {
     };
     // After a power failure an account may have a few evaluations more; with a disk that is waited for at each request,
     // everybody has fewer.
-    const { evaluated, proof } = database.transientTransaction(() => {
+    const { evaluated, proof, composites } = database.transientTransaction(() => {
       budgets.take(limit, account, blinded.length);
       return evaluateBatch(key.keyShare, key.verificationShare, blinded);
     });
-    return { index: key.index, evaluated: evaluated.map(toHex), proof: toHex(proof) };
+    // A signed answer whose proof does not verify costs the stake: a fault of this machine must not pass.
+    verifyComposed(key.verificationShare, composites, proof);
+    const answered: AnsweredBatch = { ...wanted, index: key.index, account, composites, proof };
+    const signature = this.#options.sign(oprfAnswerMessage(answered));
+    return { index: key.index, evaluated: evaluated.map(toHex), proof: toHex(proof), signature };
   }
 
   /** Members notice a little later than the chain that a key generation has ended. */

@@ -57,7 +57,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
       const verificationShare = multiplyBase(share);
       const evaluate = async (_: KeyId, blinded: readonly Uint8Array[], signal?: AbortSignal) => {
         asked.push(index);
-        const honest = () => ({ index, ...evaluateBatch(share, verificationShare, [...blinded]) });
+        const honest = () => ({ index, signature: "0x", ...evaluateBatch(share, verificationShare, [...blinded]) });
         return await (behaviour[position] as Behaviour)(honest, blinded, signal);
       };
       return { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare, client: { evaluate } };
@@ -115,7 +115,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
       "an evaluation with another key",
       (_honest, blinded) => {
         const other = randomScalar();
-        return { index: 1, ...evaluateBatch(other, multiplyBase(other), [...blinded]) };
+        return { index: 1, signature: "0x", ...evaluateBatch(other, multiplyBase(other), [...blinded]) };
       },
       "INVALID_PROOF",
     ],

@@ -45,7 +45,7 @@ describe("OPRF on worker threads", () => {
       const index = position + 1;
       const verificationShare = multiplyBase(share);
       const evaluate = async (_: KeyId, blinded: readonly Uint8Array[]) => {
-        const honest = () => ({ index, ...evaluateBatch(share, verificationShare, [...blinded]) });
+        const honest = () => ({ index, signature: "0x", ...evaluateBatch(share, verificationShare, [...blinded]) });
         return await (behaviour[position] as Behaviour)(honest);
       };
       return { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare, client: { evaluate } };

@@ -12,6 +12,7 @@ import {
   challengeKeyTypedData,
   dataSetUpdateTypedData,
   keyRecordTypedData,
+  oprfAnswerTypedData,
   ownershipTypedData,
   recoveryApprovalTypedData,
   recoveryOpeningTypedData,
@@ -87,20 +88,33 @@ const messages: Record<string, TypedData<object>> = {
     recordId: word("2"),
     firstVersion: 2n,
   }),
+  OprfAnswer: oprfAnswerTypedData(31_337n, ledger, {
+    committeeId: 3n,
+    generation: 1n,
+    index: 2n,
+    account: other,
+    blinded: word("f"),
+    evaluated: word("1"),
+    c: word("2"),
+    s: word("3"),
+  }),
 };
 
 describe("core/eip712", () => {
-  it("has the type strings that the key ledger hashes", () => {
-    // Solidity joins literals that follow each other.
-    const source = readFileSync(new URL("../../../contracts/KeyLedger.sol", import.meta.url), "utf8").replace(
-      /"\s+"/g,
-      "",
-    );
-    for (const name of ["KeyRecord", "Ownership", "AddOwner"]) {
-      const { types } = messages[name] ?? { types: {} };
-      expect(source).to.contain(`"${TypedDataEncoder.from(types).encodeType(name)}"`);
-    }
-  });
+  for (const [contract, names] of Object.entries({
+    KeyLedger: ["KeyRecord", "Ownership", "AddOwner"],
+    OprfDisputes: ["OprfAnswer"],
+  })) {
+    it(`has the type strings that ${contract} hashes`, () => {
+      const file = new URL(`../../../contracts/${contract}.sol`, import.meta.url);
+      // Solidity joins literals that follow each other.
+      const source = readFileSync(file, "utf8").replace(/"\s+"/g, "");
+      for (const name of names) {
+        const { types } = messages[name] ?? { types: {} };
+        expect(source).to.contain(`"${TypedDataEncoder.from(types).encodeType(name)}"`);
+      }
+    });
+  }
 
   it("has the type strings and digests of the vectors", () => {
     expect(Object.keys(messages).sort()).to.deep.equal(Object.keys(vectors.messages).sort());

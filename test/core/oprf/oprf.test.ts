@@ -204,7 +204,7 @@ function describeSuite<Element>(subject: Subject<Element>): void {
             decodeElements(group, bytes(evaluated), "evaluated"),
             proofRandomScalar,
           );
-          expect(toHex(made), name).to.equal(proof);
+          expect(toHex(made.proof), name).to.equal(proof);
           verifyEvaluation(publicKey, bytes(blinded), bytes(evaluated), fromHex(proof));
           checked += 1;
         }

@@ -16,7 +16,7 @@ describe("evaluation for a committee that has no key here", () => {
     keyStates.begin({ ...oprfKey(known), size: 5, threshold: 3, index: 1 }, new Uint8Array(32), own);
     if (failed !== undefined) keyStates.fail(oprfKey(known), failed);
     const budget = { evaluations: 10, periodSeconds: 10 };
-    return new OprfService({ database, budgets: new Budgets(database), keyStates, budget });
+    return new OprfService({ database, budgets: new Budgets(database), keyStates, budget, sign: () => "0x" });
   }
 
   function refusalOf(service: OprfService, committeeId: string, generation = 1): TallystickError {

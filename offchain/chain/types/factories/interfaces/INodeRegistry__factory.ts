@@ -156,6 +156,17 @@
   {
     "inputs": [
       {
+        "internalType": "address",
+        "name": "sender",
+        "type": "address"
+      }
+    ],
+    "name": "NotDisputes",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "CommitteeId",
         "name": "id",
         "type": "uint64"
@@ -460,6 +471,25 @@
       },
       {
         "indexed": false,
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
+    ],
+    "name": "NodeSlashed",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      },
+      {
+        "indexed": false,
         "internalType": "bytes32",
         "name": "hpkePublicKey",
         "type": "bytes32"
@@ -498,6 +528,19 @@
     ],
     "name": "StakeWithdrawn",
     "type": "event"
+  },
+  {
+    "inputs": [],
+    "name": "DISPUTES",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "",
+        "type": "address"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
   },
   {
     "inputs": [],
@@ -928,6 +971,25 @@
     "inputs": [],
     "name": "requestExit",
     "outputs": [],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      }
+    ],
+    "name": "slash",
+    "outputs": [
+      {
+        "internalType": "uint256",
+        "name": "stakeWei",
+        "type": "uint256"
+      }
+    ],
     "stateMutability": "nonpayable",
     "type": "function"
   },
