@@ -58,7 +58,7 @@ def hexed(data):
     return "0x" + data.hex()
 
 
-# Packages (section 23)
+# Packages (section 5)
 
 
 def pack(oprf_output, frame):
@@ -92,7 +92,7 @@ def packages():
     return result
 
 
-# Stub files (section 23)
+# Stub files (section 5)
 
 
 def stub_files():
@@ -122,7 +122,7 @@ def stub_files():
     return result
 
 
-# Ownership groups (section 23)
+# Ownership groups (section 5)
 
 
 def head(major, value):

@@ -183,8 +183,7 @@ function carryOut(
     case "leave":
       return path.toSpliced(position, 1);
     case "insert":
-      if (position !== 0) throw malformed(`node ${step.node} is put above another than a leaf`);
-      return path.toSpliced(1, 0, { id: step.node });
+      return path.toSpliced(position + 1, 0, { id: step.node });
     case "advance":
       if (node.key === undefined) throw malformed(`the key of new node ${step.node} advances`);
       return path.with(position, { id: node.id, key: advancedKey(node.key, message, node.id) });
