@@ -1,8 +1,8 @@
 /**
  * Deterministic all-or-nothing packages: chunks that open with a stub of 64 bytes each, and with nothing less. The
- * construction is the enhanced scheme of REED (J. Li, C. Qin, P. P. C. Lee, J. Li, "Rekeying for Encrypted Deduplication
- * Storage", DSN 2016), a convergent form of Rivest's package transform (FSE 1997) with the hash of CAONT-RS (CDStore,
- * ATC 2015). For a frame B of L bytes and its package key K:
+ * construction is the enhanced scheme of REED (J. Li, C. Qin, P. P. C. Lee, J. Li, "Rekeying for Encrypted
+ * Deduplication Storage", DSN 2016), a convergent form of Rivest's package transform (FSE 1997) with the hash of
+ * CAONT-RS (CDStore, ATC 2015). For a frame B of L bytes and its package key K:
  *
  *     C = B ⊕ AES-256-CTR(kdf(K, "package-inner"))
  *     h = SHA-256(tag("package") ‖ u8 1 ‖ u64 L ‖ K ‖ C)
@@ -108,11 +108,8 @@ export function unpackInPlace(
       received: `${object.length} bytes`,
     });
   }
-  const masked = stub.subarray(0, KEY_BYTES);
-  const secret = xor(stub.subarray(KEY_BYTES), stubMask(digest, masked));
-  const { outerKey, mask, end } = padOf(secret);
+  const { key, secret, outerKey, end } = openStub(stub, digest);
   const frame = object.subarray(0, frameBytes);
-  const key = xor(masked, mask);
   const hasEnd = equalBytes(end, object.subarray(frameBytes));
   aes256CtrInPlace(outerKey, ZERO_COUNTER, frame);
   if (!equalBytes(secretOf(key, frame), secret) || !hasEnd) {
@@ -121,6 +118,22 @@ export function unpackInPlace(
   }
   aes256CtrInPlace(kdf(key, "package-inner"), ZERO_COUNTER, frame);
   return frame;
+}
+
+/**
+ * The package key in a stub, with which a frame is packed again to see whether it is that of the object.
+ * @param digest of the object
+ */
+export function packageKeyOf(stub: Uint8Array, digest: Uint8Array): Uint8Array {
+  requireLength(stub, STUB_BYTES, "stub");
+  return openStub(stub, digest).key;
+}
+
+function openStub(stub: Uint8Array, digest: Uint8Array) {
+  const masked = stub.subarray(0, KEY_BYTES);
+  const secret = xor(stub.subarray(KEY_BYTES), stubMask(digest, masked));
+  const { outerKey, mask, end } = padOf(secret);
+  return { key: xor(masked, mask), secret, outerKey, end };
 }
 
 /** h of the scheme. */

@@ -59,7 +59,7 @@ describe("core/revocable: packages", () => {
     const made = pack(new Uint8Array(32).fill(1), frame);
     for (const part of ["object", "stub", "digest"] as const) {
       for (let bit = 0; bit < 8 * made[part].length; bit += 1) {
-        const { stub, object, digest } = { ...made, [part]: flipped(made[part], bit) };
+        const { stub, object, digest }: Package = { ...made, [part]: flipped(made[part], bit) };
         const memory = object.slice();
         const call = () => unpackInPlace(stub, memory, digest, memory.length, "of the test");
         expect(call, `${part} ${bit}`).to.throw(IntegrityError, "chunk of the test does not open with its stub");
