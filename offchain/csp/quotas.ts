@@ -16,6 +16,7 @@ import { Uint256Text } from "../core/wire/schema.ts";
 import { Rates } from "../daemon/quota.ts";
 import { asDiskError } from "../store/disk/disk-errors.ts";
 import type { ProviderIndex } from "../store/index/provider-index.ts";
+import { STUB_ROW_BYTES } from "../store/index/stub-file-index.ts";
 
 const GIB = 2 ** 30;
 const closed = { additionalProperties: false };
@@ -58,8 +59,6 @@ export const QUOTA_DEFAULTS: Quotas = {
 
 /** Objects that come with each GiB of a deposit: 64 KiB each. */
 const OBJECTS_PER_GIB = 16_384;
-/** What a stub file is charged beside its bytes. */
-const STUB_ROW_BYTES = 128;
 /** How long the free space, and an account's funds, are used again. */
 const DISK_MILLISECONDS = 1000;
 const FUNDS_MILLISECONDS = 60_000;

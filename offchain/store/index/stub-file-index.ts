@@ -1,5 +1,8 @@
 /** Stub files of accounts: one row for each account and put, replaced as a whole. */
 
+/** What an account is charged for a stub file beside its bytes: a row with its keys. */
+export const STUB_ROW_BYTES = 128;
+
 export interface StoredStubFile {
   /** From 1. */
   readonly epoch: number;

@@ -1,6 +1,6 @@
 /** Stub files: tables `stub_files` and `stub_accounts`. */
 import { sql, type Transaction } from "kysely";
-import type { StoredStubFile, StubFileIndex } from "../stub-file-index.ts";
+import { STUB_ROW_BYTES, type StoredStubFile, type StubFileIndex } from "../stub-file-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import type { TableDefinitions } from "./column-types.ts";
 import type { SqlDatabase } from "./sql-database.ts";
@@ -9,9 +9,6 @@ export interface StubFileTables {
   stub_files: { account: string; digest: Uint8Array; epoch: number; sealed: Uint8Array };
   stub_accounts: { account: string; stub_bytes: number };
 }
-
-/** What a row takes beside the file. */
-export const STUB_ROW_BYTES = 128;
 
 /** Part of the provider's first migration. stub_accounts: sums, kept in the same transactions. */
 export const STUB_FILE_TABLES: TableDefinitions = ({ bytes, integer, clustered }) => [
