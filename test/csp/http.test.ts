@@ -131,7 +131,6 @@ describe("provider over HTTP", () => {
       ["PUT", "/v1/head?expected=0&releases=0"],
       ["GET", `/v1/stub-files/${randomChunk(1).id}`],
       ["PUT", `/v1/stub-files/${randomChunk(1).id}?expected=0`],
-      ["DELETE", `/v1/stub-files/${randomChunk(1).id}?expected=0`],
     ] as const) {
       const answer = await provider.request(method, path, method === "GET" ? {} : { body: {} });
       expect(answer.status, `${method} ${path}`).to.equal(401);
@@ -207,12 +206,6 @@ describe("provider over HTTP", () => {
     alice = await provider.connect(local.account(1));
     bob = await provider.connect(local.account(2));
     expect((await alice.request("GET", path)).bytes).to.deep.equal(second);
-    const remove = (client: ProviderClient, expected: number) =>
-      client.request("DELETE", `${path}?expected=${expected}`);
-    expect(await codeOf(remove(alice, 1))).to.deep.equal([409, "CONFLICT"]);
-    expect((await remove(alice, 4)).json).to.deep.equal({ epoch: 0 });
-    expect((await remove(alice, 4)).json).to.deep.equal({ epoch: 0 });
-    expect(await codeOf(alice.request("GET", path))).to.deep.equal([404, "NOT_FOUND"]);
     expect((await bob.request("GET", path)).status).to.equal(200);
   });
 

@@ -14,8 +14,6 @@ export type StubFileParams = Static<typeof StubFileParams>;
  * `PUT /v1/stub-files/{data id}?expected=e` (octet-stream): takes the place of the file of epoch e, 0 for none, and is
  * of a later epoch. Any other epoch in place is a CONFLICT with `details.epoch`. Durable when answered; the file before
  * is gone then. To repeat a request that was carried out changes nothing.
- *
- * `DELETE /v1/stub-files/{data id}?expected=e`: the account needs it no more.
  */
 export const StubFileQuery = Type.Object(
   { expected: Type.String({ pattern: "^(?:0|[1-9][0-9]{0,15})$" }) },
@@ -23,8 +21,8 @@ export const StubFileQuery = Type.Object(
 );
 export type StubFileQuery = Static<typeof StubFileQuery>;
 
-/** The epoch that is in place now; 0 for none. */
+/** The epoch that is in place now. */
 export const StubFileAnswer = Type.Object({
-  epoch: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  epoch: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
 });
 export type StubFileAnswer = Static<typeof StubFileAnswer>;

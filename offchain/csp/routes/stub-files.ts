@@ -33,9 +33,4 @@ export function addStubFileRoutes(
       stubFiles.replace(account, dataId, expected, limited(body, MAX_STUB_FILE_BYTES));
     return { epoch: await withBody(request, replace) };
   });
-
-  server.delete(PATH, { onRequest, schema }, async (request) => {
-    await stubFiles.remove(sessionOf(request).account, request.params.dataId, Number(request.query.expected));
-    return { epoch: 0 };
-  });
 }

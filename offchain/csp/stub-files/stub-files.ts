@@ -62,14 +62,6 @@ export class StubFileService {
     throw await this.#conflict(account, digest, expected);
   }
 
-  /** @throws TallystickError CONFLICT when another epoch is in place */
-  async remove(account: string, dataId: string, expected: number): Promise<void> {
-    const digest = digestOf(dataId);
-    const found = await this.#index.find(account, digest);
-    if (found === undefined || (await this.#index.replace(account, digest, expected, undefined))) return;
-    throw await this.#conflict(account, digest, expected);
-  }
-
   async #conflict(account: string, digest: Uint8Array, expected: number): Promise<TallystickError> {
     const epoch = (await this.#index.find(account, digest))?.epoch ?? 0;
     return new TallystickError("another device has changed the stub file", {

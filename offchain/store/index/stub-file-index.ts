@@ -16,10 +16,9 @@ export interface StubFileIndex {
   /**
    * Puts a file in place of another, by compare-and-swap.
    * @param expected epoch of the file that must be in place, 0 for none
-   * @param file undefined: the one in place goes
    * @returns whether what was expected was in place; nothing is changed otherwise
    */
-  replace(account: string, digest: Uint8Array, expected: number, file: StoredStubFile | undefined): Promise<boolean>;
+  replace(account: string, digest: Uint8Array, expected: number, file: StoredStubFile): Promise<boolean>;
 
   /** Bytes of all stub files of the account, as they are charged. */
   bytesOf(account: string): Promise<number>;

@@ -1,4 +1,5 @@
 import { expect } from "chai";
+import { copyStubFiles } from "../../../offchain/agent/migration/copy-stub-files.ts";
 import {
   findStubs,
   readStubs,
@@ -104,6 +105,26 @@ describe("stub files of an owner", () => {
     await storeStubs(busy, owner, stubs);
     busy.replaceStubFile = async () => false;
     await expectAsyncRejection(() => rekeyStubs(busy, owner), "CONFLICT");
+  });
+
+  it("are copied to another provider as they are, unless that one has a later epoch", async () => {
+    const [from, to] = [new MemoryKeeper("from"), new MemoryKeeper("to")];
+    await copyStubFiles(from, to, [owner.dataId]);
+    expect(to.replacements).to.equal(0);
+    await storeStubs(from, owner, stubs);
+    await copyStubFiles(from, to, [owner.dataId, owner.dataId]);
+    expect(await readStubs(to, owner)).to.deep.equal({ epoch: 1, stubs });
+    expect(to.replacements).to.equal(1);
+    await rekeyStubs(from, owner);
+    await copyStubFiles(from, to, [owner.dataId]);
+    expect(await readStubs(to, owner)).to.deep.equal({ epoch: 2, stubs });
+    await rekeyStubs(to, owner);
+    await copyStubFiles(from, to, [owner.dataId]);
+    expect((await readStubs(to, owner))?.epoch).to.equal(3);
+    to.files.length = 0;
+    to.replaceStubFile = async () => false;
+    const error = await expectAsyncRejection(() => copyStubFiles(from, to, [owner.dataId]), "CONFLICT");
+    expect(error).to.include({ party: "to", retryable: true });
   });
 
   it("are read from whichever provider has the latest, and not without saying why", async () => {

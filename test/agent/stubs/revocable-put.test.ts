@@ -10,6 +10,8 @@ import { objectOrder } from "../../../offchain/agent/read/object-order.ts";
 import { readListing } from "../../../offchain/agent/read/read-content.ts";
 import { type ReadFile, readBytes, readEntries } from "../../../offchain/agent/read/read-entries.ts";
 import { restore } from "../../../offchain/agent/read/restore.ts";
+import { StoredTrees } from "../../../offchain/agent/read/stored-trees.ts";
+import { streamPieces } from "../../../offchain/agent/read/stream-pieces.ts";
 import { withStubsOf } from "../../../offchain/agent/read/stubbed-source.ts";
 import { IntegrityError } from "../../../offchain/core/errors.ts";
 import { withStub } from "../../../offchain/core/recipe/chunk-object.ts";
@@ -49,13 +51,13 @@ async function put(
 }
 
 const large = pseudoRandomBytes("large", 14 * MIB);
-const inputs: readonly PutInput[] = [
+const inputs = [
   { name: "a/large", bytes: large },
   { name: "a/small", bytes: pseudoRandomBytes("small", 10) },
   { name: "a/small text", bytes: new TextEncoder().encode("compressible ".repeat(900)) },
   { name: "b/copy", bytes: large },
   { name: "b/empty", bytes: new Uint8Array(0) },
-];
+] as const;
 
 describe("revocable puts", () => {
   let provider: MemoryProvider;
@@ -95,15 +97,24 @@ describe("revocable puts", () => {
 
   it("are read with their stubs, whole and in ranges", async () => {
     const files = await filesOf(stored, stored.stubs);
-    const expected = inputs.map((input) => ("bytes" in input ? input.bytes : undefined));
     expect(files.map(({ path }) => path)).to.deep.equal(["a/large", "a/small", "a/small text", "b/copy", "b/empty"]);
     for (const [position, file] of files.entries()) {
-      expect(Buffer.compare(await readBytes(file), expected[position] ?? new Uint8Array(1)), file.path).to.equal(0);
+      expect(Buffer.compare(await readBytes(file), inputs[position]?.bytes ?? new Uint8Array(1)), file.path).to.equal(
+        0,
+      );
     }
     const [first] = files;
     if (first === undefined) throw new Error("no file");
     const range = await readBytes(first, MIB, { start: 5 * MIB + 3, end: 5 * MIB + 40 });
     expect(range).to.deep.equal(large.slice(5 * MIB + 3, 5 * MIB + 40));
+  });
+
+  it("are read as a tree", async () => {
+    const { stubs } = stored;
+    const open = async () => ({ root: await rootOf(stored), ...(stubs === undefined ? {} : { stubs }) });
+    const tree = new StoredTrees(open, provider).tree(stored.dataId);
+    const pieces = await collect(streamPieces(await tree.open("a/large", { start: 13 * MIB })));
+    expect(Buffer.compare(Buffer.concat(pieces), large.subarray(13 * MIB))).to.equal(0);
   });
 
   it("are restored with their stubs, on worker threads as well", async () => {

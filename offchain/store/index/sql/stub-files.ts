@@ -25,8 +25,6 @@ export const STUB_FILE_TABLES: TableDefinitions = ({ bytes, integer, clustered }
   ) ${clustered}`,
 ];
 
-type Writing = Pick<Transaction<StubFileTables>, "selectFrom" | "insertInto" | "updateTable" | "deleteFrom">;
-
 export class SqlStubFileIndex implements StubFileIndex {
   readonly #database: SqlDatabase<StubFileTables>;
 
@@ -51,7 +49,7 @@ export class SqlStubFileIndex implements StubFileIndex {
     account: string,
     digest: Uint8Array,
     expected: number,
-    file: StoredStubFile | undefined,
+    { epoch, sealed }: StoredStubFile,
   ): Promise<boolean> {
     const owner = canonicalAddress(account);
     return this.#database.write(async (transaction) => {
@@ -65,9 +63,12 @@ export class SqlStubFileIndex implements StubFileIndex {
         .executeTakeFirst();
       if ((found?.epoch ?? 0) !== expected) return false;
       const before = found === undefined ? 0 : Number(found.bytes) + STUB_ROW_BYTES;
-      const after = file === undefined ? 0 : file.sealed.length + STUB_ROW_BYTES;
-      await addBytes(transaction, owner, after - before);
-      await put(transaction, owner, digest, file);
+      await addBytes(transaction, owner, sealed.length + STUB_ROW_BYTES - before);
+      await transaction
+        .insertInto("stub_files")
+        .values({ account: owner, digest, epoch, sealed })
+        .onConflict((conflict) => conflict.columns(["account", "digest"]).doUpdateSet({ epoch, sealed }))
+        .execute();
       return true;
     });
   }
@@ -81,30 +82,16 @@ export class SqlStubFileIndex implements StubFileIndex {
   }
 }
 
-async function addBytes(transaction: Writing, account: string, bytes: number): Promise<void> {
+async function addBytes(
+  transaction: Pick<Transaction<StubFileTables>, "insertInto">,
+  account: string,
+  bytes: number,
+): Promise<void> {
   await transaction
     .insertInto("stub_accounts")
     .values({ account, stub_bytes: bytes })
     .onConflict((conflict) =>
       conflict.column("account").doUpdateSet({ stub_bytes: sql`stub_accounts.stub_bytes + ${bytes}` }),
     )
-    .execute();
-}
-
-async function put(
-  transaction: Writing,
-  account: string,
-  digest: Uint8Array,
-  file: StoredStubFile | undefined,
-): Promise<void> {
-  if (file === undefined) {
-    await transaction.deleteFrom("stub_files").where("account", "=", account).where("digest", "=", digest).execute();
-    return;
-  }
-  const { epoch, sealed } = file;
-  await transaction
-    .insertInto("stub_files")
-    .values({ account, digest, epoch, sealed })
-    .onConflict((conflict) => conflict.columns(["account", "digest"]).doUpdateSet({ epoch, sealed }))
     .execute();
 }
