@@ -140,7 +140,7 @@ export class Agent {
    * Puts as trees to look up paths in and to read files from, again and again: what a server shows. @see StoredTrees
    */
   trees(limits: Partial<TreeLimits> = {}): StoredTrees {
-    const openRoot = async (dataId: string) => (await openStoredRoot(this.#context, dataId, undefined)).root;
+    const openRoot = (dataId: string) => openStoredRoot(this.#context, dataId, undefined);
     const source = this.#context.providers();
     const keys = accountSnapshotKeys(this.#context);
     return new StoredTrees(openRoot, source, limits, (metadataId) => readMetadata(keys, metadataId, source));

@@ -67,6 +67,8 @@ import { addChunkRoutes } from "./routes/chunks.ts";
 import { addDataSetRoutes } from "./routes/data-sets.ts";
 import { addHeadRoutes } from "./routes/heads.ts";
 import { acceptStreams } from "./routes/request-body.ts";
+import { addStubFileRoutes } from "./routes/stub-files.ts";
+import { StubFileService } from "./stub-files/stub-files.ts";
 
 /** 32 MiB in ten minutes: the slowest upload that is waited for. */
 const REQUEST_SECONDS = 600;
@@ -269,6 +271,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const watchCoins = every(BALANCE_SECONDS, unixSeconds, () => coins.round());
   addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index });
   addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas) });
+  addStubFileRoutes(server, { sessions, quotas, bodies, stubFiles: new StubFileService(index.stubFiles, quotas) });
   const { verifyWaitSeconds } = config;
   addDataSetRoutes(server, {
     ...dataSets,

@@ -16,6 +16,7 @@ import { Uint256Text } from "../core/wire/schema.ts";
 import { Rates } from "../daemon/quota.ts";
 import { asDiskError } from "../store/disk/disk-errors.ts";
 import type { ProviderIndex } from "../store/index/provider-index.ts";
+import { STUB_ROW_BYTES } from "../store/index/stub-file-index.ts";
 
 const GIB = 2 ** 30;
 const closed = { additionalProperties: false };
@@ -70,7 +71,7 @@ interface Amount {
 
 export interface AccountQuotasOptions {
   readonly quotas: Quotas;
-  readonly index: Pick<ProviderIndex, "chunks" | "dataSets" | "heads">;
+  readonly index: Pick<ProviderIndex, "chunks" | "dataSets" | "heads" | "stubFiles">;
   /** Folders whose disks must keep the floor. */
   readonly folders: readonly string[];
   /** What an account has on chain, in wei. */
@@ -153,6 +154,17 @@ export class AccountQuotas {
     await this.#requireRoom(account, { bytes: growthBytes, chunks: 0 });
   }
 
+  /**
+   * As `requireHead`, of a stub file: one that is not larger than the one in its place is always taken, so that an
+   * account above its limit can revoke.
+   * @param isNew it counts as an object as well, of the room that is asked for
+   */
+  async requireStubFile(account: string, growthBytes: number, isNew: boolean): Promise<void> {
+    if (growthBytes <= 0) return;
+    await this.requireDisk();
+    await this.#requireRoom(account, { bytes: growthBytes + STUB_ROW_BYTES, chunks: isNew ? 1 : 0 });
+  }
+
   /** @throws TallystickError STORAGE_UNAVAILABLE while a disk has less free space than the floor */
   async requireDisk(): Promise<void> {
     const { folders, freeBytes = freeBytesOf, quotas } = this.#options;
@@ -174,7 +186,8 @@ export class AccountQuotas {
   async #requireRoom(account: string, added: Amount): Promise<void> {
     const { index, quotas } = this.#options;
     const owned = await index.chunks.usageOf(account);
-    const used = { chunks: owned.chunks, bytes: owned.bytes + (await index.heads.bytesOf(account)) };
+    const listBytes = (await index.heads.bytesOf(account)) + (await index.stubFiles.bytesOf(account));
+    const used = { chunks: owned.chunks, bytes: owned.bytes + listBytes };
     const covered = await index.dataSets.coveredOf(account);
     const free = { bytes: quotas.storedBytes + covered.bytes, chunks: quotas.objects + covered.chunks };
     if (fits(used, added, free)) return;

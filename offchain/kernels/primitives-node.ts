@@ -20,6 +20,7 @@ import {
 } from "node:crypto";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import {
+  checkCtrArguments,
   checkGcmArguments,
   checkHkdfArguments,
   checkRandomLength,
@@ -171,6 +172,14 @@ export function aes256GcmOpenInPlace(key: Uint8Array, nonce: Uint8Array, aad: Ui
   return true;
 }
 
+export function aes256CtrInPlace(key: Uint8Array, counter: Uint8Array, memory: Uint8Array): void {
+  checkCtrArguments(key, counter);
+  const cipher = createCipheriv("aes-256-ctr", secret(key), counter);
+  for (let start = 0; start < memory.length; start += IN_PLACE_AT_A_TIME) {
+    memory.set(cipher.update(memory.subarray(start, start + IN_PLACE_AT_A_TIME)), start);
+  }
+}
+
 const SECP256K1_KEY_BYTES = 32;
 
 /** By OpenSSL: tables of a library in JavaScript take as long to make as a command takes to start. */
@@ -239,6 +248,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmSealInPlace,
   aes256GcmOpen,
   aes256GcmOpenInPlace,
+  aes256CtrInPlace,
   secp256k1PublicKey,
   zstdDecompress,
   gunzipBase64,

@@ -3,7 +3,7 @@
  * call does. WebCrypto would be faster on large inputs but is asynchronous only. noble's AES is table based: on a
  * machine shared with an attacker who measures caches, prefer the Node implementation.
  */
-import { gcm } from "@noble/ciphers/aes.js";
+import { ctr, gcm } from "@noble/ciphers/aes.js";
 import { pow } from "@noble/curves/abstract/modular.js";
 import { secp256k1 } from "@noble/curves/secp256k1.js";
 import { bytesToNumberBE, numberToBytesBE } from "@noble/curves/utils.js";
@@ -13,6 +13,7 @@ import { pbkdf2 } from "@noble/hashes/pbkdf2.js";
 import { scryptAsync } from "@noble/hashes/scrypt.js";
 import { sha256 as nobleSha256, sha512 } from "@noble/hashes/sha2.js";
 import {
+  checkCtrArguments,
   checkGcmArguments,
   checkHkdfArguments,
   checkRandomLength,
@@ -108,6 +109,11 @@ export function aes256GcmOpen(
   }
 }
 
+export function aes256CtrInPlace(key: Uint8Array, counter: Uint8Array, memory: Uint8Array): void {
+  checkCtrArguments(key, counter);
+  memory.set(ctr(key, counter).encrypt(memory));
+}
+
 export function secp256k1PublicKey(privateKey: Uint8Array, isCompressed: boolean): Uint8Array | undefined {
   if (!secp256k1.utils.isValidSecretKey(privateKey)) return undefined;
   return secp256k1.getPublicKey(privateKey, isCompressed);
@@ -156,6 +162,7 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
   aes256GcmSealInPlace,
   aes256GcmOpen,
   aes256GcmOpenInPlace,
+  aes256CtrInPlace,
   secp256k1PublicKey,
   zstdDecompress,
   gunzipBase64,

@@ -3,7 +3,8 @@
  * exactly these names: `primitives-node.ts` (OpenSSL through node:crypto) and `primitives-web.ts` (noble, any
  * JavaScript runtime). All calls but scrypt, which is made to take long, are synchronous: below 64 KiB an await per
  * call costs more than the work, above it a worker thread is the right tool. Standards: FIPS 180-4 (SHA-256), RFC 2104
- * (HMAC), RFC 5869 (HKDF), RFC 8018 (PBKDF2), RFC 7914 (scrypt), NIST SP 800-38D (AES-256-GCM).
+ * (HMAC), RFC 5869 (HKDF), RFC 8018 (PBKDF2), RFC 7914 (scrypt), NIST SP 800-38D (AES-256-GCM),
+ * SP 800-38A (AES-256-CTR).
  */
 
 /** Length of an AES-GCM nonce in bytes (SP 800-38D §5.2.1.1: 96 bits, the only length used here). */
@@ -11,6 +12,9 @@ export const GCM_NONCE_BYTES = 12;
 
 /** Length of an AES-GCM authentication tag in bytes; it follows the ciphertext. */
 export const GCM_TAG_BYTES = 16;
+
+/** Length of a counter block of AES-CTR in bytes (SP 800-38A §6.5). */
+export const CTR_BLOCK_BYTES = 16;
 
 /** Length of an AES-256 key in bytes. */
 export const AES_KEY_BYTES = 32;
@@ -96,6 +100,12 @@ export interface Primitives {
    */
   aes256GcmOpenInPlace(key: Uint8Array, nonce: Uint8Array, aad: Uint8Array, sealed: Uint8Array): boolean;
   /**
+   * AES-256-CTR in place, which enciphers and deciphers. It authenticates nothing.
+   * @param counter the first counter block, 16 bytes; the whole block counts up (SP 800-38A, appendix B.1)
+   * @throws RangeError for wrong lengths of key or counter
+   */
+  aes256CtrInPlace(key: Uint8Array, counter: Uint8Array, memory: Uint8Array): void;
+  /**
    * The public key of a secp256k1 private key (SEC 1, section 2.3.3).
    * @returns 33 bytes, or 65 uncompressed; undefined for anything but 32 bytes of a number from 1 to the order less 1
    */
@@ -128,6 +138,18 @@ export function checkGcmArguments(key: Uint8Array, nonce: Uint8Array): void {
     throw new RangeError(`AES-256 key must be ${AES_KEY_BYTES} bytes, got ${key.length}`);
   if (nonce.length !== GCM_NONCE_BYTES) {
     throw new RangeError(`AES-GCM nonce must be ${GCM_NONCE_BYTES} bytes, got ${nonce.length}`);
+  }
+}
+
+/**
+ * Holds AES-256-CTR arguments to the lengths both implementations accept.
+ * @throws RangeError
+ */
+export function checkCtrArguments(key: Uint8Array, counter: Uint8Array): void {
+  if (key.length !== AES_KEY_BYTES)
+    throw new RangeError(`AES-256 key must be ${AES_KEY_BYTES} bytes, got ${key.length}`);
+  if (counter.length !== CTR_BLOCK_BYTES) {
+    throw new RangeError(`AES-CTR counter block must be ${CTR_BLOCK_BYTES} bytes, got ${counter.length}`);
   }
 }
 

@@ -20,6 +20,7 @@ interface Vectors {
   hkdfSha256: { vectors: { ikm: string; salt: string; info: string; length: number; okm: string }[] };
   pbkdf2Sha512: { vectors: { password: string; salt: string; iterations: number; key: string }[] };
   scrypt: { vectors: { passphrase: string; salt: string; n: number; r: number; p: number; key: string }[] };
+  aes256Ctr: { vectors: { key: string; counter: string; plaintext: string; ciphertext: string }[] };
   aes256Gcm: { vectors: AeadVector[] };
   aes256GcmSiv: { vectors: AeadVector[] };
 }
@@ -113,6 +114,27 @@ for (const [name, primitives] of Object.entries(implementations)) {
         expect(primitives.aes256GcmOpenInPlace(...parameters, memory)).to.equal(true);
         expect(hex(memory.subarray(0, plaintext.length / 2))).to.equal(plaintext);
       }
+    });
+
+    it("enciphers and deciphers the AES-256-CTR case of NIST, and beyond the bytes that are taken at a time", () => {
+      for (const { key, counter, plaintext, ciphertext } of vectors.aes256Ctr.vectors) {
+        const memory = unhex(plaintext);
+        primitives.aes256CtrInPlace(unhex(key), unhex(counter), memory);
+        expect(hex(memory)).to.equal(ciphertext);
+        primitives.aes256CtrInPlace(unhex(key), unhex(counter), memory);
+        expect(hex(memory)).to.equal(plaintext);
+      }
+      // A counter that overflows its last 32 bits, over a length that is no number of blocks.
+      const counter = unhex(`${"00".repeat(12)}fffffffe`);
+      const [first, second] = [node, web].map((one) => {
+        const memory = new Uint8Array(200_003);
+        one.aes256CtrInPlace(new Uint8Array(32).fill(3), counter, memory);
+        return hex(memory);
+      });
+      expect(first === second).to.equal(true);
+      const none = new Uint8Array(0);
+      expect(() => primitives.aes256CtrInPlace(new Uint8Array(16), counter, none)).to.throw(RangeError, "AES-256 key");
+      expect(() => primitives.aes256CtrInPlace(new Uint8Array(32), none, none)).to.throw(RangeError, "counter block");
     });
 
     it("opens nothing that has one bit flipped anywhere, or is cut short", () => {

@@ -129,6 +129,8 @@ describe("provider over HTTP", () => {
       ["POST", `${SET}/openings`],
       ["GET", "/v1/head"],
       ["PUT", "/v1/head?expected=0&releases=0"],
+      ["GET", `/v1/stub-files/${randomChunk(1).id}`],
+      ["PUT", `/v1/stub-files/${randomChunk(1).id}?expected=0`],
     ] as const) {
       const answer = await provider.request(method, path, method === "GET" ? {} : { body: {} });
       expect(answer.status, `${method} ${path}`).to.equal(401);
@@ -170,6 +172,41 @@ describe("provider over HTTP", () => {
     bob = await provider.connect(local.account(2));
     expect((await alice.request("GET", "/v1/head")).bytes).to.deep.equal(second);
     expect(await codeOf(bob.request("GET", "/v1/head"))).to.deep.equal([404, "NOT_FOUND"]);
+  });
+
+  it("keeps stub files through kill -9, each for its account alone, and replaces them by later epochs only", async () => {
+    const path = `/v1/stub-files/${randomChunk(1).id}`;
+    const file = (epoch: number, stubs = 2) =>
+      concatBytes(Uint8Array.of(1), u64be(BigInt(epoch)), randomBytes(48 + 64 * stubs));
+    const put = (client: ProviderClient, expected: number | string, bytes: Uint8Array) =>
+      client.request("PUT", `${path}?expected=${expected}`, { bytes });
+    const codeOf = async (answer: ReturnType<ProviderClient["request"]>) => {
+      const { status, json } = await answer;
+      return [status, json.error.code];
+    };
+    expect(await codeOf(alice.request("GET", path))).to.deep.equal([404, "NOT_FOUND"]);
+    const [first, second] = [file(1), file(4)];
+    expect((await put(alice, 0, first)).json).to.deep.equal({ epoch: 1 });
+    expect((await put(alice, 1, second)).json).to.deep.equal({ epoch: 4 });
+    // The answer was lost, and the request came again.
+    expect((await put(alice, 1, second)).json).to.deep.equal({ epoch: 4 });
+    const late = await put(alice, 1, file(5));
+    expect([late.status, late.json.error.code, late.json.error.details]).to.deep.equal([409, "CONFLICT", { epoch: 4 }]);
+    expect(await codeOf(put(alice, 4, first)), "a file that was revoked").to.deep.equal([400, "INVALID_INPUT"]);
+    expect(await codeOf(put(alice, 4, file(5).with(0, 2)))).to.deep.equal([400, "UNKNOWN_VERSION"]);
+    expect(await codeOf(put(alice, 4, file(5).subarray(1)))).to.deep.equal([400, "UNKNOWN_VERSION"]);
+    expect(await codeOf(put(alice, 4, file(5).subarray(0, -1)))).to.deep.equal([400, "INTEGRITY"]);
+    expect(await codeOf(put(alice, 4, new Uint8Array(0)))).to.deep.equal([400, "INTEGRITY"]);
+    expect(await codeOf(put(alice, 4, new Uint8Array(4_194_362).fill(1)))).to.deep.equal([413, "INVALID_INPUT"]);
+    expect(await codeOf(put(alice, "x", first))).to.deep.equal([400, "INVALID_INPUT"]);
+    expect(await codeOf(alice.request("GET", "/v1/stub-files/x"))).to.deep.equal([400, "INVALID_INPUT"]);
+    expect((await put(bob, 0, file(2))).json).to.deep.equal({ epoch: 2 });
+    await provider.end("SIGKILL");
+    await provider.start();
+    alice = await provider.connect(local.account(1));
+    bob = await provider.connect(local.account(2));
+    expect((await alice.request("GET", path)).bytes).to.deep.equal(second);
+    expect((await bob.request("GET", path)).status).to.equal(200);
   });
 
   it("refuses sessions that are expired, replayed, for another daemon, or signed by somebody else", async () => {

@@ -27,7 +27,7 @@ export async function serveInputs(
   const { limits, mount = (tree) => tree, ...rest } = options;
   const provider = new MemoryProvider();
   const { dataId, fileKey, metadata } = await storeInMemory(provider, inputs);
-  const open = async (id: string) => openRoot(fileKey, id, await provider.fetch(id));
+  const open = async (id: string) => ({ root: openRoot(fileKey, id, await provider.fetch(id)) });
   const failures: unknown[] = [];
   const server = await startTreeServer({
     tree: mount(new StoredTrees(open, provider, limits, () => streamed(metadata)).tree(dataId, "metadata")),

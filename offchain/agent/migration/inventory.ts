@@ -30,6 +30,8 @@ export interface Inventory {
   readonly objects: ReadonlyMap<string, number>;
   /** Listed at the old provider, in the order of its list. */
   readonly snapshots: readonly Snapshot[];
+  /** Of the puts that were found, listed or not. */
+  readonly dataIds: ReadonlySet<string>;
   /** What keeps some objects from being told. */
   readonly damaged: readonly Damaged[];
   /** Another one when something was added since; see `inventoryVersion`. */
@@ -76,12 +78,14 @@ export async function takeInventory(
   }
   if (journaled === undefined) {
     for (const { dataId } of await context.catalogue.puts()) {
-      if (!taken.has(dataId) && (await has(from, dataId, signal))) await take(dataId, objectsOf(context, { dataId }));
+      if (taken.has(dataId) || !(await has(from, dataId, signal))) continue;
+      taken.add(dataId);
+      await take(dataId, objectsOf(context, { dataId }));
     }
   }
   let bytes = 0;
   for (const sizeBytes of objects.values()) bytes += sizeBytes;
-  return { objects, snapshots: list.snapshots, damaged, version, bytes };
+  return { objects, snapshots: list.snapshots, dataIds: taken, damaged, version, bytes };
 
   async function* objectsOf(agent: AgentContext, put: { readonly dataId: string } | Snapshot) {
     const named = "id" in put ? { dataId: put.dataId, snapshot: put } : put;

@@ -23,6 +23,7 @@ import type { DataSetProgress, MigrateProgress, ProgressListener } from "../prog
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { snapshotListAt } from "../snapshots/account-keys.ts";
 import { type CopyTotals, copyObjects } from "./copy-objects.ts";
+import { copyStubFiles } from "./copy-stub-files.ts";
 import { type Damaged, type Inventory, inventoryVersion, takeInventory } from "./inventory.ts";
 import { leaveOld, type MigrationSubject, type OldSetEnd, undone } from "./leave-old.ts";
 import { oldSource } from "./old-source.ts";
@@ -119,6 +120,7 @@ export async function migrateDataSet(
     if (dataSet.id === undefined) throw nothingMoved(from, damaged);
     const movedTo = await confirmed(context, to, dataSet.id, signal);
     tell("listing-snapshots", copied, inventory);
+    if (from !== to) await copyStubFiles(from, to, inventory.dataIds, signal);
     const lost = new Set(damaged.map(({ id }) => id));
     const ids = async function* () {
       for (const id of objects.keys()) if (!lost.has(id)) yield { id };

@@ -4,11 +4,13 @@
  */
 import { parentPort } from "node:worker_threads";
 import { sha256 } from "#primitives";
-import { openChunkInPlace, sealChunkInPlace } from "../../core/crypto/encryption.ts";
+import { sealChunkInPlace } from "../../core/crypto/encryption.ts";
 import { sealBundleInPlace } from "../../core/crypto/segments.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
+import { openChunkObjectInPlace } from "../../core/recipe/chunk-object.ts";
 import { FRAME_HEAD_BYTES, loadFramer, readFrame } from "../../core/recipe/frame.ts";
+import { packInPlace } from "../../core/revocable/package.ts";
 import { macOf } from "../pipeline/written-mac.ts";
 import type { AnswerMessage, CallMessage, DataCall, DataResult, OpenCall } from "./worker-pool.ts";
 
@@ -18,6 +20,10 @@ async function perform(call: DataCall): Promise<readonly DataResult[]> {
   if (call.step === "seal") {
     const sealed = sealChunkInPlace(call.key, new Uint8Array(call.memory), call.frameBytes);
     return [{ lengthBytes: sealed.length, digest: sha256(sealed) }];
+  }
+  if (call.step === "pack") {
+    const { object, digest, stub } = packInPlace(call.key, new Uint8Array(call.memory), call.frameBytes);
+    return [{ lengthBytes: object.length, digest, stub }];
   }
   if (call.step === "seal bundle") {
     const sealed = new Uint8Array(call.memory, 0, call.bundleBytes);
@@ -38,7 +44,7 @@ async function open({ memory, sealedBytes, ref, macKey }: OpenCall): Promise<Dat
   const id = contentIdFromDigest(digest);
   if (id !== ref.id) return { lengthBytes: 0, digest };
   try {
-    const frame = openChunkInPlace(ref.key, sealed, ref.sealedBytes, id);
+    const frame = openChunkObjectInPlace(ref, sealed, id);
     const plaintext = await readFrame(frame, ref.sizeBytes, `chunk ${id}`);
     const place = new Uint8Array(memory, FRAME_HEAD_BYTES, plaintext.length);
     if (plaintext.buffer !== memory) place.set(plaintext);
@@ -51,8 +57,10 @@ async function open({ memory, sealedBytes, ref, macKey }: OpenCall): Promise<Dat
   }
 }
 
+const DATA_STEPS: ReadonlySet<string> = new Set(["frame", "seal", "pack", "seal bundle", "open"]);
+
 function isDataCall(work: CallMessage["work"]): work is DataCall {
-  return work.step === "frame" || work.step === "seal" || work.step === "seal bundle" || work.step === "open";
+  return DATA_STEPS.has(work.step);
 }
 
 async function answer({ call, work }: CallMessage): Promise<void> {

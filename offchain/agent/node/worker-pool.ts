@@ -19,6 +19,7 @@ export interface StoredFrame {
 export type DataCall =
   | { readonly step: "frame"; readonly stored: readonly StoredFrame[] }
   | { readonly step: "seal"; readonly memory: ArrayBuffer; readonly frameBytes: number; readonly key: Uint8Array }
+  | { readonly step: "pack"; readonly memory: ArrayBuffer; readonly frameBytes: number; readonly key: Uint8Array }
   | {
       readonly step: "seal bundle";
       readonly memory: ArrayBuffer;
@@ -42,6 +43,8 @@ export interface DataResult {
   /** Of the frame, or of the sealed object. */
   readonly digest: Uint8Array;
   readonly mac?: Uint8Array;
+  /** Of a package. */
+  readonly stub?: Uint8Array;
   /** Why a chunk does not open: an error, which cannot be sent as such. */
   readonly failure?: ChunkFailure;
 }

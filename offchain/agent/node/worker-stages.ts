@@ -12,7 +12,13 @@ import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from "../../core/recipe/frame.ts";
 import type { ChunkRef } from "../../core/recipe/recipe.ts";
-import { type DataStages, type Framed, localStages, type OpenOutcome } from "../pipeline/data-stages.ts";
+import {
+  type DataStages,
+  type Framed,
+  localStages,
+  type OpenOutcome,
+  type PackedObject,
+} from "../pipeline/data-stages.ts";
 import { WorkerOprf } from "./worker-oprf.ts";
 import { type ChunkFailure, type DataAnswer, type DataCall, type DataResult, WorkerPool } from "./worker-pool.ts";
 
@@ -92,6 +98,15 @@ class WorkerStages implements DataStages {
     return { id: contentIdFromDigest(digest), sealed };
   }
 
+  async pack(frame: Uint8Array, key: Uint8Array): Promise<PackedObject> {
+    const memory = slotOf(frame);
+    if (memory === undefined) return await localStages.pack(frame, key);
+    const answer = await this.#perform({ step: "pack", memory, frameBytes: frame.length, key });
+    const { bytes: sealed, digest, stub } = resultOf(answer, 0);
+    if (stub === undefined) throw new TallystickError("a worker thread gave no stub", { code: "INTERNAL" });
+    return { id: contentIdFromDigest(digest), sealed, stub };
+  }
+
   async sealBundle(frames: readonly Uint8Array[], key: Uint8Array): Promise<{ id: string; sealed: Uint8Array }> {
     const frameBytes = frames.map(({ length }) => length);
     if (frameBytes.reduce((sum, length) => sum + length, 0) < SHORT_GROUP_BYTES)
@@ -113,8 +128,8 @@ class WorkerStages implements DataStages {
     const isLong = slot?.byteLength === SLOT_BYTES;
     const memory = isLong ? slot : slotWith(this.allocateSealed(), sealed);
     if (!isLong) this.release(sealed);
-    const { id, key, sizeBytes, sealedBytes } = ref;
-    const own = { id, key: key.slice(), sizeBytes, sealedBytes };
+    const { id, key } = ref;
+    const own = { ...ref, key: key.slice() };
     const answer = await this.#perform({ step: "open", memory, sealedBytes: sealed.length, ref: own, macKey });
     const { bytes, digest, mac, failure } = resultOf(answer, 0, FRAME_HEAD_BYTES);
     const received = contentIdFromDigest(digest);

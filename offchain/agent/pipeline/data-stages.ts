@@ -4,14 +4,16 @@
  * runs them where it is called.
  */
 import { sha256 } from "#primitives";
-import { openChunk, sealChunk } from "../../core/crypto/encryption.ts";
+import { sealChunk } from "../../core/crypto/encryption.ts";
 import { layOutBundle, sealBundleInPlace } from "../../core/crypto/segments.ts";
-import { contentId } from "../../core/encoding/content-id.ts";
+import { contentId, contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
+import { openChunkObject } from "../../core/recipe/chunk-object.ts";
 import type { AllocateFrame } from "../../core/recipe/chunker.ts";
 import { loadFramer, readFrame } from "../../core/recipe/frame.ts";
 import type { ChunkRef } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
+import { PACKAGE_OVERHEAD_BYTES, packInPlace } from "../../core/revocable/package.ts";
 import type { OprfStage } from "./oprf-stage.ts";
 import { macOf } from "./written-mac.ts";
 
@@ -19,6 +21,11 @@ import { macOf } from "./written-mac.ts";
 export interface Framed {
   readonly frame: Uint8Array;
   readonly digest: Uint8Array;
+}
+
+/** A package under its content id, and the stub that opens it. */
+export interface PackedObject extends SealedObject {
+  readonly stub: Uint8Array;
 }
 
 /** Plaintext of a chunk. */
@@ -49,6 +56,8 @@ export interface DataStages {
   frame(stored: Uint8Array): Promise<Framed>;
   /** Seals the frame of a chunk. @param frame given away */
   seal(frame: Uint8Array, key: Uint8Array): Promise<SealedObject>;
+  /** Makes the package of a frame. @param frame given away @returns with its stub */
+  pack(frame: Uint8Array, key: Uint8Array): Promise<PackedObject>;
   /** Seals the frames of a bundle, each under its own key, into one object. */
   sealBundle(frames: readonly Uint8Array[], key: Uint8Array): Promise<SealedObject>;
   /** Memory for one sealed object of the largest size, which `open` takes without a copy; see `allocate`. */
@@ -80,6 +89,12 @@ export const localStages: DataStages = {
     const sealed = sealChunk(key, frame);
     return { id: contentId(sealed), sealed };
   },
+  async pack(frame, key) {
+    const memory = new Uint8Array(frame.length + PACKAGE_OVERHEAD_BYTES);
+    memory.set(frame);
+    const { object, digest, stub } = packInPlace(key, memory, frame.length);
+    return { id: contentIdFromDigest(digest), sealed: object, stub };
+  },
   async sealBundle(frames, key) {
     const sealed = layOutBundle(frames);
     sealBundleInPlace(
@@ -93,7 +108,7 @@ export const localStages: DataStages = {
     const id = contentId(sealed);
     if (id !== ref.id) return { id };
     try {
-      const frame = openChunk(ref.key, sealed, ref.sealedBytes, id);
+      const frame = openChunkObject(ref, sealed, id);
       const plaintext = await readFrame(frame, ref.sizeBytes, `chunk ${id}`);
       return { id, opened: macKey === undefined ? { plaintext } : { plaintext, mac: macOf(macKey, id, plaintext) } };
     } catch (failure) {

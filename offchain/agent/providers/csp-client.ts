@@ -6,6 +6,7 @@ import { encodedManifestHash } from "../../core/audit/manifest.ts";
 import type { OpenedContent } from "../../core/data-set/evidence.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
+import { MAX_STUB_FILE_BYTES } from "../../core/revocable/stub-file.ts";
 import { MAX_HEAD_BYTES } from "../../core/snapshot/list-objects.ts";
 import {
   CHUNK_FRAMES,
@@ -30,6 +31,7 @@ import {
   type UpdateRequest,
 } from "../../core/wire/data-sets.ts";
 import { HeadAnswer } from "../../core/wire/heads.ts";
+import { StubFileAnswer } from "../../core/wire/stub-files.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
@@ -114,6 +116,24 @@ export class CspClient {
     signal?: AbortSignal,
   ): Promise<HeadAnswer> {
     return await this.#call("PUT", "/v1/head", HeadAnswer, { query: { expected, releases }, pieces: [sealed], signal });
+  }
+
+  /** The account's sealed stub file of a put. @throws TallystickError NOT_FOUND when there is none */
+  async stubFile(dataId: string, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.#sessions.with(this.#party, this.account, (token) =>
+      this.#party.bytes(`/v1/stub-files/${dataId}`, MAX_STUB_FILE_BYTES, { token, signal }),
+    );
+  }
+
+  /** @param expected epoch that must be in place, 0 for none @throws TallystickError CONFLICT when it is not */
+  async replaceStubFile(
+    dataId: string,
+    expected: number,
+    sealed: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<StubFileAnswer> {
+    const request = { query: { expected }, pieces: [sealed], signal };
+    return await this.#call("PUT", `/v1/stub-files/${dataId}`, StubFileAnswer, request);
   }
 
   /** What the account owns. */

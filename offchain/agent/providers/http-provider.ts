@@ -157,6 +157,25 @@ export class HttpStorageProvider implements StorageProvider {
     }
   }
 
+  async stubFile(dataId: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#client.stubFile(dataId, signal);
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "NOT_FOUND") return undefined;
+      throw error;
+    }
+  }
+
+  async replaceStubFile(dataId: string, expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.#client.replaceStubFile(dataId, expected, sealed, signal);
+      return true;
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "CONFLICT") return false;
+      throw error;
+    }
+  }
+
   async keep(ids: readonly string[], signal?: AbortSignal): Promise<readonly string[]> {
     return await this.#client.keep(ids, signal);
   }

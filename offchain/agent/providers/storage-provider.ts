@@ -69,6 +69,20 @@ export interface HeadKeeper {
   releases(signal?: AbortSignal): Promise<number>;
 }
 
+/** Keeps this account's stub files of puts that are revocable. */
+export interface StubFileKeeper {
+  /** How errors name it. */
+  readonly name: string;
+  /** @returns the sealed file, not verified here; undefined when the provider says that there is none */
+  stubFile(dataId: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /**
+   * Puts a stub file in place of another. Durable when it resolves; may be repeated.
+   * @param expected epoch of the one in place, 0 for none
+   * @returns whether that one was in place
+   */
+  replaceStubFile(dataId: string, expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean>;
+}
+
 /** An answer to a challenge, not verified here. */
 export interface AuditAnswer {
   /** Encoded. */
@@ -116,6 +130,6 @@ export interface DataSetKeeper {
   openCommitments(salt: string, request: OpeningsRequest): Promise<OpenedContent>;
 }
 
-export interface StorageProvider extends ObjectStorage, HeadKeeper, DataSetKeeper {
+export interface StorageProvider extends ObjectStorage, HeadKeeper, StubFileKeeper, DataSetKeeper {
   readonly url: string;
 }

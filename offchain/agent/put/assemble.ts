@@ -7,8 +7,9 @@
  * `object-order.ts` finds the same order from the recipe alone.
  */
 
+import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
-import { TallystickError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { segmentBytes } from "../../core/recipe/bundle.ts";
 import { Chunker } from "../../core/recipe/chunker.ts";
 import { FRAME_HEAD_BYTES, fileDigest } from "../../core/recipe/frame.ts";
@@ -22,6 +23,7 @@ import {
   type RootRecipe,
 } from "../../core/recipe/recipe.ts";
 import { type SealedObject, sealRoot, writeContent } from "../../core/recipe/tree.ts";
+import { MAX_STUBS } from "../../core/revocable/stub-file.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";
 import type { AfterDurable } from "./after-durable.ts";
@@ -39,6 +41,8 @@ export interface AssembledRoot {
   readonly root: RootRecipe;
   /** Length of the sealed root. */
   readonly rootBytes: number;
+  /** Of the packages, one after the other; key mode `revocable` only. */
+  readonly stubs?: Uint8Array;
 }
 
 export interface AssemblerContext extends KeyDerivation {
@@ -67,6 +71,7 @@ export class Assembler {
   readonly #listingDigests: Uint8Array[] = [];
   readonly #listingRefs: ChunkRef[] = [];
   #fileRefs: ChunkRef[] = [];
+  readonly #stubs: Uint8Array[] = [];
   #held: HeldEntry[] = [];
   #result: AssembledRoot | undefined;
 
@@ -87,11 +92,13 @@ export class Assembler {
   async *assemble(input: AsyncIterable<SealedInput>): AsyncGenerator<SealedObject, void, undefined> {
     for await (const item of input) {
       switch (item.kind) {
-        case "chunk":
-          this.#refs.set(item.content, item.ref);
-          this.#fileRefs.push(item.ref);
+        case "chunk": {
+          const ref = this.#context.keyMode === "revocable" ? this.#withStub(item.ref) : item.ref;
+          this.#refs.set(item.content, ref);
+          this.#fileRefs.push(ref);
           yield item.object;
           break;
+        }
         case "repeated chunk":
           this.#fileRefs.push(known(this.#refs, item.content));
           break;
@@ -130,6 +137,21 @@ export class Assembler {
     yield* lists;
     if (this.#held.length > 0) this.#held.push({ item, content });
     else yield* this.#append(item, content);
+  }
+
+  /** Puts the stub of a package at the end of the stub file. */
+  #withStub(ref: ChunkRef): ChunkRef {
+    const stub = this.#stubs.length;
+    if (stub >= MAX_STUBS) {
+      throw new InvalidInputError("the put has too many chunks to be revocable", {
+        party: "you",
+        check: "chunks of a revocable put",
+        expected: `at most ${MAX_STUBS}`,
+        hint: "put its folders one by one, or without --revocable",
+      });
+    }
+    this.#stubs.push(ref.key);
+    return { ...ref, stub };
   }
 
   /** Writes the entries that waited for a bundle. */
@@ -186,7 +208,8 @@ export class Assembler {
     };
     const fileKey = await this.#keyOf("file", sha256(encodeRoot(root)));
     const object = sealRoot(fileKey, root);
-    this.#result = { dataId: object.id, fileKey, root, rootBytes: object.sealed.length };
+    const stubs = keyMode === "revocable" ? { stubs: concatBytes(...this.#stubs) } : {};
+    this.#result = { dataId: object.id, fileKey, root, rootBytes: object.sealed.length, ...stubs };
     yield object;
   }
 

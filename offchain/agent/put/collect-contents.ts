@@ -89,7 +89,7 @@ export async function* collectContents(
   input: AsyncIterable<FramedInput>,
   options: CollectOptions,
 ): AsyncGenerator<CollectedInput, void, undefined> {
-  const collector = options.keyMode === "oprf" ? new Collector(options) : new MerkleCollector(options);
+  const collector = options.keyMode === "merkle" ? new MerkleCollector(options) : new Collector(options);
   for await (const item of input) {
     if (item.kind === "chunk") yield* collector.chunk(item);
     else yield* collector.entry(item);

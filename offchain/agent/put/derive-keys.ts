@@ -8,6 +8,7 @@ import { merkleChunkKey, merkleSecret } from "../../core/crypto/merkle-keys.ts";
 import { bundleKey } from "../../core/crypto/segments.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
+import { packageKey } from "../../core/revocable/package.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
 import { batch, flatten } from "../pipeline/batch.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
@@ -55,7 +56,7 @@ export function deriveKeys(input: AsyncIterable<CollectedInput>, derivation: Key
   const evaluated = mapOrdered(batches, (items) => evaluateBatch(items, derivation), {
     concurrency: BATCHES_UNDER_WAY,
   });
-  return assignKeys(flatten(evaluated));
+  return assignKeys(flatten(evaluated), derivation.keyMode === "revocable" ? packageKey : chunkKey);
 }
 
 function weightOf(item: CollectedInput): number {
@@ -98,7 +99,10 @@ interface FileSecrets {
 }
 
 /** An evaluated root of a file holds for what follows, until the entry of the file. */
-async function* assignKeys(input: AsyncIterable<Evaluated>): AsyncGenerator<KeyedInput, void, undefined> {
+async function* assignKeys(
+  input: AsyncIterable<Evaluated>,
+  keyOfChunk: (output: Uint8Array) => Uint8Array,
+): AsyncGenerator<KeyedInput, void, undefined> {
   let file: FileSecrets | undefined;
   for await (const { item, output } of input) {
     switch (item.kind) {
@@ -108,7 +112,7 @@ async function* assignKeys(input: AsyncIterable<Evaluated>): AsyncGenerator<Keye
       case "chunk":
         yield {
           ...item,
-          key: output === undefined ? merkleChunkKey(present(file).secret, item.digest) : chunkKey(output),
+          key: output === undefined ? merkleChunkKey(present(file).secret, item.digest) : keyOfChunk(output),
         };
         break;
       case "bundle":

@@ -32,6 +32,8 @@ import {
   timeRemark,
 } from "../snapshots/record-snapshot.ts";
 import { snapshotObjects } from "../snapshots/snapshot-objects.ts";
+import { accountStubs } from "../stubs/account-stubs.ts";
+import { storeStubs } from "../stubs/owner-stubs.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
 import { knownOwnership } from "./known-ownership.ts";
@@ -45,7 +47,8 @@ export interface PutOptions extends SnapshotLabels, SourceOptions {
   readonly domain?: string;
   /**
    * How the keys of chunks derive. `oprf`, the default: one evaluation per chunk, and equal chunks of any two files are
-   * stored once. `merkle`: one evaluation per file, and only equal files are.
+   * stored once. `merkle`: one evaluation per file, and only equal files are. `revocable`: as `oprf`, but the recipe
+   * holds no chunk keys: access can be revoked by rewriting 64 bytes per chunk. Every file is read each time.
    */
   readonly keyMode?: KeyMode;
   /** Recipients of the key shares. Default: the committee. */
@@ -227,6 +230,11 @@ class Put {
         signal,
       });
       const metadataId = await metadata.finish();
+      const { dataId, fileKey, stubs } = root;
+      if (stubs !== undefined) {
+        const owner = accountStubs(context, dataId, fileKey);
+        for (const provider of providers) await storeStubs(provider, owner, stubs, signal);
+      }
       return { ...root, metadataId, leftOut, releases: cache?.isConfirmed === false ? new Map() : releases };
     } finally {
       cache?.session.close();
@@ -371,6 +379,8 @@ class Put {
     const { chainId, committeeId, contracts } = deployment;
     const accounts = lanes.map(({ provider }) => provider.account).sort();
     const { keyMode = "oprf" } = this.#options;
+    // What it remembers of a file does not hold the stubs.
+    if (keyMode === "revocable") return undefined;
     const session = platform.fileCache?.open({
       scope: JSON.stringify([this.#domain, keyMode, chainId, committeeId, contracts.keyLedger, ...accounts]),
       secret: identity.catalogueKey,

@@ -55,13 +55,15 @@ export async function storeTree(source: EntrySource, context: StoreTreeContext):
   const derivation = { oracle, domain, keyMode, signal };
   const durable = new AfterDurable();
   const assembler = new Assembler({ ...derivation, stages, onEntry, cache, durable });
+  // A file of a bundle could not be read without the stubs of its neighbours: packages are not put together.
+  const bundles = keyMode !== "revocable";
   const frame = <Input extends ReadInput>(read: AsyncIterable<Input>) =>
-    mapOrdered(read, (item) => frameItem(item, stages), { ...FRAMES_AHEAD, weigh: memoryOf });
+    mapOrdered(read, (item) => frameItem(item, stages, bundles), { ...FRAMES_AHEAD, weigh: memoryOf });
   const run: SourceRun = { ...(remark === undefined ? {} : { remark }), ...(cache === undefined ? {} : cache.run) };
   const framed = frame(chunkFiles(source.entries(run), counter, { cache, allocate, signal }));
   const readAgain = (file: SourceFile) => chunksOnly(frame(chunksOf(file, { allocate, signal })));
   const keyed = deriveKeys(collectContents(framed, { keyMode, readAgain, release, cache }), derivation);
-  const objects = durable.counting(distinct(assembler.assemble(sealContents(keyed, stages)), release));
+  const objects = durable.counting(distinct(assembler.assemble(sealContents(keyed, stages, keyMode)), release));
   const onGroup = (count: number) => {
     durable.confirm(count);
     onChange();
@@ -79,8 +81,9 @@ async function* chunksOnly(input: AsyncIterable<FramedInput>): AsyncGenerator<Fr
   for await (const item of input) if (item.kind === "chunk") yield item;
 }
 
-async function frameItem(item: ReadInput, stages: DataStages): Promise<FramedInput> {
+/** @param bundles whether small files are put together */
+async function frameItem(item: ReadInput, stages: DataStages, bundles: boolean): Promise<FramedInput> {
   if (item.kind === "entry") return item;
   const { kind, stored, sizeBytes, isSmallFile }: ReadChunk = item;
-  return { kind, sizeBytes, isSmallFile, ...(await stages.frame(stored)) };
+  return { kind, sizeBytes, isSmallFile: isSmallFile && bundles, ...(await stages.frame(stored)) };
 }

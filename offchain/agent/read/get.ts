@@ -17,6 +17,7 @@ import type { LeftEntry } from "./obstacles.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { findFile, type ReadEntry, type ReadFile, readBytes, readEntries } from "./read-entries.ts";
 import { type DamagedFile, restore } from "./restore.ts";
+import { withStubsOf } from "./stubbed-source.ts";
 
 /** Files that an error names. */
 const MOST_NAMED = 100;
@@ -150,7 +151,7 @@ export async function get(
   if (opening === undefined) throw noFolders();
   const stages = context.platform.openStages?.();
   try {
-    await restore(root, context.providers(), opening, totals, {
+    await restore(root, withStubsOf(context.providers(), opened.stubs), opening, totals, {
       metadata,
       path,
       stages,
@@ -190,8 +191,8 @@ export async function get(
  */
 export async function getFile(context: AgentContext, place: string, options: FileOptions = {}): Promise<ReadFile> {
   const { dataId, path } = await placeOf(context, place, options.signal);
-  const { root } = await openStoredRoot(context, dataId, options.signal);
-  return await findFile(root, context.providers(), options.path ?? path, options.signal);
+  const { root, stubs } = await openStoredRoot(context, dataId, options.signal);
+  return await findFile(root, withStubsOf(context.providers(), stubs), options.path ?? path, options.signal);
 }
 
 /**
@@ -228,8 +229,8 @@ export async function* getEntries(
   signal?: AbortSignal,
 ): AsyncGenerator<ReadEntry, void, undefined> {
   const { dataId } = await placeOf(context, place, signal);
-  const { root } = await openStoredRoot(context, dataId, signal);
-  yield* readEntries(root, context.providers(), signal);
+  const { root, stubs } = await openStoredRoot(context, dataId, signal);
+  yield* readEntries(root, withStubsOf(context.providers(), stubs), signal);
 }
 
 /**

@@ -1,5 +1,7 @@
 /** Where sealed objects come from. It returns only bytes whose hash matches the id. */
 export interface ObjectSource {
+  /** Stubs of the packages of the put that is read, one after the other. */
+  readonly stubs?: Uint8Array | undefined;
   fetch(id: string, signal?: AbortSignal): Promise<Uint8Array>;
   /**
    * Fetches an object into memory that the receiver gives, and has the receiver hash it, so that this can be done on

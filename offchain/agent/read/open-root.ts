@@ -4,6 +4,8 @@ import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import { openRoot } from "../../core/recipe/tree.ts";
 import type { AgentContext } from "../context.ts";
 import { type KeySource, type OpenedKey, openFileKey } from "../keys/file-key.ts";
+import { accountStubs } from "../stubs/account-stubs.ts";
+import { findStubs } from "../stubs/owner-stubs.ts";
 
 /** A root, and how the account owns it. */
 export interface OpenedRoot extends Omit<OpenedKey, "fileKey"> {
@@ -11,12 +13,14 @@ export interface OpenedRoot extends Omit<OpenedKey, "fileKey"> {
   readonly root: RootRecipe;
   /** Length of the sealed root. */
   readonly sealedBytes: number;
+  /** Of a revocable put, if this account has a stub file of it. */
+  readonly stubs?: Uint8Array;
 }
 
 /**
  * @param keySource where the key comes from; see keys/file-key.ts.
  * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; what providers answer for the root
- * @throws IntegrityError when the root does not open
+ * @throws IntegrityError when the root, or the stub file of a revocable put, does not open
  */
 export async function openStoredRoot(
   context: AgentContext,
@@ -27,7 +31,11 @@ export async function openStoredRoot(
   const { fileKey, ...ownership } = await openFileKey(context, dataId, keySource);
   try {
     const sealed = await context.providers().fetch(dataId, signal);
-    return { ...ownership, dataId, root: openRoot(fileKey, dataId, sealed), sealedBytes: sealed.length };
+    const root = openRoot(fileKey, dataId, sealed);
+    const owner = root.keyMode === "revocable" ? accountStubs(context, dataId, fileKey) : undefined;
+    const found = owner && (await findStubs(context.providers(), owner, signal));
+    const stubs = found === undefined ? {} : { stubs: found.stubs };
+    return { ...ownership, ...stubs, dataId, root, sealedBytes: sealed.length };
   } finally {
     fileKey.fill(0);
   }

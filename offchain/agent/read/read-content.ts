@@ -1,7 +1,7 @@
 /** Verified plaintext from sealed objects. Everything that reads stored data uses this module. */
 
-import { openChunk } from "../../core/crypto/encryption.ts";
 import { TallystickError } from "../../core/errors.ts";
+import { openChunkObject, withStub } from "../../core/recipe/chunk-object.ts";
 import { readFrame } from "../../core/recipe/frame.ts";
 import { decodeListing } from "../../core/recipe/listing.ts";
 import type { ChunkRef, Content, FileEntry, RootRecipe, SegmentRef } from "../../core/recipe/recipe.ts";
@@ -17,7 +17,7 @@ const LISTING_AHEAD = 2;
 
 /** Fetches and opens one chunk. @throws IntegrityError when it does not decrypt; whatever the source throws */
 export async function openedChunk(source: ObjectSource, ref: ChunkRef, signal?: AbortSignal): Promise<Uint8Array> {
-  const frame = openChunk(ref.key, await source.fetch(ref.id, signal), ref.sealedBytes, ref.id);
+  const frame = openChunkObject(ref, await source.fetch(ref.id, signal), ref.id);
   return await readFrame(frame, ref.sizeBytes, `chunk ${ref.id}`);
 }
 
@@ -80,7 +80,8 @@ export async function* contentPieces(
     return;
   }
   const load = (id: string) => source.fetch(id, signal);
-  for await (const { ref: chunk, offset } of readContentFrom(content, load, startBytes)) {
+  for await (const { ref, offset } of readContentFrom(content, load, startBytes)) {
+    const chunk = withStub(ref, source.stubs);
     yield { id: chunk.id, offset, sizeBytes: chunk.sizeBytes, ref: { chunk } };
   }
 }

@@ -16,6 +16,7 @@ import type { ObjectSource } from "./object-source.ts";
 import { readListing } from "./read-content.ts";
 import { fileStream } from "./read-range.ts";
 import type { ReadableTree, TreeEntry, TreePath } from "./readable-tree.ts";
+import { withStubsOf } from "./stubbed-source.ts";
 import { withMetadata } from "./with-metadata.ts";
 
 /** What the trees of one agent keep in memory. */
@@ -34,6 +35,18 @@ export const TREE_LIMITS: TreeLimits = { indexBytes: 96 * MIB, objectBytes: 32 *
 /** The metadata of a snapshot: that of each entry, in listing order. @param metadataId as the snapshot names it */
 export type MetadataOf = (metadataId: string) => AsyncIterable<EntryMetadata>;
 
+/** A root recipe, and the stubs of a revocable put. */
+export interface TreeRoot {
+  readonly root: RootRecipe;
+  readonly stubs?: Uint8Array;
+}
+
+/** The entries of a tree, and where their contents come from. */
+interface IndexedTree {
+  readonly index: ListingIndex;
+  readonly source: ObjectSource;
+}
+
 /** What a tree is made of. */
 interface TreeSource {
   readonly dataId: string;
@@ -45,12 +58,12 @@ interface TreeSource {
 const TAG_BYTES = 16;
 
 export class StoredTrees {
-  readonly #openRoot: (dataId: string) => Promise<RootRecipe>;
+  readonly #openRoot: (dataId: string) => Promise<TreeRoot>;
   readonly #source: ObjectSource;
   readonly #limits: TreeLimits;
   readonly #metadataOf: MetadataOf;
   /** By data id and metadata id. In order of use, the oldest first. */
-  readonly #indexes = new Map<string, Promise<ListingIndex>>();
+  readonly #indexes = new Map<string, Promise<IndexedTree>>();
   readonly #sizes = new Map<string, number>();
   #lastBuild: Promise<unknown> = Promise.resolve();
 
@@ -60,7 +73,7 @@ export class StoredTrees {
    * @param metadataOf reads the times of the trees that have a metadata id
    */
   constructor(
-    openRoot: (dataId: string) => Promise<RootRecipe>,
+    openRoot: (dataId: string) => Promise<TreeRoot>,
     source: ObjectSource,
     limits: Partial<TreeLimits> = {},
     metadataOf: MetadataOf = async function* () {},
@@ -77,11 +90,11 @@ export class StoredTrees {
    */
   tree(dataId: string, metadataId?: string): ReadableTree {
     const index = () => this.#indexOf({ dataId, metadataId });
-    return new StoredTree(dataId, index, this.#source, this.#limits.chunksAhead);
+    return new StoredTree(dataId, index, this.#limits.chunksAhead);
   }
 
   /** One build for all who need the index now. A build that fails is forgotten, so that the next one may succeed. */
-  #indexOf(source: TreeSource): Promise<ListingIndex> {
+  #indexOf(source: TreeSource): Promise<IndexedTree> {
     const key = `${source.dataId} ${source.metadataId ?? ""}`;
     const known = this.#indexes.get(key);
     this.#indexes.delete(key);
@@ -91,14 +104,14 @@ export class StoredTrees {
   }
 
   /** Builds run one after the other, because the memory of all of them is limited together. */
-  #build(key: string, source: TreeSource): Promise<ListingIndex> {
+  #build(key: string, source: TreeSource): Promise<IndexedTree> {
     const building = this.#lastBuild.then(() => this.#read(key, source));
     this.#lastBuild = building.catch(() => this.#forget(key));
     return building;
   }
 
-  async #read(key: string, { dataId, metadataId }: TreeSource): Promise<ListingIndex> {
-    const root = await this.#openRoot(dataId);
+  async #read(key: string, { dataId, metadataId }: TreeSource): Promise<IndexedTree> {
+    const { root, stubs } = await this.#openRoot(dataId);
     const metadata = metadataId === undefined ? undefined : this.#metadataOf(metadataId);
     const builder = new ListingIndexBuilder();
     // Metadata that is damaged costs times only.
@@ -108,7 +121,7 @@ export class StoredTrees {
       if (builder.sizeBytes > this.#limits.indexBytes) throw tooLarge(dataId, root, this.#limits.indexBytes);
       if (builder.sizeBytes !== this.#sizes.get(key)) this.#makeRoom(key, builder.sizeBytes);
     }
-    return builder.finish();
+    return { index: builder.finish(), source: withStubsOf(this.#source, stubs) };
   }
 
   /** Drops the indexes that were not used for longest until the one that is being built fits. */
@@ -132,20 +145,18 @@ export class StoredTrees {
 
 class StoredTree implements ReadableTree {
   readonly #dataId: string;
-  readonly #index: () => Promise<ListingIndex>;
-  readonly #source: ObjectSource;
+  readonly #index: () => Promise<IndexedTree>;
   readonly #chunksAhead: number;
 
-  constructor(dataId: string, index: () => Promise<ListingIndex>, source: ObjectSource, chunksAhead: number) {
+  constructor(dataId: string, index: () => Promise<IndexedTree>, chunksAhead: number) {
     this.#dataId = dataId;
     this.#index = index;
-    this.#source = source;
     this.#chunksAhead = chunksAhead;
   }
 
   async stat(path: TreePath, signal?: AbortSignal): Promise<TreeEntry | undefined> {
     signal?.throwIfAborted();
-    const index = await this.#index();
+    const { index } = await this.#index();
     if (path === "") return { type: "directory", name: "" };
     const found = index.find(path);
     return found === undefined ? undefined : this.#describe(found);
@@ -153,7 +164,7 @@ class StoredTree implements ReadableTree {
 
   async *list(path: TreePath, signal?: AbortSignal): AsyncGenerator<TreeEntry, void, undefined> {
     signal?.throwIfAborted();
-    const index = await this.#index();
+    const { index } = await this.#index();
     const folder = path === "" ? undefined : index.find(path);
     if (path !== "" && folder?.entry.type !== "directory") throw notThere("folder", path);
     for (const child of index.children(folder)) yield this.#describe(child);
@@ -165,9 +176,10 @@ class StoredTree implements ReadableTree {
     signal?: AbortSignal,
   ): Promise<ReadableStream<Uint8Array>> {
     signal?.throwIfAborted();
-    const entry = (await this.#index()).find(path)?.entry;
+    const { index, source } = await this.#index();
+    const entry = index.find(path)?.entry;
     if (entry?.type !== "file") throw notThere("file", path);
-    return fileStream(entry, this.#source, range, { chunksAhead: this.#chunksAhead, signal });
+    return fileStream(entry, source, range, { chunksAhead: this.#chunksAhead, signal });
   }
 
   #describe({ entry, modifiedMillis }: IndexedEntry): TreeEntry {

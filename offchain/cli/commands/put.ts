@@ -1,5 +1,5 @@
 /** `tallystick put`: stores files and folders. */
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, Option } from "commander";
 import type { PutReport } from "../../agent/index.ts";
 import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
 import { counted } from "../../core/encoding/counted.ts";
@@ -20,6 +20,7 @@ interface PutCommandOptions extends SourceCommandOptions, DataSetWishOptions {
   readonly dataSet: boolean;
   readonly domain?: string;
   readonly keyMode?: "oprf" | "merkle";
+  readonly revocable?: boolean;
   readonly recipients?: "committee" | "self";
   readonly tag?: readonly string[];
   readonly host?: string;
@@ -52,6 +53,12 @@ export function registerPut(program: Command): void {
         "(default: oprf)",
       keyMode,
     )
+    .addOption(
+      new Option(
+        "--revocable",
+        "keep no chunk keys in the recipe: access can be revoked later without sending the data again",
+      ).conflicts("keyMode"),
+    )
     .option("--recipients <who>", "who holds the key shares: committee, or self (default: committee)", recipients)
     .option("--tag <tags>", "tags of the snapshot, separated by commas; may be given again", commaList)
     .option("--host <name>", "host of the snapshot (default: the name of this machine)")
@@ -68,6 +75,7 @@ export function registerPut(program: Command): void {
           ...readSourceOptions(options),
           ...(domain === undefined ? {} : { domain }),
           ...(options.keyMode === undefined ? {} : { keyMode: options.keyMode }),
+          ...(options.revocable === true ? { keyMode: "revocable" } : {}),
           ...(tag === undefined ? {} : { tags: tag }),
           ...(host === undefined ? {} : { host }),
           ...(time === undefined ? {} : { time }),

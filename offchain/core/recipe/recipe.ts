@@ -4,6 +4,7 @@
  * below, integers and arrays as CBOR writes them.
  *
  *   chunk reference   [digest (32), key (32), size, sealed size]            size: plaintext bytes, 1 to 2097135
+ *                     [digest (32), stub, size, sealed size]                of a package: position in the stub file
  *   list reference    [digest (32), size]                                   size: plaintext bytes under it
  *   list object       [1, level, [reference, …]]                            1 to 8192 references; level 0 lists chunks
  *   content           [0, [chunk reference, …]]  up to 8, inline  |  [1, level, digest (32), key (32)]
@@ -26,6 +27,7 @@ import { SEGMENT_OVERHEAD_BYTES } from "../crypto/segments.ts";
 import { asArray, asBytes, asInteger, type CborValue, decodeCbor, encodeCbor } from "../encoding/cbor.ts";
 import { contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encoding/content-id.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
+import { MAX_STUBS } from "../revocable/stub-file.ts";
 import { BUNDLE_LIMITS, MAX_BUNDLE_SPAN } from "./bundle.ts";
 import { FRAME_HEAD_BYTES, MAX_FRAME_BYTES } from "./frame.ts";
 import { checkPath, pathFromBytes, pathToBytes, showPath } from "./path-name.ts";
@@ -46,6 +48,8 @@ export const MAX_TARGET_BYTES = 8192;
 const MAX_ROOT_BYTES = 4096;
 const MAX_SIZE = Number.MAX_SAFE_INTEGER;
 const KEY_BYTES = 32;
+/** Of a package whose stub was not looked up. */
+const NO_KEY = new Uint8Array(0);
 /** The shortest frame: one byte, stored. */
 const MIN_FRAME_BYTES = FRAME_HEAD_BYTES + 1;
 
@@ -53,8 +57,10 @@ const MIN_FRAME_BYTES = FRAME_HEAD_BYTES + 1;
 export interface ChunkRef {
   /** Content id of the sealed chunk. */
   readonly id: string;
-  /** 32 bytes. */
+  /** 32 bytes. Of a package the stub, 64 bytes, once it was looked up; see chunk-object.ts. */
   readonly key: Uint8Array;
+  /** Position of the stub in the stub file of the put, when the object is a package (revocable/package.ts). */
+  readonly stub?: number;
   /** Plaintext bytes. */
   readonly sizeBytes: number;
   /** Bytes of the object, which an audit manifest states. */
@@ -122,10 +128,11 @@ export type FileEntry = RegularFileEntry | DirectoryEntry | SymlinkEntry;
 
 /**
  * How the keys of a file's chunks derive: `oprf` from one evaluation per chunk, so that equal chunks of any two files
- * are stored once; `merkle` from one evaluation per file, so that only equal files are.
+ * are stored once; `merkle` from one evaluation per file, so that only equal files are; `revocable` as `oprf`, and the
+ * chunks are packages, whose stubs are in a stub file and not in the recipe.
  */
-export type KeyMode = "oprf" | "merkle";
-const KEY_MODES: readonly KeyMode[] = ["oprf", "merkle"];
+export type KeyMode = "oprf" | "merkle" | "revocable";
+const KEY_MODES: readonly KeyMode[] = ["oprf", "merkle", "revocable"];
 
 /** What one put stored. */
 export interface RootRecipe {
@@ -171,7 +178,7 @@ function checkVersion(bytes: Uint8Array, what: string): void {
 // References
 
 function chunkRefToCbor(ref: ChunkRef): CborValue {
-  return [digestOf(ref.id), ref.key, ref.sizeBytes, ref.sealedBytes];
+  return [digestOf(ref.id), ref.stub ?? ref.key, ref.sizeBytes, ref.sealedBytes];
 }
 
 function chunkRefFromCbor(value: CborValue | undefined, what: string): ChunkRef {
@@ -179,7 +186,9 @@ function chunkRefFromCbor(value: CborValue | undefined, what: string): ChunkRef 
   const sizeBytes = asInteger(size, 1, MAX_FRAME_BYTES - FRAME_HEAD_BYTES, { what, name: "chunk size" });
   return {
     id: contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, { what, name: "chunk digest" })),
-    key: asBytes(key, KEY_BYTES, KEY_BYTES, { what, name: "chunk key" }),
+    ...(typeof key === "number"
+      ? { key: NO_KEY, stub: asInteger(key, 0, MAX_STUBS - 1, { what, name: "position of a stub" }) }
+      : { key: asBytes(key, KEY_BYTES, KEY_BYTES, { what, name: "chunk key" }) }),
     sizeBytes,
     sealedBytes: sealedSize(sealed, sizeBytes, CHUNK_OVERHEAD_BYTES, what),
   };

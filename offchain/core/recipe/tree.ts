@@ -6,9 +6,10 @@
  * checked here: its id, its seal, its level, and that sizes add up at every level.
  */
 
-import { CHUNK_OVERHEAD_BYTES, openRecipe, sealChunk, sealRecipe } from "../crypto/encryption.ts";
+import { CHUNK_OVERHEAD_BYTES, openRecipe, sealRecipe } from "../crypto/encryption.ts";
 import { contentId } from "../encoding/content-id.ts";
 import { IntegrityError, InvalidInputError } from "../errors.ts";
+import { isFrameOf } from "./chunk-object.ts";
 import { loadFramer, storedFrame } from "./frame.ts";
 import {
   type BlobRef,
@@ -70,7 +71,7 @@ export async function isPlaintextOf(ref: ChunkRef, bytes: Uint8Array): Promise<b
   const stored = storedFrame(bytes);
   const isStored = ref.sealedBytes === stored.length + CHUNK_OVERHEAD_BYTES;
   const frame = isStored ? stored : (await loadFramer())(stored);
-  return frame.length + CHUNK_OVERHEAD_BYTES === ref.sealedBytes && contentId(sealChunk(ref.key, frame)) === ref.id;
+  return frame.length + CHUNK_OVERHEAD_BYTES === ref.sealedBytes && isFrameOf(ref, frame);
 }
 
 /** Fills list objects of one level; hands references to full ones to the level above. */

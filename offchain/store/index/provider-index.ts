@@ -14,6 +14,7 @@ import type { DataSetIndex } from "./data-set-index.ts";
 import type { HeadIndex } from "./head-index.ts";
 import type { Leases } from "./leases.ts";
 import type { SegmentIndex } from "./segment-index.ts";
+import type { StubFileIndex } from "./stub-file-index.ts";
 
 /** Named values that describe the database itself, for example which object store belongs to it. */
 export interface MetaIndex {
@@ -32,6 +33,7 @@ export interface ProviderIndex {
   readonly dataSets: DataSetIndex;
   readonly segments: SegmentIndex;
   readonly heads: HeadIndex;
+  readonly stubFiles: StubFileIndex;
   /** Asks the database something trivial. @throws DiskFailedError when it does not answer */
   ping(): Promise<void>;
 }

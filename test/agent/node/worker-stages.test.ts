@@ -191,6 +191,7 @@ describe("stages on worker threads", () => {
         },
         frame: (stored) => stages.frame(stored),
         seal: (frame, key) => stages.seal(frame, key),
+        pack: (frame, key) => stages.pack(frame, key),
         sealBundle: (frames, key) => stages.sealBundle(frames, key),
         open: (sealed, ref) => stages.open(sealed, ref),
         release: (bytes) => {

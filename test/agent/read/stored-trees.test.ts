@@ -43,7 +43,12 @@ describe("stored trees", () => {
       return openRoot(keys.get(dataId) ?? new Uint8Array(32), dataId, await provider.fetch(dataId));
     };
     // Metadata has the id of its data here.
-    return new StoredTrees(open, provider, limits, (id) => streamed(metadata.get(id) ?? []));
+    return new StoredTrees(
+      async (dataId) => ({ root: await open(dataId) }),
+      provider,
+      limits,
+      (id) => streamed(metadata.get(id) ?? []),
+    );
   }
 
   it("show folders, files with size, time and tag, and their content", async () => {

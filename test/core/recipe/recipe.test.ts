@@ -263,7 +263,7 @@ describe("recipe", () => {
       [1, new Uint8Array(0), 0, 0, 0, 100, listing],
       [1, Uint8Array.of(0xff), 0, 0, 0, 100, listing],
       [1, new Uint8Array(256).fill(97), 0, 0, 0, 100, listing],
-      [1, domain, 2, 0, 0, 100, listing],
+      [1, domain, 3, 0, 0, 100, listing],
       [1, domain, -1, 0, 0, 100, listing],
       [1, domain, 0, -1, 0, 100, listing],
       [1, domain, 0, 0, -1, 100, listing],

@@ -63,6 +63,29 @@ export function describeProviderIndex(
     /** What is in place of an account that has had no head. */
     const noHead = async () => ({ version: 0, releases: await index.heads.releasesOf(BOB) });
 
+    it("keeps a stub file for each account and put, replaced by compare-and-swap on its epoch, and charges it", async () => {
+      const { stubFiles } = index;
+      const file = (epoch: number, bytes: number) => ({ epoch, sealed: new Uint8Array(bytes).fill(epoch) });
+      expect(await stubFiles.find(ALICE, digest(1))).to.equal(undefined);
+      expect(await stubFiles.bytesOf(ALICE)).to.equal(0);
+      expect(await stubFiles.replace(ALICE, digest(1), 1, file(2, 100)), "there is none").to.equal(false);
+      expect(await stubFiles.replace(ALICE_LOWER, digest(1), 0, file(1, 100))).to.equal(true);
+      expect(await stubFiles.replace(ALICE, digest(1), 0, file(1, 90)), "there is one").to.equal(false);
+      expect(await stubFiles.replace(ALICE, digest(2), 0, file(7, 50))).to.equal(true);
+      expect(await stubFiles.replace(BOB, digest(1), 0, file(3, 10))).to.equal(true);
+      expect(await stubFiles.bytesOf(ALICE)).to.equal(150 + 2 * 128);
+      await reopen();
+      expect(await index.stubFiles.find(ALICE, digest(1))).to.deep.equal(file(1, 100));
+      expect(await index.stubFiles.replace(ALICE, digest(1), 1, file(5, 300))).to.equal(true);
+      expect(await index.stubFiles.find(ALICE_LOWER, digest(1))).to.deep.equal(file(5, 300));
+      expect(await index.stubFiles.find(BOB, digest(1))).to.deep.equal(file(3, 10));
+      expect(await index.stubFiles.bytesOf(ALICE_LOWER)).to.equal(350 + 2 * 128);
+      const attempts = [6, 7, 8].map((epoch) => index.stubFiles.replace(ALICE, digest(1), 5, file(epoch, 60)));
+      expect((await Promise.all(attempts)).filter(Boolean)).to.have.length(1);
+      expect(await index.stubFiles.replace(ALICE, digest(2), 6, file(8, 1)), "another epoch").to.equal(false);
+      expect(await index.stubFiles.bytesOf(ALICE)).to.equal(60 + 50 + 2 * 128);
+    });
+
     describe("chunks", () => {
       it("are found by batch, in the order asked for, unknown ones as undefined", async () => {
         await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);

@@ -10,6 +10,7 @@ import { type LeaseOptions, SqlLeases } from "./leases.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import { SqlSegmentIndex } from "./segments.ts";
 import type { SqlDatabase } from "./sql-database.ts";
+import { SqlStubFileIndex } from "./stub-files.ts";
 
 /** Name of the number from which releases are counted. */
 const RELEASES_FROM = "releases counted from";
@@ -63,6 +64,7 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly dataSets: SqlDataSetIndex;
   readonly segments: SqlSegmentIndex;
   readonly heads: SqlHeadIndex;
+  readonly stubFiles: SqlStubFileIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
   private constructor(
@@ -79,6 +81,7 @@ export class SqlProviderIndex implements ProviderIndex {
     this.dataSets = new SqlDataSetIndex(database);
     this.segments = new SqlSegmentIndex(database, leases, unixSeconds);
     this.heads = new SqlHeadIndex(database.part(), releasesFrom);
+    this.stubFiles = new SqlStubFileIndex(database.part());
   }
 
   /** @param database with the tables of `provider-tables.ts`; whoever opened it closes it, after the index */

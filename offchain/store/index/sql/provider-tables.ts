@@ -14,10 +14,11 @@ import type { ColumnTypes, TableDefinitions } from "./column-types.ts";
 import { DATA_SET_STREAM_TABLES, type DataSetStreamTables } from "./data-set-streams.ts";
 import { DATA_SET_TABLES, type DataSetTables } from "./data-set-tables.ts";
 import { HEAD_TABLES, type HeadTables } from "./heads.ts";
+import { STUB_FILE_TABLES, type StubFileTables } from "./stub-files.ts";
 
 export type ChunkState = "stored" | "lost" | "removing";
 
-export interface ProviderTables extends HeadTables, DataSetTables, DataSetStreamTables {
+export interface ProviderTables extends HeadTables, StubFileTables, DataSetTables, DataSetStreamTables {
   meta: { name: string; value: string };
   chunks: {
     digest: Uint8Array;
@@ -54,6 +55,7 @@ export interface ProviderTables extends HeadTables, DataSetTables, DataSetStream
 export const PROVIDER_INDEX_TABLES: TableDefinitions = (types) => [
   ...ownTables(types),
   ...HEAD_TABLES(types),
+  ...STUB_FILE_TABLES(types),
   ...DATA_SET_TABLES(types),
   ...DATA_SET_STREAM_TABLES(types),
 ];
