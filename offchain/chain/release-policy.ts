@@ -7,6 +7,7 @@ import { AbiCoder, dataLength, dataSlice, keccak256 } from "ethers";
 import { toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import type { SecretLabel } from "../core/sealed-secrets/label.ts";
+import { MAXIMUM_POLICY_BYTES } from "../core/wire/release.ts";
 import type { ChainReader } from "./deployment.ts";
 import { answeredError, isMachineFault, isOutOfGas } from "./endpoint-errors.ts";
 import { ChainRevertedError, chainError, describeRevert, readChain } from "./revert.ts";
@@ -14,8 +15,6 @@ import { IReleasePolicy__factory } from "./types/factories/interfaces/IReleasePo
 
 /** Gas that a policy may use for its answer (`IReleasePolicy`), beside what the call itself costs. */
 export const RELEASE_GAS = 500_000n;
-/** Longest policy data, and longest evidence. */
-export const MAX_POLICY_BYTES = 4096;
 
 const POLICY_ABI = IReleasePolicy__factory.createInterface();
 const CONTEXT_TYPE = "tuple(address,uint32,address,bytes32,bytes,bytes)";
@@ -175,10 +174,10 @@ function requireSame(check: string, expected: string, received: string): void {
 }
 
 function requireShort(check: string, bytes: Uint8Array): void {
-  if (bytes.length <= MAX_POLICY_BYTES) return;
+  if (bytes.length <= MAXIMUM_POLICY_BYTES) return;
   throw new InvalidInputError(`the ${check} is too long`, {
     check,
-    expected: `at most ${MAX_POLICY_BYTES} bytes`,
+    expected: `at most ${MAXIMUM_POLICY_BYTES} bytes`,
     received: `${bytes.length} bytes`,
   });
 }

@@ -218,9 +218,9 @@ export const ERROR_CODES = {
     exit: "refused",
     meaning: "The policy of a sealed secret does not allow its release to this account and session key.",
     cause:
-      "`check` tells which: the policy says no (the account is no owner, approvals are missing, the delay is not over, " +
-      "or the request was vetoed, replaced, closed or retired), or it reverts, needs too much gas, answers nonsense, or " +
-      "has no code.",
+      "`check` tells which: the policy says no (the account is no owner, approvals are missing, the delay is not " +
+      "over, or the request was vetoed, replaced, closed or retired), or it reverts, needs too much gas, answers " +
+      "nonsense, or has no code.",
     remedy: "Meet the policy, and ask with the session key that its request names. A defective policy never releases.",
   },
   NOT_ADMITTED: {

@@ -1,7 +1,7 @@
 /**
  * How the contracts are deployed, wherever their compiled code comes from: this repository's own build, or the package.
- * The order matters only for the ledger, which holds the registry's address for good, and for the policy of owners, which
- * holds the ledger's.
+ * The order matters only for the ledger, which holds the registry's address for good, and for the policy of owners,
+ * which holds the ledger's.
  */
 import type { ArgumentType, ContractFuture, IgnitionModuleBuilder } from "@nomicfoundation/ignition-core";
 import { parseEther } from "ethers";

@@ -1,4 +1,4 @@
-/** Recovery calls of every party on a real chain, sent by a relay with their signatures, and the events of the author. */
+/** Recovery calls of every party on a real chain, sent by a relay with their signatures, and the author's events. */
 
 import { expect } from "chai";
 import { AbiCoder, keccak256, type Wallet } from "ethers";

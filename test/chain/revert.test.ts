@@ -11,11 +11,19 @@ import {
 } from "../../offchain/chain/revert.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
+import { OwnersPolicy__factory } from "../../offchain/chain/types/factories/policies/OwnersPolicy__factory.ts";
+import { RecoveryPolicy__factory } from "../../offchain/chain/types/factories/policies/RecoveryPolicy__factory.ts";
 import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 
 const coder = AbiCoder.defaultAbiCoder();
-const fragments = [NodeRegistry__factory, KeyLedger__factory, StorageEscrow__factory]
+const fragments = [
+  NodeRegistry__factory,
+  KeyLedger__factory,
+  StorageEscrow__factory,
+  OwnersPolicy__factory,
+  RecoveryPolicy__factory,
+]
   .flatMap((factory) => new Interface(factory.abi).fragments)
   .filter((fragment) => fragment.type === "error") as ErrorFragment[];
 

@@ -687,6 +687,8 @@ def typed_message_vectors():
         (ledger, "AuditAnswer(bytes32 dataSetId,bytes32 challengeId,bytes32 proofHash)",
          [filled("9"), filled("c"), filled("d")]),
         (ledger, "ChallengeKey(address provider,bytes32 key)", [other, filled("e")]),
+        (ledger, "ReleaseRequest(bytes32 secret,address account,bytes32 sessionKey,address node,uint64 expiresAt)",
+         [filled("8"), account, filled("3"), other, 1_790_003_600]),
         (ledger, f"RecoveryOpening({recovery_request},uint64 deadline)", [*recovery, 1_790_000_600]),
         (ledger, f"RecoveryApproval({recovery_request})", recovery),
         (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),

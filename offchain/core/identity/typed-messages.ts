@@ -118,6 +118,20 @@ export interface ChallengeKeyMessage {
   key: string;
 }
 
+/** Asks one node for its decryption share of a sealed secret, to be sealed to `sessionKey`. */
+export interface ReleaseRequestMessage {
+  /** Name of the sealed secret, which commits to its label and bytes; 32 bytes, 0x hex. */
+  secret: string;
+  /** Who asks. */
+  account: string;
+  /** HPKE public key of the session, 32 bytes, 0x hex. */
+  sessionKey: string;
+  /** Operator address of the node. */
+  node: string;
+  /** Unix seconds. */
+  expiresAt: bigint;
+}
+
 /** A request for the release of a secret, as the recovery policy knows it. */
 export interface RecoveryRequestMessage {
   /** The secret with its policy's data, 32 bytes, 0x hex. */
@@ -236,6 +250,13 @@ const TYPES = {
     { name: "provider", type: "address" },
     { name: "key", type: "bytes32" },
   ],
+  ReleaseRequest: [
+    { name: "secret", type: "bytes32" },
+    { name: "account", type: "address" },
+    { name: "sessionKey", type: "bytes32" },
+    { name: "node", type: "address" },
+    { name: "expiresAt", type: "uint64" },
+  ],
   RecoveryOpening: [...RECOVERY_REQUEST, { name: "deadline", type: "uint64" }],
   RecoveryApproval: RECOVERY_REQUEST,
   RecoveryVeto: [
@@ -348,6 +369,15 @@ export function challengeKeyTypedData(
   message: ChallengeKeyMessage,
 ): TypedData<ChallengeKeyMessage> {
   return typedData("ChallengeKey", contractDomain(chainId, escrow), message);
+}
+
+/** Message for the release of a sealed secret by one node. @throws InvalidInputError for a malformed field. */
+export function releaseRequestTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: ReleaseRequestMessage,
+): TypedData<ReleaseRequestMessage> {
+  return typedData("ReleaseRequest", contractDomain(chainId, keyLedger), message);
 }
 
 /** Message for `RecoveryPolicy.open`. @throws InvalidInputError for a malformed field. */

@@ -2,3 +2,4 @@
 export * from "./decryption-share.ts";
 export * from "./label.ts";
 export * from "./sealed-secret.ts";
+export * from "./share-reply.ts";

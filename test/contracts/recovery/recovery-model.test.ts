@@ -164,7 +164,7 @@ describe("recovery as a state machine", () => {
   });
 });
 
-const WALKS = 10;
+const WALKS = 6;
 const STEPS = 30;
 
 /** Mulberry32: numbers from 0 to 1, the same in every run. */

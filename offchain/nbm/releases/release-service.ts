@@ -1,0 +1,172 @@
+/**
+ * Gives the node's decryption share of a sealed secret to whom the secret's policy allows. Checks come in the order of
+ * what they cost; the policy is foreign code and comes last, in the state of a confirmed block of the node's own
+ * endpoint. The receipt is on disk before the share leaves.
+ *
+ * The label need not be on the chain: the proof in the sealed bytes shows that whoever made them meant this label, so
+ * under another policy or author they do not pass, and a stranger can only have opened what it sealed itself.
+ */
+
+import { keccak256 } from "ethers";
+import PQueue from "p-queue";
+import type { ChainReader } from "../../chain/deployment.ts";
+import { ledgerScope } from "../../chain/ledger.ts";
+import { confirmedBlock, requireRelease } from "../../chain/release-policy.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { releaseRequestTypedData } from "../../core/identity/typed-messages.ts";
+import { decryptionShare, type RecordKeys } from "../../core/sealed-secrets/decryption-share.ts";
+import type { SecretLabel } from "../../core/sealed-secrets/label.ts";
+import { type CheckedSecret, checkSealed } from "../../core/sealed-secrets/sealed-secret.ts";
+import { sealShareReply } from "../../core/sealed-secrets/share-reply.ts";
+import {
+  MAXIMUM_RELEASE_REQUEST_SECONDS,
+  type ReleaseAnswer,
+  type ReleaseRequestBody,
+} from "../../core/wire/release.ts";
+import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
+import { checkExpiry } from "../../daemon/request-time.ts";
+import type { ReleaseReceipts } from "./release-receipts.ts";
+
+/** What the node holds of a committee's record key in one generation. */
+export interface RecordKeyShare {
+  readonly keys: RecordKeys;
+  /** Of this node, from 1. */
+  readonly index: number;
+  /** s_j, 32 bytes; a copy, which the service erases. */
+  readonly keyShare: Uint8Array;
+}
+
+export interface ReleaseServiceOptions {
+  readonly chain: ChainReader;
+  readonly checkSignature: SignatureCheck;
+  /** Operator account of this node. */
+  readonly operator: string;
+  /** @returns undefined when the node has no share of this generation */
+  readonly shareOf: (committeeId: bigint, generation: number) => Promise<RecordKeyShare | undefined>;
+  readonly receipts: ReleaseReceipts;
+  /** Blocks that must be on the state that a policy answers from, its own included. */
+  readonly confirmations: number;
+  /** Unix seconds; the system's clock unless told. */
+  readonly now?: () => number;
+}
+
+/** Policies that are asked at a time, and requests that wait for that: each may use its whole cap of gas. */
+const QUESTIONS_IN_FLIGHT = 4;
+const QUESTIONS_WAITING = 32;
+
+export class ReleaseService {
+  readonly #options: ReleaseServiceOptions;
+  readonly #now: () => number;
+  readonly #questions = new PQueue({ concurrency: QUESTIONS_IN_FLIGHT });
+
+  constructor(options: ReleaseServiceOptions) {
+    this.#options = options;
+    this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
+  }
+
+  /**
+   * Answers a signed release request.
+   *
+   * @throws InvalidSignatureError when it is expired, or not signed by the account for this node and this secret;
+   *   NotReleasedError when the policy does not allow it; TallystickError INTEGRITY, INVALID_PROOF or INVALID_POINT for
+   *   bytes that were not sealed under this label, NOT_FOUND without a key share of this generation, RATE_LIMITED
+   *   when too many requests wait for their policies, CHAIN_UNAVAILABLE
+   */
+  async release(request: ReleaseRequestBody): Promise<ReleaseAnswer> {
+    const account = checksumAddress(request.account, "account");
+    checkExpiry("the release request", {
+      expiresAt: request.expiresAt,
+      now: this.#now(),
+      maximumSeconds: MAXIMUM_RELEASE_REQUEST_SECONDS,
+    });
+    const held = await this.#options.shareOf(BigInt(request.committeeId), request.generation);
+    if (held === undefined) throw noShare(request);
+    try {
+      const label = this.#labelOf(request);
+      const secret = checkSealed(held.keys.groupPublicKey, label, fromHex(request.secret));
+      await this.#checkSignature(account, secret, request);
+      await this.#requireRelease(account, label, secret, request);
+      const share = decryptionShare(secret, held.keys, held.index, held.keyShare);
+      const sealed = await sealShareReply(secret, account, fromHex(request.sessionKey), share);
+      share.fill(0);
+      return { index: held.index, sealed: toHex(sealed) };
+    } finally {
+      held.keyShare.fill(0);
+    }
+  }
+
+  #labelOf({ recordId, version, author, policy, policyData }: ReleaseRequestBody): SecretLabel {
+    return {
+      ledger: ledgerScope(this.#options.chain.deployment),
+      recordId: fromHex(recordId),
+      version,
+      author,
+      policy,
+      policyDataHash: fromHex(keccak256(policyData)),
+    };
+  }
+
+  async #checkSignature(
+    account: string,
+    { name }: CheckedSecret,
+    { sessionKey, expiresAt, signature }: ReleaseRequestBody,
+  ): Promise<void> {
+    const { chain, checkSignature, operator } = this.#options;
+    const { chainId, keyLedger } = ledgerScope(chain.deployment);
+    const message = { secret: toHex(name), account, sessionKey, node: operator, expiresAt: BigInt(expiresAt) };
+    await checkSignature(account, releaseRequestTypedData(chainId, keyLedger, message), signature);
+  }
+
+  /** Asks the policy, and keeps the receipt when it allows the release. */
+  async #requireRelease(
+    account: string,
+    label: SecretLabel,
+    secret: CheckedSecret,
+    request: ReleaseRequestBody,
+  ): Promise<void> {
+    const { chain, confirmations, receipts } = this.#options;
+    if (this.#questions.size >= QUESTIONS_WAITING) throw tooMany();
+    const { sessionKey, policyData, evidence, expiresAt, signature } = request;
+    const question = {
+      label,
+      policyData: fromHex(policyData),
+      requester: account,
+      sessionKey: fromHex(sessionKey),
+      evidence: fromHex(evidence),
+    };
+    const block = await this.#questions.add(async () => {
+      const confirmed = await confirmedBlock(chain, confirmations);
+      await requireRelease(chain, question, confirmed);
+      return confirmed;
+    });
+    receipts.keep({
+      secret: toHex(secret.name),
+      policy: label.policy,
+      account,
+      sessionKey,
+      expiresAt,
+      signature,
+      blockNumber: block.number,
+      blockHash: block.hash,
+      releasedAt: this.#now(),
+    });
+  }
+}
+
+function noShare({ committeeId, generation }: ReleaseRequestBody): TallystickError {
+  return new TallystickError(`this node has no record key share of committee ${committeeId}`, {
+    code: "NOT_FOUND",
+    check: "record key share",
+    received: `committee ${committeeId}, generation ${generation}`,
+    hint: "ask for the current generation of the committee",
+  });
+}
+
+function tooMany(): TallystickError {
+  return new TallystickError("too many requests wait for their policies", {
+    code: "RATE_LIMITED",
+    check: "policy questions",
+    hint: "repeat later, or ask another node of the committee",
+  });
+}

@@ -1,0 +1,276 @@
+/** Sealed secrets released by nodes with real keys, as the policies on a real chain allow. */
+
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { hexlify, keccak256, type Wallet } from "ethers";
+import {
+  encodeRecoveryData,
+  openRecoveryCall,
+  type RecoverableSecret,
+  vetoRecoveryCall,
+} from "../../../offchain/chain/recovery-policy.ts";
+import { NotReleasedError } from "../../../offchain/chain/release-policy.ts";
+import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
+import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import { releaseRequestTypedData } from "../../../offchain/core/identity/typed-messages.ts";
+import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
+import { openSecret } from "../../../offchain/core/sealed-secrets/decryption-share.ts";
+import type { SecretLabel } from "../../../offchain/core/sealed-secrets/label.ts";
+import { checkSealed, sealSecret } from "../../../offchain/core/sealed-secrets/sealed-secret.ts";
+import { openShareReply } from "../../../offchain/core/sealed-secrets/share-reply.ts";
+import { ReleaseAnswer, ReleaseRequestBody } from "../../../offchain/core/wire/release.ts";
+import { firstMismatch } from "../../../offchain/core/wire/schema.ts";
+import { checkAccountSignature } from "../../../offchain/daemon/account-signature.ts";
+import { RELEASE_TABLES, ReleaseReceipts } from "../../../offchain/nbm/releases/release-receipts.ts";
+import { ReleaseService } from "../../../offchain/nbm/releases/release-service.ts";
+import { type Database, openDatabase } from "../../../offchain/store/index/sqlite.ts";
+import { type Committee, completeRun, range, recordKeys, SCOPE, sharesOf } from "../../helpers/committee-run.ts";
+import { walletOf } from "../../helpers/ledger-records.ts";
+import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
+import { failure } from "../../helpers/promises.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+import { deployOddPolicy } from "../../helpers/zoo-policy.ts";
+
+const PAYLOAD = new TextEncoder().encode("the identity");
+const SIZE = 4;
+const THRESHOLD = 3;
+const DAY = 86_400;
+
+describe("release of sealed secrets by nodes", () => {
+  const requester = walletOf(1);
+  const session = hpkeKeyPairFromSeed(new Uint8Array(32).fill(5));
+  const policyData: Uint8Array = new TextEncoder().encode("data");
+  let local: LocalChain;
+  let committee: Committee;
+  let folder: string;
+  let database: Database;
+  let receipts: ReleaseReceipts;
+  let yes: string;
+
+  before(async () => {
+    await oprfReady();
+    local = await startLocalChain();
+    committee = completeRun({ size: SIZE, threshold: THRESHOLD });
+    yes = await deployOddPolicy(local.account(1), "Yes");
+  });
+  after(() => local.stop());
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "tallystick-releases-"));
+    database = openDatabase(join(folder, "nbm.db"), { migrations: [RELEASE_TABLES] });
+    receipts = new ReleaseReceipts(database);
+  });
+  afterEach(() => {
+    database.close();
+    rmSync(folder, { recursive: true });
+  });
+
+  const operatorOf = (index: number): string => walletOf(20 + index).address;
+
+  function nodeOf(index: number, kept = receipts): ReleaseService {
+    const { chain } = local;
+    return new ReleaseService({
+      chain,
+      checkSignature: (account, typed, signature) => checkAccountSignature(chain, account, typed, signature),
+      operator: operatorOf(index),
+      shareOf: async (committeeId, generation) => {
+        if (committeeId !== SCOPE.committeeId || generation !== 1) return undefined;
+        return { keys: recordKeys(committee), index, keyShare: sharesOf(committee, index).record.slice() };
+      },
+      receipts: kept,
+      confirmations: 1,
+    });
+  }
+
+  function labelUnder(policy: string, data: Uint8Array = policyData): SecretLabel {
+    const { chainId, contracts } = local.deployment;
+    return {
+      ledger: { chainId: BigInt(chainId), keyLedger: contracts.keyLedger },
+      recordId: new Uint8Array(32).fill(9),
+      version: 2,
+      author: local.account(2).address,
+      policy,
+      policyDataHash: fromHex(keccak256(data)),
+    };
+  }
+
+  interface Asked {
+    readonly label: SecretLabel;
+    readonly sealed: Uint8Array;
+    readonly data?: Uint8Array;
+    readonly by?: Wallet;
+    readonly node?: number;
+  }
+
+  async function requestFor({ label, sealed, data = policyData, by = requester, node = 1 }: Asked) {
+    const { chainId, keyLedger } = label.ledger;
+    const { name } = checkSealed(recordKeys(committee).groupPublicKey, label, sealed);
+    const expiresAt = Math.floor(Date.now() / 1000) + 600;
+    const sessionKey = toHex(session.publicKey);
+    const typed = releaseRequestTypedData(chainId, keyLedger, {
+      secret: toHex(name),
+      account: by.address,
+      sessionKey,
+      node: operatorOf(node),
+      expiresAt: BigInt(expiresAt),
+    });
+    const body: ReleaseRequestBody = {
+      committeeId: String(SCOPE.committeeId),
+      generation: 1,
+      recordId: toHex(label.recordId),
+      version: label.version,
+      author: label.author,
+      policy: label.policy,
+      policyData: toHex(data),
+      evidence: "0x",
+      secret: toHex(sealed),
+      account: by.address,
+      sessionKey,
+      expiresAt,
+      signature: await by.signTypedData(typed.domain, typed.types, { ...typed.message }),
+    };
+    expect(firstMismatch(ReleaseRequestBody, body)).to.equal(undefined);
+    return body;
+  }
+
+  function seal(label: SecretLabel): Uint8Array {
+    return sealSecret(recordKeys(committee).groupPublicKey, label, PAYLOAD);
+  }
+
+  /** Asks nodes, opens their replies and combines them. */
+  async function collectFrom(nodes: readonly number[], asked: Omit<Asked, "node">): Promise<Uint8Array> {
+    const secret = checkSealed(recordKeys(committee).groupPublicKey, asked.label, asked.sealed);
+    const shares = new Map<number, Uint8Array>();
+    for (const node of nodes) {
+      const request = await requestFor({ ...asked, node });
+      const answer = await nodeOf(node).release(request);
+      expect(firstMismatch(ReleaseAnswer, answer)).to.equal(undefined);
+      const { index, sealed } = answer;
+      shares.set(index, await openShareReply(secret, request.account, session.privateKey, fromHex(sealed)));
+    }
+    return openSecret(secret, recordKeys(committee), shares).payload;
+  }
+
+  it("opens for the requester with the shares of any quorum, and keeps a receipt of each", async () => {
+    const label = labelUnder(yes);
+    const asked = { label, sealed: seal(label) };
+    for (const quorum of [range(THRESHOLD), range(SIZE).slice(-THRESHOLD)]) {
+      expect(await collectFrom(quorum, asked)).to.deep.equal(PAYLOAD);
+    }
+    const { name } = checkSealed(recordKeys(committee).groupPublicKey, label, asked.sealed);
+    const [receipt, ...others] = receipts.of(toHex(name));
+    // All nodes of this test share one database, and the request to each is the same release.
+    expect(others).to.deep.equal([]);
+    expect(receipt).to.include({ account: requester.address, policy: yes, sessionKey: toHex(session.publicKey) });
+    expect(receipt?.blockHash).to.equal((await local.chain.provider.getBlock(receipt?.blockNumber ?? 0))?.hash);
+  });
+
+  it("follows the recovery policy: not before the delay, then to the wallet, and never after a veto", async () => {
+    const { deployment, chain } = local;
+    const wallet = local.account(3);
+    const plan = { wallet: { account: wallet.address, delaySeconds: DAY }, windowSeconds: DAY };
+    const data = encodeRecoveryData(plan);
+    const base = labelUnder(deployment.contracts.recoveryPolicy, data);
+    const send = async (call: { to: string; data: string }, place: number) => {
+      await (await local.account(place).sendTransaction({ to: call.to, data: call.data })).wait();
+    };
+    for (const [fill, isVetoed] of [
+      [1, false],
+      [2, true],
+    ] as const) {
+      const label = { ...base, recordId: new Uint8Array(32).fill(fill) };
+      const asked = { label, sealed: seal(label), data, by: wallet as unknown as Wallet };
+      const secret: RecoverableSecret = {
+        ledger: deployment.contracts.keyLedger,
+        recordId: toHex(label.recordId),
+        version: label.version,
+        author: label.author,
+        plan,
+      };
+      const request = {
+        path: "wallet" as const,
+        proposer: wallet.address,
+        requester: wallet.address,
+        sessionKey: toHex(session.publicKey),
+        number: 1n,
+      };
+      await send(openRecoveryCall(deployment, secret, request), 3);
+      expect(await failure(collectFrom([1], asked))).to.include({ refusal: "said no" });
+      if (isVetoed) await send(vetoRecoveryCall(deployment, secret, request), 2);
+      await chain.provider.send("evm_increaseTime", [DAY]);
+      await local.mine(1);
+      if (isVetoed) expect(await failure(collectFrom([1], asked))).to.include({ refusal: "said no" });
+      else expect(await collectFrom(range(THRESHOLD), asked)).to.deep.equal(PAYLOAD);
+      // Nobody else, the author included.
+      expect(await failure(collectFrom([1], { ...asked, by: requester }))).to.include({ refusal: "said no" });
+    }
+  });
+
+  it("gives nothing when the policy fails, and keeps no receipt", async () => {
+    for (const [answer, refusal] of [
+      ["No", "said no"],
+      ["Loops", "out of gas"],
+      ["RevertsWithYes", "reverted"],
+      ["HighBit", "malformed answer"],
+    ] as const) {
+      const label = labelUnder(await deployOddPolicy(local.account(1), answer));
+      const sealed = seal(label);
+      const error = await failure(nodeOf(1).release(await requestFor({ label, sealed })));
+      expect(error).to.be.instanceOf(NotReleasedError).and.to.include({ refusal });
+      const { name } = checkSealed(recordKeys(committee).groupPublicKey, label, sealed);
+      expect(receipts.of(toHex(name))).to.deep.equal([]);
+    }
+  });
+
+  it("refuses sealed bytes under a policy, author, version or data that they were not sealed under", async () => {
+    const label = labelUnder(await deployOddPolicy(local.account(1), "No"));
+    const request = await requestFor({ label, sealed: seal(label) });
+    const moved: Partial<ReleaseRequestBody>[] = [
+      { policy: yes },
+      { author: requester.address },
+      { version: 3 },
+      { recordId: `0x${"08".repeat(32)}` },
+      { policyData: "0x" },
+    ];
+    for (const change of moved) {
+      await expectAsyncRejection(() => nodeOf(1).release({ ...request, ...change }), "INVALID_PROOF");
+    }
+  });
+
+  it("answers only what the account signed for this node, this session key and this secret", async () => {
+    const label = labelUnder(yes);
+    const request = await requestFor({ label, sealed: seal(label) });
+    const forged: [number, Partial<ReleaseRequestBody>][] = [
+      [2, {}],
+      [1, { sessionKey: hexlify(new Uint8Array(32).fill(7)) }],
+      [1, { account: operatorOf(9) }],
+      [1, { expiresAt: request.expiresAt + 1 }],
+      [1, { secret: toHex(seal(label)) }],
+      [1, { expiresAt: 1 }],
+    ];
+    for (const [node, change] of forged) {
+      await expectAsyncRejection(() => nodeOf(node).release({ ...request, ...change }), "INVALID_SIGNATURE");
+    }
+    await nodeOf(1).release(request);
+  });
+
+  it("has nothing to give of a generation, or a committee, that it holds no key share of", async () => {
+    const label = labelUnder(yes);
+    const request = await requestFor({ label, sealed: seal(label) });
+    await expectAsyncRejection(() => nodeOf(1).release({ ...request, generation: 2 }), "NOT_FOUND");
+    await expectAsyncRejection(() => nodeOf(1).release({ ...request, committeeId: "8" }), "NOT_FOUND");
+  });
+
+  it("keeps the latest receipts, as many as it has room for", async () => {
+    const few = new ReleaseReceipts(database, 2);
+    const names: string[] = [];
+    for (let fill = 1; fill <= 3; fill++) {
+      const label = { ...labelUnder(yes), recordId: new Uint8Array(32).fill(fill) };
+      const sealed = seal(label);
+      names.push(toHex(checkSealed(recordKeys(committee).groupPublicKey, label, sealed).name));
+      await nodeOf(1, few).release(await requestFor({ label, sealed }));
+    }
+    expect(names.map((name) => few.of(name).length)).to.deep.equal([0, 1, 1]);
+  });
+});
