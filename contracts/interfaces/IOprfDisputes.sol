@@ -34,8 +34,8 @@ interface IOprfDisputes {
     /// @notice A node signed a wrong answer and has lost its stake.
     /// @param digest The answer's digest.
     /// @param operator The node's account.
-    /// @param challenger Who challenged; gets the bond back.
     /// @param account Who was answered wrongly; gets the reward.
+    /// @param challenger Who challenged; gets the bond back.
     /// @param stakeWei What the node lost.
     /// @param rewardWei The part of it that is the reward; the rest is burnt.
     event NodeConvicted(
