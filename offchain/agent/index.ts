@@ -48,6 +48,7 @@ import { accountSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
+import { type RekeyReport, rekey } from "./stubs/rekey.ts";
 import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
@@ -146,6 +147,11 @@ export class Agent {
     return new StoredTrees(openRoot, source, limits, (metadataId) => readMetadata(keys, metadataId, source));
   }
 
+  /** Makes the keys of a revocable put's stub files, as far as they were given away, open nothing new. @see rekey */
+  async rekey(dataId: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<RekeyReport> {
+    return await rekey(this.#context, dataId, options.signal);
+  }
+
   /** What this device knows to be stored, newest first; needs no network. */
   async list(): Promise<CataloguedPut[]> {
     return await this.#context.catalogue.puts();
@@ -201,6 +207,7 @@ export type {
   ReadEntry,
   ReadFile,
   RecoverReport,
+  RekeyReport,
   RestoreTarget,
   StatusReport,
   StoredTrees,

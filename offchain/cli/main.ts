@@ -21,6 +21,7 @@ import { registerNode } from "./commands/node.ts";
 import { registerPhrase } from "./commands/phrase.ts";
 import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
+import { registerRekey } from "./commands/rekey.ts";
 import { registerServe } from "./commands/serve.ts";
 import { registerSnapshots } from "./commands/snapshots.ts";
 import { registerStatus } from "./commands/status.ts";
@@ -94,6 +95,7 @@ export function buildProgram(): Command {
     registerStats,
     registerRemove,
     registerForget,
+    registerRekey,
     registerServe,
     registerStatus,
     registerAudit,

@@ -174,7 +174,7 @@ describe("provider over HTTP", () => {
     expect(await codeOf(bob.request("GET", "/v1/head"))).to.deep.equal([404, "NOT_FOUND"]);
   });
 
-  it("keeps stub files through kill -9, each for its account alone, and replaces them by later epochs only", async () => {
+  it("keeps stub files through kill -9, each for its account alone, and takes later epochs only", async () => {
     const path = `/v1/stub-files/${randomChunk(1).id}`;
     const file = (epoch: number, stubs = 2) =>
       concatBytes(Uint8Array.of(1), u64be(BigInt(epoch)), randomBytes(48 + 64 * stubs));

@@ -1,4 +1,4 @@
-/** Revocable puts with real processes: two owners of one content, a new device, and a provider that is asked directly. */
+/** Revocable puts with real processes: two owners of one content, and a new device. */
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -71,7 +71,21 @@ describe("revocable puts with real processes", () => {
     expect(Buffer.compare(range, large.subarray(3 * MIB, 3 * MIB + 100))).to.equal(0);
   });
 
-  it("are not read by an account that has the file key and every object, but no stub file", async () => {
+  it("are rekeyed by one owner, and read by it and by the other one as before", async () => {
+    const [alice, bob, device2] = agents as [Agent, Agent, Agent];
+    const { stubFiles } = await alice.rekey(dataId);
+    expect(stubFiles.map(({ epoch }) => epoch)).to.deep.equal([2]);
+    expect((await device2.rekey(dataId)).stubFiles.map(({ epoch }) => epoch)).to.deep.equal([3]);
+    for (const agent of [alice, bob, device2]) {
+      const small = await agent.getBytes(dataId, { path: "in/small" });
+      expect(new TextDecoder().decode(small)).to.equal("hello");
+    }
+    expect((await bob.rekey(dataId)).stubFiles.map(({ epoch }) => epoch)).to.deep.equal([2]);
+    const plain = await alice.put([dir("in", "small")], { dataSet: false });
+    expect(await rejection(alice.rekey(plain.dataId))).to.include({ code: "NOT_FOUND", check: "stub file" });
+  });
+
+  it("are not read by an account that does not own them", async () => {
     const carol = await device(newRecoveryPhrase());
     await net.fund([carol.account]);
     const error = await rejection(carol.get(dataId, dir("out-carol")));
@@ -82,7 +96,7 @@ describe("revocable puts with real processes", () => {
     const report = await (agents[0] as Agent).put([dir("in")], { keyMode: "revocable" });
     expect(report.dataSets).to.have.length(1);
     const [dataSet] = report.dataSets;
-    const audit = await (agents[0] as Agent).dataSets.audit(dataSet?.id ?? "", { isPrivate: true });
+    const audit = await (agents[0] as Agent).dataSets.audit(dataSet?.id ?? "");
     expect(audit.mode).to.equal("private");
     expect(audit.slices).to.be.greaterThan(0);
   });

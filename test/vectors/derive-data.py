@@ -251,6 +251,7 @@ def recipe_vectors():
         "entries": [cbor(entry).hex() for entry in entries],
         "root": cbor(root).hex(),
         "chunkList": cbor(leaf_list).hex(),
+        "packageList": cbor([1, 0, [[digest(n), 300 * n, 1000 + n, 1017] for n in range(4)]]).hex(),
         "upperList": cbor(upper_list).hex(),
     }
 

@@ -281,14 +281,15 @@ def groups():
     messages = []
     for number, (leave, join) in enumerate(HISTORY, 1):
         salt = drawn(f"rekey salt {number}")
+        joining = [(account(owner), drawn(f"secret {owner}")) for owner in join]
         message, key, count = manager.change(
-            [account(owner) for owner in leave], [(account(owner), drawn(f"secret {owner}")) for owner in join], salt
+            [account(owner) for owner in leave], joining, salt
         )
         messages.append(
             {
                 "salt": hexed(salt),
                 "leave": [hexed(account(owner)) for owner in leave],
-                "join": [{"account": hexed(account(owner)), "secret": hexed(drawn(f"secret {owner}"))} for owner in join],
+                "join": [{"account": hexed(name), "secret": hexed(secret)} for name, secret in joining],
                 "message": hexed(message),
                 "groupKey": hexed(key),
                 "count": count,

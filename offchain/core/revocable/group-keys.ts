@@ -1,8 +1,8 @@
 /**
  * Keys of an ownership group. Every owner is a leaf of a binary tree and knows the keys of the nodes from its leaf to
  * the root, and no other: a logical key hierarchy (D. Wallner, E. Harder, R. Agee, RFC 2627, section 5.4; C. K. Wong,
- * M. Gouda, S. Lam, SIGCOMM 1998), with the one-way chain of Canetti et al. (INFOCOM 1999): after a change, the key of a
- * node follows from that of one child, and travels to the other child only.
+ * M. Gouda, S. Lam, SIGCOMM 1998), with the one-way chain of Canetti et al. (INFOCOM 1999): after a change, the key of
+ * a node follows from that of one child, and travels to the other child only.
  *
  *     group id    SHA-256(tag("owner-group") ‖ Ed25519 public key of the manager (32) ‖ nonce (32))
  *     moment      group id (32) ‖ u64 epoch ‖ salt (32) of the message that leads to the epoch
@@ -13,8 +13,8 @@
  *     group key   kdf(key of the root, "group-key", moment)
  *
  * Every function is one-way and every epoch has outputs of its own, so a key says nothing about the one it came from,
- * and nothing about the same node in another epoch. The salt is drawn for each message, so that a manager which made two
- * messages for one epoch, because it lost the first before anybody had it, has used no key twice.
+ * and nothing about the same node in another epoch. The salt is drawn for each message, so that a manager which made
+ * two messages for one epoch, because it lost the first before anybody had it, has used no key twice.
  */
 import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";

@@ -56,8 +56,8 @@ export class GroupMember {
    * @param group its id, and its manager's key, as the owner knows them
    * @param secret that the owner shares with the manager
    * @throws as `checkRekey`; InvalidInputError for a message of another group
-   * @throws TallystickError NOT_OWNER when the message welcomes somebody else; IntegrityError when it does not open with
-   *   the secret, or leads to another group key than it says
+   * @throws TallystickError NOT_OWNER when the message welcomes somebody else; IntegrityError when it does not open
+   *   with the secret, or leads to another group key than it says
    */
   static join(
     bytes: Uint8Array,

@@ -2,7 +2,7 @@
  * What the two sides of an ownership group keep, as deterministic CBOR. Both are secret.
  *
  *     member    [1, group id: bytes(32), manager key: bytes(32), epoch: uint, salt: bytes(32), digest: bytes(32),
- *                account: bytes(20), [[node: uint, key: bytes(32)], …]]                    the leaf first, the root last
+ *                account: bytes(20), [[node: uint, key: bytes(32)], …]]                   the leaf first, the root last
  *     manager   [1, seed: bytes(32), nonce: bytes(32), epoch: uint, salt: bytes(32), digest: bytes(32),
  *                next node: uint, [row, …]]
  *     row       [node: uint, key: bytes(32), account: bytes(20)]           a leaf

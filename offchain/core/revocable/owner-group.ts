@@ -1,12 +1,12 @@
 /**
  * An ownership group as its manager holds it: the tree with all keys, and how owners join, leave, are revoked and join
- * again. Each change leads to a new epoch, whose group key exactly the owners of that epoch can derive: owners that left
+ * again. Each change leads to a new epoch, whose group key exactly the owners of that epoch can derive: those that left
  * cannot, with all they ever knew and however many of them, and new owners cannot derive a key of an earlier epoch.
  *
  * - Where an owner left, every node above it that remains has a key derived from that of one child, none of which a
  *   leaver knows, and the new key is sealed for the other child: one message less than the leaf had edges to the root.
- * - Where one joined, the keys above it advance. Those who are there compute that themselves; the new owner gets all keys
- *   of its way in one message.
+ * - Where one joined, the keys above it advance. Those who are there compute that themselves; the new owner gets all
+ *   keys of its way in one message.
  *
  * The tree never gets deeper than 2·log2(n), see `isUnbalanced`, so one owner leaves with fewer messages than that.
  *

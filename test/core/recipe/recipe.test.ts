@@ -27,6 +27,7 @@ interface Vectors {
   entries: string[];
   root: string;
   chunkList: string;
+  packageList: string;
   upperList: string;
 }
 
@@ -38,6 +39,10 @@ const chunk = (n: number, sizeBytes: number, sealedBytes = sizeBytes + 17): Chun
   key: key(n),
   sizeBytes,
   sealedBytes,
+});
+/** References to packages, as they are read. */
+const packages = Array.from({ length: 4 }, (_, n): ChunkRef => {
+  return { ...chunk(n, 1000 + n, 1017), key: new Uint8Array(0), stub: 300 * n };
 });
 const bundle = { id: contentIdFromDigest(digest(7)), key: key(7), bundleBytes: 5000 };
 
@@ -86,8 +91,19 @@ describe("recipe", () => {
     expect(hex(encodeRoot(ROOT))).to.equal(vectors.root);
     const chunks = Array.from({ length: 10 }, (_, n) => chunk(n, 1000 + n, 1017));
     expect(hex(encodeList({ level: 0, refs: chunks }))).to.equal(vectors.chunkList);
+    expect(hex(encodeList({ level: 0, refs: packages }))).to.equal(vectors.packageList);
     const lists = Array.from({ length: 3 }, (_, n) => ({ id: contentIdFromDigest(digest(n)), sizeBytes: 2 ** 40 + n }));
     expect(hex(encodeList({ level: 2, refs: lists }))).to.equal(vectors.upperList);
+  });
+
+  it("refuses a position beyond the largest stub file, and writes no stub in place of it", () => {
+    const list = (stub: unknown) => encodeCbor([1, 0, [[digest(1), stub, 1000, 1017]]] as never);
+    expect(decodeList(list(65_535), 0).refs[0]).to.include({ stub: 65_535 });
+    for (const stub of [65_536, -1, new Uint8Array(64), new Uint8Array(0)]) {
+      expect(() => decodeList(list(stub), 0), String(stub)).to.throw(InvalidInputError);
+    }
+    const looked = packages.map((ref) => ({ ...ref, key: new Uint8Array(64).fill(1) }));
+    expect(hex(encodeList({ level: 0, refs: looked }))).to.equal(vectors.packageList);
   });
 
   it("reads those bytes", () => {
@@ -95,6 +111,7 @@ describe("recipe", () => {
     expect(decodeRoot(unhex(vectors.root))).to.deep.equal(ROOT);
     const list = decodeList(unhex(vectors.chunkList), 0);
     expect(list.refs[9]).to.deep.equal(chunk(9, 1009, 1017));
+    expect(decodeList(unhex(vectors.packageList), 0).refs).to.deep.equal(packages);
     expect(decodeList(unhex(vectors.upperList), 2).refs.length).to.equal(3);
   });
 

@@ -63,7 +63,7 @@ export function describeProviderIndex(
     /** What is in place of an account that has had no head. */
     const noHead = async () => ({ version: 0, releases: await index.heads.releasesOf(BOB) });
 
-    it("keeps a stub file for each account and put, replaced by compare-and-swap on its epoch, and charges it", async () => {
+    it("keeps a stub file for each account and put, replaced by compare-and-swap, and charges it", async () => {
       const { stubFiles } = index;
       const file = (epoch: number, bytes: number) => ({ epoch, sealed: new Uint8Array(bytes).fill(epoch) });
       expect(await stubFiles.find(ALICE, digest(1))).to.equal(undefined);
