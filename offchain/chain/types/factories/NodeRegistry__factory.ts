@@ -50,17 +50,6 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      }
-    ],
-    "name": "CommitteeNotForming",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
         "internalType": "uint256",
         "name": "maximum",
         "type": "uint256"
@@ -147,12 +136,76 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationNotForming",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "expected",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "received",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationOutOfTurn",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
+    ],
+    "name": "GroupKeyChanged",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
         "name": "position",
         "type": "uint256"
       }
     ],
     "name": "IdentityElement",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint16",
+        "name": "size",
+        "type": "uint16"
+      },
+      {
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
+      }
+    ],
+    "name": "NoSuchIndex",
     "type": "error"
   },
   {
@@ -179,6 +232,11 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint64"
       },
       {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
         "internalType": "address",
         "name": "account",
         "type": "address"
@@ -196,6 +254,22 @@ import type { NonPayableOverrides } from "../common.ts"
       }
     ],
     "name": "NotRegistered",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "OtherKeyMaterial",
     "type": "error"
   },
   {
@@ -276,6 +350,22 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "UnknownGeneration",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
         "name": "expected",
         "type": "uint256"
@@ -304,31 +394,6 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      },
-      {
-        "indexed": false,
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
-      },
-      {
-        "indexed": false,
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
-      }
-    ],
-    "name": "CommitteeActivated",
-    "type": "event"
-  },
-  {
-    "anonymous": false,
-    "inputs": [
-      {
-        "indexed": true,
         "internalType": "address",
         "name": "account",
         "type": "address"
@@ -348,9 +413,106 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
+      }
+    ],
+    "name": "ExitRequested",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
         "internalType": "CommitteeId",
         "name": "id",
         "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationAbandoned",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "keyMaterialHash",
+        "type": "bytes32"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "indexed": false,
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
+      }
+    ],
+    "name": "GenerationActivated",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
         "indexed": true,
@@ -371,7 +533,7 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint16"
       }
     ],
-    "name": "CommitteeAttested",
+    "name": "GenerationAttested",
     "type": "event"
   },
   {
@@ -385,9 +547,15 @@ import type { NonPayableOverrides } from "../common.ts"
       },
       {
         "indexed": true,
-        "internalType": "address",
-        "name": "creator",
-        "type": "address"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint32",
+        "name": "from",
+        "type": "uint32"
       },
       {
         "indexed": false,
@@ -408,7 +576,7 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "address[]"
       }
     ],
-    "name": "CommitteeCreated",
+    "name": "GenerationOpened",
     "type": "event"
   },
   {
@@ -416,18 +584,36 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": true,
         "internalType": "address",
-        "name": "operator",
+        "name": "member",
         "type": "address"
       },
       {
         "indexed": false,
-        "internalType": "uint64",
-        "name": "exitAt",
-        "type": "uint64"
+        "internalType": "bytes32",
+        "name": "proposal",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint16",
+        "name": "agreeing",
+        "type": "uint16"
       }
     ],
-    "name": "ExitRequested",
+    "name": "GenerationProposed",
     "type": "event"
   },
   {
@@ -532,6 +718,19 @@ import type { NonPayableOverrides } from "../common.ts"
   },
   {
     "inputs": [],
+    "name": "FORMING_SECONDS",
+    "outputs": [
+      {
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [],
     "name": "MAX_COMMITTEE_SIZE",
     "outputs": [
       {
@@ -590,12 +789,41 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint64"
       },
       {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
         "internalType": "bytes32",
         "name": "keyMaterialHash",
         "type": "bytes32"
       }
     ],
     "name": "agreementOn",
+    "outputs": [
+      {
+        "internalType": "uint16",
+        "name": "",
+        "type": "uint16"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "proposal",
+        "type": "bytes32"
+      }
+    ],
+    "name": "agreementOnProposal",
     "outputs": [
       {
         "internalType": "uint16",
@@ -627,17 +855,39 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint64"
       },
       {
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
       }
     ],
-    "name": "attestCommittee",
+    "name": "attestGeneration",
     "outputs": [],
     "stateMutability": "nonpayable",
     "type": "function"
@@ -648,6 +898,11 @@ import type { NonPayableOverrides } from "../common.ts"
         "internalType": "CommitteeId",
         "name": "id",
         "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
         "internalType": "address",
@@ -679,39 +934,24 @@ import type { NonPayableOverrides } from "../common.ts"
       {
         "components": [
           {
-            "internalType": "enum INodeRegistry.CommitteeStatus",
-            "name": "status",
-            "type": "uint8"
+            "internalType": "uint32",
+            "name": "active",
+            "type": "uint32"
           },
           {
-            "internalType": "uint16",
-            "name": "size",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint16",
-            "name": "threshold",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint64",
-            "name": "createdAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "address[]",
-            "name": "members",
-            "type": "address[]"
+            "internalType": "uint32",
+            "name": "latest",
+            "type": "uint32"
           },
           {
             "internalType": "bytes32",
-            "name": "groupPublicKey",
+            "name": "oprfPublicKey",
             "type": "bytes32"
           },
           {
-            "internalType": "bytes32[]",
-            "name": "verificationShares",
-            "type": "bytes32[]"
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
           }
         ],
         "internalType": "struct INodeRegistry.Committee",
@@ -730,52 +970,6 @@ import type { NonPayableOverrides } from "../common.ts"
         "internalType": "uint64",
         "name": "",
         "type": "uint64"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      }
-    ],
-    "name": "committeeNodes",
-    "outputs": [
-      {
-        "components": [
-          {
-            "internalType": "uint128",
-            "name": "stakeWei",
-            "type": "uint128"
-          },
-          {
-            "internalType": "uint64",
-            "name": "registeredAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "exitAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "bytes32",
-            "name": "hpkePublicKey",
-            "type": "bytes32"
-          },
-          {
-            "internalType": "string",
-            "name": "endpoint",
-            "type": "string"
-          }
-        ],
-        "internalType": "struct INodeRegistry.Node[]",
-        "name": "nodes",
-        "type": "tuple[]"
       }
     ],
     "stateMutability": "view",
@@ -840,14 +1034,190 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
+        "internalType": "uint64",
+        "name": "position",
+        "type": "uint64"
+      }
+    ],
+    "name": "generationAt",
+    "outputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "generationById",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "enum INodeRegistry.GenerationStatus",
+            "name": "status",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint16",
+            "name": "size",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "threshold",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "from",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "createdAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "activatedAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "activatedBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyMaterialHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "address[]",
+            "name": "members",
+            "type": "address[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.Generation",
+        "name": "generation",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [],
+    "name": "generationCount",
+    "outputs": [
+      {
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "generationNodes",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "uint128",
+            "name": "stakeWei",
+            "type": "uint128"
+          },
+          {
+            "internalType": "uint64",
+            "name": "registeredAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "exitAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "hpkePublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "string",
+            "name": "endpoint",
+            "type": "string"
+          }
+        ],
+        "internalType": "struct INodeRegistry.Node[]",
+        "name": "nodes",
+        "type": "tuple[]"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
       }
     ],
     "name": "hashKeyMaterial",
@@ -966,6 +1336,64 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
+      }
+    ],
+    "name": "proposalOf",
+    "outputs": [
+      {
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "internalType": "address[]",
+        "name": "members",
+        "type": "address[]"
+      },
+      {
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
+      }
+    ],
+    "name": "proposeGeneration",
+    "outputs": [
+      {
+        "internalType": "uint16",
+        "name": "agreeing",
+        "type": "uint16"
+      }
+    ],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "string",
         "name": "endpoint",
         "type": "string"
@@ -1009,6 +1437,72 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
+      }
+    ],
+    "name": "verificationSharesOf",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "oprfShare",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "recordShare",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "address payable",
         "name": "to",
         "type": "address"
@@ -1021,7 +1515,7 @@ import type { NonPayableOverrides } from "../common.ts"
   }
 ] as const;
 
-  const _bytecode = "0x60c03461010157601f61243838819003918201601f19168301916001600160401b03831184841017610105578084926040948552833981010312610101578051602090910151906001600160401b0382168083036101015781156100e9576001600160801b0382116100c6576301e1338081116100ac575060805260a05260405161231e908161011a823960805181818161080d0152611b09015260a0518181816101440152610f330152f35b630c843d4760e21b5f526301e1338060045260245260445ffd5b5063c08511af60e01b5f9081526001600160801b03600452602491909152604490fd5b63829f116360e01b5f5260016004525f60245260445ffd5b5f80fd5b634e487b7160e01b5f52604160045260245ffdfe6080806040526004361015610012575f80fd5b5f3560e01c9081632c341d7714611bcf5750806334abcac914611b86578063377c9c0d14611b2c5780633b356bbb14611af25780635008135414611ad457806361e731b814611a0157806364d4007e14611664578063682a9141146114fd5780636c1ea7dd146110405780636da49b83146110235780637a759856146110075780637f10792d14610fed5780637f8e3b4e14610f0f5780638f936cfa14610c7557806392f0ce6814610c4c5780639f1bacbf14610bd2578063b8cf73ad14610b5c578063bc81336114610a21578063c048bd9214610800578063c23a5cea1461047a578063d21af76814610454578063e32768c1146101d6578063e632b95b1461016c5763f6ad5c9714610124575f80fd5b34610168575f60031936011261016857602060405167ffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b5f80fd5b34610168577fdc67097e64d2221b9ebaa4cf60b0341bf237b95c0067dae3161d99dc9e66dea261019b36611d16565b6101b38183856101ae979695973361227d565b6120da565b6101d160405192839283526040602084015233956040840191611f79565b0390a2005b34610168576020600319360112610168576101f76101f2611c13565b611fb7565b61ffff815460081c169061020a82611f20565b916102186040519384611deb565b8083527fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe061024582611f20565b015f5b81811061043d5750509060015f9101905b8281106102e357836040518091602082016020835281518091526040830190602060408260051b8601019301915f905b82821061029857505050500390f35b919360206102d3827fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc060019597998495030186528851611c7e565b9601920192018594939192610289565b73ffffffffffffffffffffffffffffffffffffffff6103028284611f50565b90549060031b1c165f52600360205260405f2060026040519161032483611db3565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201604051905f9080549061037382611ecf565b80855291600181169081156103f857506001146103bf575b50509061039e8160019594930382611deb565b60808201526103ad8287611f65565b526103b88186611f65565b5001610259565b5f908152602081209092505b8183106103e2575050810160200161039e8261038b565b60018160209254838688010152019201916103cb565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff001660208087019190915292151560051b8501909201925061039e915083905061038b565b602090610448611ea5565b82828801015201610248565b34610168575f60031936011261016857602067ffffffffffffffff5f5416604051908152f35b346101685760206003193601126101685760043573ffffffffffffffffffffffffffffffffffffffff81168091036101685780156107d8576104bb3361227d565b548060c01c80156107ac5780421061077357506fffffffffffffffffffffffffffffffff1690335f526003602052600260405f205f81555f6001820155016105038154611ecf565b908161072f575b5050335f52600260205260405f20546001545f1981019081116107025761054573ffffffffffffffffffffffffffffffffffffffff91611f38565b90549060031b1c165f198201828111610702578161056561059192611f38565b90919073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b5f52600260205260405f205560015480156106d5575f19016105b281611f38565b73ffffffffffffffffffffffffffffffffffffffff82549160031b1b19169055600155335f5260026020525f6040812055806040518381527fb7c918e0e249f999e965cafeb6c664271b3f4317d296461500e71da39f0cbda360203392a35f80808085855af13d156106d0573d67ffffffffffffffff81116106a3576040519061066460207fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f8401160183611deb565b81525f60203d92013e5b1561067557005b7ff0e31298000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b61066e565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603160045260245ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b81601f5f93116001146107465750555b828061050a565b8183526020832061076391601f0160051c5f190190600101611e8a565b808252816020812091555561073f565b7f2a2ea07a000000000000000000000000000000000000000000000000000000005f5260045267ffffffffffffffff421660245260445ffd5b7fccabe40d000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b61080936611d16565b90917f00000000000000000000000000000000000000000000000000000000000000008034106109f257506fffffffffffffffffffffffffffffffff34116109b257335f52600260205260405f205461098657335f5260036020526108ce82848360405f20805477ffffffffffffffff000000000000000000000000000000004260801b16907fffffffffffffffff0000000000000000000000000000000000000000000000006fffffffffffffffffffffffffffffffff34169116171781556120da565b60015491680100000000000000008310156106a3576109426109178460017f7139b55ca90805a9dc0e67c9079772241067fad1e28321493ac4e97604e7b7dd9601600155611f38565b339073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b600154335f52600260205260405f20556101d160405192839234845267ffffffffffffffff4216602085015260408401526080606084015233956080840191611f79565b7f45ed80e9000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fc08511af000000000000000000000000000000000000000000000000000000005f526fffffffffffffffffffffffffffffffff6004523460245260445ffd5b7f829f1163000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b34610168576040600319360112610168576004356024356001548083105f14610b5557828103908111610702575b80821015610b4e57505b610a7b610a6582611f20565b91610a736040519384611deb565b808352611f20565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe06020820192013683375f5b8151811015610af557808401908185116107025773ffffffffffffffffffffffffffffffffffffffff610adc600193611f38565b90549060031b1c16610aee8285611f65565b5201610aa8565b50604051918291602083019060208452518091526040830191905f5b818110610b1f575050500390f35b825173ffffffffffffffffffffffffffffffffffffffff16845285945060209384019390920191600101610b11565b9050610a59565b505f610a4f565b346101685760206003193601126101685773ffffffffffffffffffffffffffffffffffffffff610b8a611c5b565b165f52600760205267ffffffffffffffff60405f2054168015610bbd575b60209067ffffffffffffffff60405191168152f35b505f5460401c67ffffffffffffffff16610ba8565b3461016857604060031936011261016857610beb611c13565b6024359073ffffffffffffffffffffffffffffffffffffffff821682036101685767ffffffffffffffff165f52600560205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b34610168575f60031936011261016857602067ffffffffffffffff5f5460401c16604051908152f35b3461016857602060031936011261016857610cc8610c91611c13565b606060c0604051610ca181611dcf565b5f81525f60208201525f60408201525f838201528260808201525f60a08201520152611fb7565b604051610cd481611dcf565b815460ff81166003811015610e9a578252602082019261ffff8260081c1684526040830161ffff8360181c16815267ffffffffffffffff606085019360281c1683526001820190604051808360208295549384815201905f5260205f20925f5b818110610ee0575050610d4992500383611deb565b60808501918252600360028401549360a087019485520193604051808660208298549384815201905f5260205f20925f5b818110610ec7575050610d8f92500386611deb565b60c08601948552604051966020885261010088019651926003841015610e9a5761ffff908167ffffffffffffffff94938b9a9998979660208c0152511660408a01525116606088015251166080860152519260e060a08601528351809152602061012086019401905f5b818110610e6b575050505160c084015251907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08382030160e0840152602080835192838152019201905f5b818110610e52575050500390f35b8251845285945060209384019390920191600101610e44565b825173ffffffffffffffffffffffffffffffffffffffff16865287965060209586019590920191600101610df9565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602160045260245ffd5b845483526001948501948a945060209093019201610d7a565b845473ffffffffffffffffffffffffffffffffffffffff16835260019485019487945060209093019201610d34565b34610168575f60031936011261016857610f2833612010565b67ffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001667ffffffffffffffff4216019067ffffffffffffffff821161070257805477ffffffffffffffffffffffffffffffffffffffffffffffff7fffffffffffffffff0000000000000000000000000000000000000000000000008460c01b16911617905567ffffffffffffffff604051911681527f12af565fbdd53c6be7b24b4d08750ab523585c012527663059a728d6bf640d5160203392a2005b34610168575f600319360112610168576020604051818152f35b34610168575f6003193601126101685760206040516101008152f35b34610168575f600319360112610168576020600154604051908152f35b3461016857606060031936011261016857611059611c13565b60243560443567ffffffffffffffff81116101685761107c903690600401611c2a565b9161108684611fb7565b92835460ff81166003811015610e9a576001036114c75760081c61ffff16936110b033868361206f565b1561148d576110be33612010565b5084820361145d578215611431575f5b8581106113e25750604051602081019061111a816110ee86898987611d6b565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282611deb565b5190209467ffffffffffffffff871695865f52600560205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f2054875f52600660205260405f20825f5260205261ffff60405f20541690828103611300575b5061ffff906040519283521690816020820152877f500ec4fbc1eff8ea88e343e6213e9e44ebd90d7ab990d40a906c9fd3d886c34360403393a3146111bc57005b60039060027fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00825416178155836002820155019467ffffffffffffffff82116106a3576801000000000000000082116106a35785548287558083106112d6575b5083955f5260205f20955f5b8381106112c25750507f22b696e72ef603ebeb73cc22f264b4e3004da01bae810f01c3ff12c1a00e1618949550906101d1915f549067ffffffffffffffff8260401c161561127f575b505060405193849384611d6b565b6fffffffffffffffff00000000000000007fffffffffffffffffffffffffffffffff0000000000000000ffffffffffffffff9160401b169116175f558680611271565b60019060208335930192818a015501611228565b865f52828060205f20019103905f5b8281106112f357505061121c565b5f828201556001016112e5565b8061138b575b50875f52600560205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f526020528160405f205561ffff811461070257600161ffff9101885f52600660205260405f20835f5260205260405f208282167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00008254161790559061117b565b885f52600660205260405f20905f5260205260405f2061ffff8154168015610702575f1961ffff9101167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000082541617905589611306565b6113ed818487611e2c565b35156113fb576001016110ce565b60018101809111610702577f82e1b462000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b7f82e1b462000000000000000000000000000000000000000000000000000000005f525f60045260245ffd5b50837f8d1a13e4000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b67ffffffffffffffff867f5a98446e000000000000000000000000000000000000000000000000000000005f52166004523360245260445ffd5b67ffffffffffffffff867fd04b74d3000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b346101685760206003193601126101685773ffffffffffffffffffffffffffffffffffffffff61152b611c5b565b611533611ea5565b50165f52600360205260405f2060026040519161154f83611db3565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201906040515f9280549061159e82611ecf565b808452916001811690811561161e57506001146115e4575b50506115c7816115e0940382611deb565b6080820152604051918291602083526020830190611c7e565b0390f35b9093505f5260205f205f905b8482106116085750810160200192506115c7816115b6565b60018160209254838587010152019101906115f0565b6115e0965084925060209150927fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff006115c7941682840152151560051b82010194506115b6565b346101685760406003193601126101685760043567ffffffffffffffff811161016857611695903690600401611c2a565b906024359061ffff82169283830361016857801580156119f7575b6119c757831580156119be575b61198e575f549267ffffffffffffffff84169367ffffffffffffffff85146107025767ffffffffffffffff60017fffffffffffffffffffffffffffffffffffffffffffffffff000000000000000096011694859116175f555f5f5b8381106118db5750156118ab575f848152600460205260409020805460189290921b64ffff000000167fffffffffffffffffffffffffffffffffffffff00000000000000000000000000909216600884901b62ffff001617919091174260281b6cffffffffffffffff00000000001617600190811782550167ffffffffffffffff82116106a3576801000000000000000082116106a357805482825580831061188f575b5082905f5260205f20905f5b8381106118745750505080604051946060860190865267ffffffffffffffff4216602087015260606040870152526080840191905f905b80821061183c57505050817f729050ce489fc8ccbcaeb62b6a37b5b4ca8844db28ab06c06c86c36e838369858460209533940390a3604051908152f35b90919283359073ffffffffffffffffffffffffffffffffffffffff8216809203610168576020816001938293520194019201906117ff565b600190602061188284611e69565b93019281850155016117c8565b6118a590825f52838060205f2001910390611e8a565b856117bc565b837f5a98446e000000000000000000000000000000000000000000000000000000005f526004523360245260445ffd5b6118ee6118e9828688611e2c565b611e69565b6118f781612010565b5073ffffffffffffffffffffffffffffffffffffffff165f5b82811061193057503314611927575b600101611718565b6001915061191f565b8173ffffffffffffffffffffffffffffffffffffffff6119546118e9848a8c611e2c565b161461196257600101611910565b507f4b99be10000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b83907f160f239f000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b508084116116bd565b7f8699c478000000000000000000000000000000000000000000000000000000005f52602060045260245260445ffd5b50602081116116b0565b3461016857602060031936011261016857611a1a611c13565b60ff611a2582611fb7565b54166003811015610e9a57600203611a9e57335f52600760205267ffffffffffffffff60405f20911690817fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000825416179055337f7094499bdfeabcb2c9372490a7c5217d4ea0493a6d97a259d91fdbc6c61541ed5f80a3005b67ffffffffffffffff907faf1735d9000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b34610168575f6003193601126101685760206040516301e133808152f35b34610168575f6003193601126101685760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b346101685760406003193601126101685760243567ffffffffffffffff811161016857611b7b6110ee611b656020933690600401611c2a565b6040939193519283918683019560043587611d6b565b519020604051908152f35b346101685760206003193601126101685767ffffffffffffffff611ba8611c13565b165f52600460205260ff60405f2054166003811015610e9a57602090600260405191148152f35b346101685760406003193601126101685760209067ffffffffffffffff611bf4611c13565b165f526006825260405f206024355f52825261ffff60405f2054168152f35b6004359067ffffffffffffffff8216820361016857565b9181601f840112156101685782359167ffffffffffffffff8311610168576020808501948460051b01011161016857565b6004359073ffffffffffffffffffffffffffffffffffffffff8216820361016857565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f6020608060c0956fffffffffffffffffffffffffffffffff815116865267ffffffffffffffff83820151168387015267ffffffffffffffff604082015116604087015260608101516060870152015160a0608086015280519182918260a0880152018686015e5f8582860101520116010190565b9060406003198301126101685760043567ffffffffffffffff811161016857826023820112156101685780600401359267ffffffffffffffff8411610168576024848301011161016857602401919060243590565b908152604060208201528260408201527f07ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff83116101685760609260051b809284830137010190565b60a0810190811067ffffffffffffffff8211176106a357604052565b60e0810190811067ffffffffffffffff8211176106a357604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff8211176106a357604052565b9190811015611e3c5760051b0190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b3573ffffffffffffffffffffffffffffffffffffffff811681036101685790565b5f5b828110611e9857505050565b5f82820155600101611e8c565b60405190611eb282611db3565b60606080835f81525f60208201525f60408201525f838201520152565b90600182811c92168015611f16575b6020831014611ee957565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602260045260245ffd5b91607f1691611ede565b67ffffffffffffffff81116106a35760051b60200190565b600154811015611e3c5760015f5260205f2001905f90565b8054821015611e3c575f5260205f2001905f90565b8051821015611e3c5760209160051b010190565b601f82602094937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe093818652868601375f8582860101520116010190565b67ffffffffffffffff1690815f52600460205260405f209160ff8354166003811015610e9a5715611fe55750565b7fae4620e4000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b9061201a8261227d565b91825460c01c908161202a575050565b73ffffffffffffffffffffffffffffffffffffffff907f10c31691000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b909173ffffffffffffffffffffffffffffffffffffffff16906001015f5b83811061209c57505050505f90565b8273ffffffffffffffffffffffffffffffffffffffff6120bc8385611f50565b90549060031b1c16146120d15760010161208d565b50505050600190565b9180158015612272575b61224157831561221957600283019167ffffffffffffffff82116106a35761210c8354611ecf565b601f81116121d6575b505f90601f8311600114612151576001949392915f9183612146575b50505f1982861b9260031b1c19161790550155565b013590505f80612131565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0831691845f5260205f20925f5b8181106121be5750916001969594929183889593106121a5575b505050811b0190550155565b5f1960f88560031b161c199101351690555f8080612199565b9193602060018192878701358155019501920161217f565b828111156121155761220b90845f5260205f2090601f850160051c9060208610612211575b601f82910160051c039101611e8a565b5f612115565b5f91506121fb565b7f4bc5be6a000000000000000000000000000000000000000000000000000000005f5260045ffd5b7f90a389da000000000000000000000000000000000000000000000000000000005f5261010060045260245260445ffd5b5061010081116120e4565b73ffffffffffffffffffffffffffffffffffffffff1690815f52600360205260405f20916fffffffffffffffffffffffffffffffff835416156122bd5750565b7fbfc6c337000000000000000000000000000000000000000000000000000000005f5260045260245ffdfea2646970667358221220c462742249520c7791ad570ff20673f39d58e68a6c5b43ee255617ca260c2cb564736f6c63430008250033";
+  const _bytecode = "0x60c03461010157601f6135a938819003918201601f19168301916001600160401b03831184841017610105578084926040948552833981010312610101578051602090910151906001600160401b0382168083036101015781156100e9576001600160801b0382116100c6576301e1338081116100ac575060805260a05260405161348f908161011a8239608051818181610b6801526121ab015260a051818181610721015261126c0152f35b630c843d4760e21b5f526301e1338060045260245260445ffd5b5063c08511af60e01b5f9081526001600160801b03600452602491909152604490fd5b63829f116360e01b5f5260016004525f60245260445ffd5b5f80fd5b634e487b7160e01b5f52604160045260245ffdfe6080806040526004361015610012575f80fd5b5f3560e01c90816317b67acc14612731575080631dfcbf26146126b75780631f77c75e14612430578063216978bf1461220f57806334abcac9146121ce5780633b356bbb146121945780633e9a5130146121775780633f168e4714612128578063413954ba146120df57806350081354146120c15780635f16d259146119c657806361e731b81461190557806364d4007e14611539578063682a9141146113d657806369984fa6146113795780636da49b831461135c5780637a759856146113405780637f10792d146113265780637f8e3b4e146112485780637f9d5198146111e65780638f936cfa1461114957806392f0ce6814611120578063a7845d1114610f81578063b8cf73ad14610f0b578063bc81336114610e12578063bc9619c514610d80578063c048bd9214610b5b578063c23a5cea146107d5578063d21af768146107af578063e632b95b14610745578063f6ad5c97146107015763fb661b231461017c575f80fd5b346106fd5760606003193601126106fd57610195612757565b61019d612791565b9060443567ffffffffffffffff81116106fd5780600401608060031983360301126106fd576101cb83612e13565b926101d68582612d32565b6101df81612db5565b60068110156106d057600103610690576101f93382612e69565b1561064c5761ffff9061020b33613037565b505460081c169361021e838683856132a4565b6040516020810190602082526102678161023b6040820188612c1f565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0810183528261297c565b5190209167ffffffffffffffff811695865f52600960205260405f2063ffffffff89165f5260205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f205497875f52600a60205260405f2063ffffffff82165f5260205260405f20855f5260205261ffff60405f20541698858103610546575b5063ffffffff61ffff9116986040518a8a7f526e262517a747a6a2416dd920d766522906d323c0e4d0fdcba99e91a4d87f7433938061033a878d8390929161ffff6020916040840195845216910152565b0390a4161461034557005b7fd51112fcb67928d0aaa7c2f95a107ddd69a074efe2d31b166cf57281c38ca0a09463ffffffff83541680155f146104f9575060249085356001850155013560028301555f549067ffffffffffffffff8260801c16156104ae575b50505b857fffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000825416179055835f52600560205260405f20855f5260205280600260405f20817fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0082541617815580547fffffffffffffff0000000000000000ffffffffffffffffffffffffffffffffff78ffffffffffffffff00000000000000000000000000000000004260881b1691161781556001810167ffffffffffffffff804316167fffffffffffffffffffffffffffffffffffffffffffffffff000000000000000082541617905501556104a96040519283928352604060208401526040830190612c1f565b0390a3005b77ffffffffffffffff000000000000000000000000000000007fffffffffffffffff0000000000000000ffffffffffffffffffffffffffffffff9160801b169116175f555f806103a0565b915050855f52600560205263ffffffff60405f2091165f5260205260405f2060037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff008254161790556103a3565b61059a61ffff929a8263ffffffff936105ee575b508a5f52600960205260405f20838d165f5260205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f526020528760405f2055612b2c565b99895f52600a60205260405f208282165f5260205260405f20875f5260205260405f20838c167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000082541617905591506102e9565b8b5f52600a6020528c8460405f2091165f5260205260405f20905f5260205260405f208461061e81835416612b1c565b167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00008254161790555f61055a565b7f44c093eb000000000000000000000000000000000000000000000000000000005f5267ffffffffffffffff821660045263ffffffff86166024523360445260645ffd5b63ffffffff8667ffffffffffffffff847fa660bd5a000000000000000000000000000000000000000000000000000000005f52166004521660245260445ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602160045260245ffd5b5f80fd5b346106fd575f6003193601126106fd57602060405167ffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b346106fd577fdc67097e64d2221b9ebaa4cf60b0341bf237b95c0067dae3161d99dc9e66dea2610774366128b6565b61078c8183856107879796959733613239565b613096565b6107aa60405192839283526040602084015233956040840191612cd9565b0390a2005b346106fd575f6003193601126106fd57602067ffffffffffffffff5f5416604051908152f35b346106fd5760206003193601126106fd5760043573ffffffffffffffffffffffffffffffffffffffff81168091036106fd578015610b335761081633613239565b548060c01c8015610b0757804210610ace57506fffffffffffffffffffffffffffffffff1690335f526003602052600260405f205f81555f60018201550161085e8154612a6d565b9081610a8a575b5050335f52600260205260405f20546001545f198101908111610a5d576108a073ffffffffffffffffffffffffffffffffffffffff916129ff565b90549060031b1c165f198201828111610a5d57816108c06108ec926129ff565b90919073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b5f52600260205260405f20556001548015610a30575f190161090d816129ff565b73ffffffffffffffffffffffffffffffffffffffff82549160031b1b19169055600155335f5260026020525f6040812055806040518381527fb7c918e0e249f999e965cafeb6c664271b3f4317d296461500e71da39f0cbda360203392a35f80808085855af13d15610a2b573d67ffffffffffffffff81116109fe57604051906109bf60207fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f840116018361297c565b81525f60203d92013e5b156109d057005b7ff0e31298000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b6109c9565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603160045260245ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b81601f5f9311600114610aa15750555b8280610865565b81835260208320610abe91601f0160051c5f190190600101612d17565b8082528160208120915555610a9a565b7f2a2ea07a000000000000000000000000000000000000000000000000000000005f5260045267ffffffffffffffff421660245260445ffd5b7fccabe40d000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b610b64366128b6565b90917f0000000000000000000000000000000000000000000000000000000000000000803410610d5157506fffffffffffffffffffffffffffffffff3411610d1157335f52600260205260405f2054610ce557335f90815260036020526040902080547fffffffffffffffff00000000000000000000000000000000000000000000000016346fffffffffffffffffffffffffffffffff16174260801b77ffffffffffffffff0000000000000000000000000000000016178155610c2d90839085908490613096565b60015491680100000000000000008310156109fe57610ca1610c768460017f7139b55ca90805a9dc0e67c9079772241067fad1e28321493ac4e97604e7b7dd96016001556129ff565b339073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b600154335f52600260205260405f20556107aa60405192839234845267ffffffffffffffff4216602085015260408401526080606084015233956080840191612cd9565b7f45ed80e9000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fc08511af000000000000000000000000000000000000000000000000000000005f526fffffffffffffffffffffffffffffffff6004523460245260445ffd5b7f829f1163000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b346106fd5760606003193601126106fd57610d99612757565b610da1612791565b6044359173ffffffffffffffffffffffffffffffffffffffff831683036106fd5767ffffffffffffffff165f52600960205263ffffffff60405f2091165f5260205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b346106fd5760406003193601126106fd576004356024356001548083105f14610f0457828103908111610a5d575b80821015610efd57505b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0610e8d610e77836129bd565b92610e85604051948561297c565b8084526129bd565b013660208301375f5b8151811015610ee35780830190818411610a5d5773ffffffffffffffffffffffffffffffffffffffff610eca6001936129ff565b90549060031b1c16610edc8285612a59565b5201610e96565b60405160208082528190610ef99082018561283c565b0390f35b9050610e4a565b505f610e40565b346106fd5760206003193601126106fd5773ffffffffffffffffffffffffffffffffffffffff610f3961276e565b165f52600b60205267ffffffffffffffff60405f2054168015610f6c575b60209067ffffffffffffffff60405191168152f35b505f5460801c67ffffffffffffffff16610f57565b346106fd5760806003193601126106fd57610f9a612757565b610fa2612791565b6044359161ffff83168084036106fd576064359167ffffffffffffffff83116106fd578260040193608060031985360301126106fd57610fe191612d32565b9060028201546040516020810190602082526110048161023b604082018a612c1f565b519020908082036110f2575050801580156110e1575b6110aa57508361107e61ffff61108e73ffffffffffffffffffffffffffffffffffffffff61105961109696600361105260609c612c71565b9101612a44565b90549060031b1c1696606461108561107460448a0184612c85565b8661107e8a612c71565b1691612b5e565b35970190612c85565b929093612c71565b359060405192835260208301526040820152f35b61ffff825460081c167f4182afbc000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b5061ffff825460081c16811161101a565b7f3dc405ff000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b346106fd575f6003193601126106fd57602067ffffffffffffffff5f5460801c16604051908152f35b346106fd5760206003193601126106fd57608061118c611167612757565b5f606060405161117681612944565b8281528260208201528260408201520152612e13565b60405161119881612944565b81549163ffffffff8084169384845281602085019160201c16815260606002600185015494604087019586520154940193845260405194855251166020840152516040830152516060820152f35b346106fd5760606003193601126106fd576111ff612757565b67ffffffffffffffff611210612791565b91165f52600a60205263ffffffff60405f2091165f5260205260405f206044355f52602052602061ffff60405f205416604051908152f35b346106fd575f6003193601126106fd5761126133613037565b67ffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001667ffffffffffffffff4216019067ffffffffffffffff8211610a5d57805477ffffffffffffffffffffffffffffffffffffffffffffffff7fffffffffffffffff0000000000000000000000000000000000000000000000008460c01b16911617905567ffffffffffffffff604051911681527f12af565fbdd53c6be7b24b4d08750ab523585c012527663059a728d6bf640d5160203392a2005b346106fd575f6003193601126106fd576020604051818152f35b346106fd575f6003193601126106fd5760206040516101008152f35b346106fd575f6003193601126106fd576020600154604051908152f35b346106fd5760206003193601126106fd5760043567ffffffffffffffff81116106fd57608060031982360301126106fd576020906040516113cb8161023b858201948686526040830190600401612c1f565b519020604051908152f35b346106fd5760206003193601126106fd5773ffffffffffffffffffffffffffffffffffffffff61140461276e565b61140c6129d5565b50165f52600360205260405f206002604051916114288361290b565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201906040515f9280549061147782612a6d565b80845291600181169081156114f357506001146114b9575b50506114a081610ef994038261297c565b60808201526040519182916020835260208301906127a4565b9093505f5260205f205f905b8482106114dd5750810160200192506114a08161148f565b60018160209254838587010152019101906114c5565b610ef9965084925060209150927fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff006114a0941682840152151560051b820101945061148f565b346106fd5760406003193601126106fd5760043567ffffffffffffffff81116106fd5761156a903690600401612885565b6024359061ffff82168083036106fd577fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000925f5467ffffffffffffffff6115b2818316612b3f565b1694859116175f556115c5818487612edc565b5f5f5b8481106118c457501561188f57600390845f52600460205260405f206401000000007fffffffffffffffffffffffffffffffffffffffffffffffff00000000ffffffff825416179055845f52600560205260405f2060015f5260205260405f209060017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0083541617825581549064ffff0000007fffffffffffffffffffffffffffffff0000000000000000ffffffffffffffffff70ffffffffffffffff0000000000000000004260481b16937fffffffffffffffffffffffffffffffffffffffffffffff0000000000000000ff62ffff008a60081b16911617169160181b1617178155019367ffffffffffffffff83116109fe576801000000000000000083116109fe578454838655808410611873575b5080945f5260205f20945f5b848110611858576020866001817fb3968f1807185adf2e01ad241f1c4318e133f85de21907b793ce5bdeb8d0a23e898961184d8a60405161174581612960565b86815289810188815267ffffffffffffffff5f54611767828260401c16612b3f565b907fffffffffffffffffffffffffffffffff0000000000000000ffffffffffffffff6fffffffffffffffff00000000000000008360401b169116175f55165f5260068b5267ffffffffffffffff8060405f20935116167fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000835416178255517fffffffffffffffffffffffffffffffffffffffff00000000ffffffffffffffff6bffffffff000000000000000083549260401b1691161790556040519384935f85528a85015267ffffffffffffffff42166040850152608060608501526080840191612aca565b0390a3604051908152f35b600190602061186684612b6e565b9301928189015501611705565b61188990865f52848060205f2001910390612d17565b856116f9565b837f44c093eb000000000000000000000000000000000000000000000000000000005f5260045260016024523360445260645ffd5b3373ffffffffffffffffffffffffffffffffffffffff6118ed6118e884898c612b5e565b612b6e565b16146118fc575b6001016115c8565b600191506118f4565b346106fd5760206003193601126106fd5767ffffffffffffffff611927612757565b63ffffffff61193582612e13565b54161561199a57335f52600b60205260405f208282167fffffffffffffffffffffffffffffffffffffffffffffffff000000000000000082541617905516337f7094499bdfeabcb2c9372490a7c5217d4ea0493a6d97a259d91fdbc6c61541ed5f80a3005b7faf1735d9000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b346106fd5760806003193601126106fd576119df612757565b6119e7612791565b9060443567ffffffffffffffff81116106fd57611a08903690600401612885565b929060643561ffff8116908181036106fd57611a2385612e13565b9283549363ffffffff851692831561208b57600163ffffffff8760201c160163ffffffff8111610a5d5763ffffffff169663ffffffff81169780890361204d575067ffffffffffffffff891696875f52600560205260405f2063ffffffff87165f5260205260405f2099611a97338c612e69565b1561200a5750611aa8838c87612edc565b88611acf611b018d604051928391602083019586526060604084015260808301908b612aca565b8b6060830152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0810183528261297c565b51902099885f52600760205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f20549a895f52600860205260405f20815f5260205261ffff60405f2054169b818103611f2a575b506040805191825261ffff8d81166020840152928392909133918e918e917f195d020b88983d5803bd67ad619cd64fd316834222fa215239262b2ee1f0c4cb9190a45460181c169a16998a14611bb3575b60208a604051908152f35b875f52600560205260405f2063ffffffff80865460201c16165f5260205260405f209160ff8354169260068410156106d05760039560018e9514611eca575b5050885f52600460205260405f20907fffffffffffffffffffffffffffffffffffffffffffffffff00000000ffffffff67ffffffff0000000083549260201b169116179055875f52600560205260405f20895f5260205268ffffffff00000000008060405f209460017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0087541617865564ffff0000007fffffffffffffffffffffffffffffff0000000000000000ffffffffffffffffff87547fffffffffffffffffffffffffffffffffffffffffffffff0000000000000000ff62ffff0070ffffffffffffffff0000000000000000004260481b169960081b16911617169160181b16179260281b161617178155019667ffffffffffffffff81116109fe576801000000000000000081116109fe578754818955808210611eae575b5081975f5260205f20975f5b828110611e93575050602097507fb3968f1807185adf2e01ad241f1c4318e133f85de21907b793ce5bdeb8d0a23e939291611e8291604051611d7b81612960565b8781528a810189815267ffffffffffffffff5f54611d9d828260401c16612b3f565b907fffffffffffffffffffffffffffffffff0000000000000000ffffffffffffffff6fffffffffffffffff00000000000000008360401b169116175f55165f5260068c5267ffffffffffffffff8060405f20935116167fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000835416178255517fffffffffffffffffffffffffffffffffffffffff00000000ffffffffffffffff6bffffffff000000000000000083549260401b16911617905560405194859485528a85015267ffffffffffffffff42166040850152608060608501526080840191612aca565b0390a3828080808080808080611ba8565b6001906020611ea184612b6e565b930192818c015501611d3a565b611ec490895f52828060205f2001910390612d17565b88611d2e565b63ffffffff9160057fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff008254161790555460201c16897f66903374930da874162a199ec914d371359b62e7f974aa6843aebcb72d4af8f45f80a38c80611bf2565b9b8c8b939d611fb7575b50825f52600760205260405f203373ffffffffffffffffffffffffffffffffffffffff165f526020528160405f2055611f6c90612b2c565b5f838152600860209081526040808320858452909152902080547fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00001661ffff83161790559b91611b57565b835f52600860205260405f20905f5260205260405f2061ffff611fdc81835416612b1c565b167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00008254161790558e611f34565b7f44c093eb000000000000000000000000000000000000000000000000000000005f5267ffffffffffffffff1660045263ffffffff86166024523360445260645ffd5b889067ffffffffffffffff8b7f12032a3e000000000000000000000000000000000000000000000000000000005f521660045260245260445260645ffd5b67ffffffffffffffff887faf1735d9000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b346106fd575f6003193601126106fd5760206040516301e133808152f35b346106fd5760406003193601126106fd5767ffffffffffffffff612101612757565b165f52600860205260405f206024355f52602052602061ffff60405f205416604051908152f35b346106fd5760206003193601126106fd5767ffffffffffffffff61214a612757565b165f5260066020526040805f205463ffffffff82519167ffffffffffffffff81168352831c166020820152f35b346106fd575f6003193601126106fd576020604051620151808152f35b346106fd575f6003193601126106fd5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b346106fd5760206003193601126106fd5767ffffffffffffffff6121f0612757565b165f526004602052602063ffffffff60405f2054161515604051908152f35b346106fd5760406003193601126106fd57612228612757565b612230612791565b606061010060405161224181612927565b5f81525f60208201525f60408201525f838201525f60808201525f60a08201525f60c08201525f60e082015201526122798183612d32565b906040519261228784612927565b82549261229760ff851686612abe565b6020850161ffff8560081c168152604086019361ffff8660181c168552606087019163ffffffff8760281c168352608088019667ffffffffffffffff8160481c16885267ffffffffffffffff60a08a019160881c16815267ffffffffffffffff6001860154169260c08a01938452600360028701549660e08c01978852019660405180988991602082549182815201915f5260205f20905f5b8181106124015750505067ffffffffffffffff929161235091038a61297c565b6101008c01988952165f52600560205263ffffffff60405f2091165f5260205261238561237f60405f20612db5565b8a612abe565b6040519860208a52519660068810156106d057899863ffffffff67ffffffffffffffff9661ffff8896948d604083610ef99f988b9960208501525116910152511660608d0152511660808b0152511660a0890152511660c0870152511660e085015251610100840152516101208084015261014083019061283c565b825473ffffffffffffffffffffffffffffffffffffffff1684528c945060209093019260019283019201612330565b346106fd5760406003193601126106fd5761245a61244c612757565b612454612791565b90612d32565b61ffff815460081c169061246d826129bd565b9161247b604051938461297c565b8083527fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe06124a8826129bd565b015f5b8181106126a05750509060035f9101905b82811061254657836040518091602082016020835281518091526040830190602060408260051b8601019301915f905b8282106124fb57505050500390f35b91936020612536827fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0600195979984950301865288516127a4565b96019201920185949391926124ec565b73ffffffffffffffffffffffffffffffffffffffff6125658284612a44565b90549060031b1c165f52600360205260405f206002604051916125878361290b565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201604051905f908054906125d682612a6d565b808552916001811690811561265b5750600114612622575b505090612601816001959493038261297c565b60808201526126108287612a59565b5261261b8186612a59565b50016124bc565b5f908152602081209092505b8183106126455750508101602001612601826125ee565b600181602092548386880101520192019161262e565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff001660208087019190915292151560051b8501909201925061260191508390506125ee565b6020906126ab6129d5565b828288010152016124ab565b346106fd5760406003193601126106fd576126d0612757565b6024359073ffffffffffffffffffffffffffffffffffffffff821682036106fd5767ffffffffffffffff165f52600760205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b346106fd575f6003193601126106fd5760209067ffffffffffffffff5f5460401c168152f35b6004359067ffffffffffffffff821682036106fd57565b6004359073ffffffffffffffffffffffffffffffffffffffff821682036106fd57565b6024359063ffffffff821682036106fd57565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f6020608060c0956fffffffffffffffffffffffffffffffff815116865267ffffffffffffffff83820151168387015267ffffffffffffffff604082015116604087015260608101516060870152015160a0608086015280519182918260a0880152018686015e5f8582860101520116010190565b90602080835192838152019201905f5b8181106128595750505090565b825173ffffffffffffffffffffffffffffffffffffffff1684526020938401939092019160010161284c565b9181601f840112156106fd5782359167ffffffffffffffff83116106fd576020808501948460051b0101116106fd57565b9060406003198301126106fd5760043567ffffffffffffffff81116106fd57826023820112156106fd5780600401359267ffffffffffffffff84116106fd57602484830101116106fd57602401919060243590565b60a0810190811067ffffffffffffffff8211176109fe57604052565b610120810190811067ffffffffffffffff8211176109fe57604052565b6080810190811067ffffffffffffffff8211176109fe57604052565b6040810190811067ffffffffffffffff8211176109fe57604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff8211176109fe57604052565b67ffffffffffffffff81116109fe5760051b60200190565b604051906129e28261290b565b60606080835f81525f60208201525f60408201525f838201520152565b600154811015612a175760015f5260205f2001905f90565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b8054821015612a17575f5260205f2001905f90565b8051821015612a175760209160051b010190565b90600182811c92168015612ab4575b6020831014612a8757565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602260045260245ffd5b91607f1691612a7c565b60068210156106d05752565b916020908281520191905f905b808210612ae45750505090565b90919283359073ffffffffffffffffffffffffffffffffffffffff82168092036106fd57602081600193829352019401920190612ad7565b61ffff168015610a5d575f190190565b61ffff1661ffff8114610a5d5760010190565b67ffffffffffffffff1667ffffffffffffffff8114610a5d5760010190565b9190811015612a175760051b0190565b3573ffffffffffffffffffffffffffffffffffffffff811681036106fd5790565b90357fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe1823603018112156106fd57016020813591019167ffffffffffffffff82116106fd578160051b360383136106fd57565b90918281527f07ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff83116106fd5760209260051b809284830137010190565b612c6e918135815260208201356020820152612c60612c55612c446040850185612b8f565b608060408601526080850191612be2565b926060810190612b8f565b916060818503910152612be2565b90565b61ffff5f199116019061ffff8211610a5d57565b9035907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe1813603018212156106fd570180359067ffffffffffffffff82116106fd57602001918160051b360383136106fd57565b601f82602094937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe093818652868601375f8582860101520116010190565b5f5b828110612d2557505050565b5f82820155600101612d19565b67ffffffffffffffff90929192612d4881612e13565b501691825f52600560205260405f2063ffffffff82165f5260205260405f209260ff84541660068110156106d05715612d7f575050565b63ffffffff92507f2ae6ed09000000000000000000000000000000000000000000000000000000005f526004521660245260445ffd5b549060ff82169160068310156106d057600183149081612ddd575b50612dd757565b60049150565b62015180915067ffffffffffffffff9060481c160167ffffffffffffffff8111610a5d5767ffffffffffffffff1642115f612dd0565b67ffffffffffffffff1690815f52600460205260405f209163ffffffff835460201c1615612e3e5750565b7fae4620e4000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b805460081c61ffff169173ffffffffffffffffffffffffffffffffffffffff16906003015f5b838110612e9e57505050505f90565b8273ffffffffffffffffffffffffffffffffffffffff612ebe8385612a44565b90549060031b1c1614612ed357600101612e8f565b50505050600190565b918115801561302d575b612ffc5761ffff1680158015612ff3575b612fc457505f5b818110612f0a57505050565b612f20612f1b6118e8838587612b5e565b613037565b505f5b818110612f335750600101612efe565b612f416118e8828587612b5e565b73ffffffffffffffffffffffffffffffffffffffff80612f656118e886888a612b5e565b16911614612f7557600101612f23565b73ffffffffffffffffffffffffffffffffffffffff612f986118e8848688612b5e565b7f4b99be10000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b907f160f239f000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b50818111612ef7565b507f8699c478000000000000000000000000000000000000000000000000000000005f52602060045260245260445ffd5b5060208211612ee6565b9061304182613239565b91825460c01c9081613051575050565b73ffffffffffffffffffffffffffffffffffffffff907f10c31691000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b918015801561322e575b6131fd5783156131d557600283019167ffffffffffffffff82116109fe576130c88354612a6d565b601f8111613192575b505f90601f831160011461310d576001949392915f9183613102575b50505f1982861b9260031b1c19161790550155565b013590505f806130ed565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0831691845f5260205f20925f5b81811061317a575091600196959492918388959310613161575b505050811b0190550155565b5f1960f88560031b161c199101351690555f8080613155565b9193602060018192878701358155019501920161313b565b828111156130d1576131c790845f5260205f2090601f850160051c90602086106131cd575b601f82910160051c039101612d17565b5f6130d1565b5f91506131b7565b7f4bc5be6a000000000000000000000000000000000000000000000000000000005f5260045ffd5b7f90a389da000000000000000000000000000000000000000000000000000000005f5261010060045260245260445ffd5b5061010081116130a0565b73ffffffffffffffffffffffffffffffffffffffff1690815f52600360205260405f20916fffffffffffffffffffffffffffffffff835416156132795750565b7fbfc6c337000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b9290916040820190806132b78385612c85565b90500361344f5760608301816132cd8286612c85565b9050036134145783359283158015613408575b6133dc575f5b838110613367575050505063ffffffff83541615613361576001830154149182159261334c575b50506133165750565b67ffffffffffffffff907fcc3ca40a000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b60209192506002015491013514155f8061330d565b50505050565b61337b816133758489612c85565b90612b5e565b351580156133c6575b613390576001016132e6565b60018101809111610a5d577f82e1b462000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b506133d5816133758589612c85565b3515613384565b7f82e1b462000000000000000000000000000000000000000000000000000000005f525f60045260245ffd5b506020850135156132e0565b61341e9084612c85565b9190507f8d1a13e4000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b61341e8284612c8556fea26469706673582212208f2922206a8d6ceb1dc4905ffc2133085da8545bd4737f2e8dd7cf30a551d51a64736f6c63430008250033";
 
   
       type NodeRegistryConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;
