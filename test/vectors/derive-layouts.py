@@ -343,33 +343,20 @@ def record(case, recipients, n, k, r):
     }
 
 
-def dkg_envelope():
-    seed, transcript, share = sha256(b"member 4"), sha256(b"transcript"), u(42, 32)
-    registry = sha256(b"registry")[:20]
-    aad = u(31337, 8) + registry + u(9, 8) + u(1, 4) + bytes([1]) + u(2, 2) + u(4, 2) + transcript
-    sealed = hpke_seal(public_key(hpke_private_key(seed)), tag("dkg-share"), aad, share, sha256(b"dkg ephemeral"))
-    return {
-        "chainId": "31337",
-        "registry": checksummed(registry),
-        "committeeId": "9",
-        "generation": 1,
-        "from": 2,
-        "to": 4,
-        "transcript": hexed(transcript),
-        "recipientSeed": hexed(seed),
-        "share": hexed(share),
-        "sealed": hexed(sealed),
-    }
-
-
 def chain_vectors():
-    keys = [sha256(b"key %d" % j) for j in range(4)]
-    # abi.encode(bytes32, bytes32[]): head (value, offset), then length and items.
-    key_material = keys[0] + word(64) + word(3) + b"".join(keys[1:])
+    keys = [sha256(b"key %d" % j) for j in range(8)]
+    # abi.encode of a struct with two arrays: offset of the struct; its head (values, offsets); length and items of each.
+    oprf_shares, record_shares = keys[2:5], keys[5:8]
+    head = keys[0] + keys[1] + word(128) + word(128 + 32 + 3 * 32)
+    arrays = word(3) + b"".join(oprf_shares) + word(3) + b"".join(record_shares)
     return {
-        "groupPublicKey": hexed(keys[0]),
-        "verificationShares": [hexed(key) for key in keys[1:]],
-        "keyMaterialHash": hexed(keccak256(key_material)),
+        "keyMaterial": {
+            "oprfPublicKey": hexed(keys[0]),
+            "recordPublicKey": hexed(keys[1]),
+            "oprfShares": [hexed(key) for key in oprf_shares],
+            "recordShares": [hexed(key) for key in record_shares],
+        },
+        "keyMaterialHash": hexed(keccak256(word(32) + head + arrays)),
     }
 
 
@@ -697,7 +684,7 @@ def typed_message_vectors():
 
 def daemon_vectors():
     secret = sha256(b"daemon secret")
-    nonce, place, value = sha256(b"nonce")[:12], "key_states.key_share 7/1/oprf", b"a key share of a committee member"
+    nonce, place, value = sha256(b"nonce")[:12], "run_results.shares 7/1 0x" + "ab" * 32, b"a key share of a committee member"
     state_key = kdf(secret, "nbm-state")
     return {
         "secret": hexed(secret),
@@ -719,7 +706,6 @@ if __name__ == "__main__":
         "record-layouts.json",
         {
             "records": [record(b"one", "committee", 4, 3, 1), record(b"two", "self", 0, 0, 0)],
-            "dkgShare": dkg_envelope(),
         },
     )
     write("chain-layouts.json", chain_vectors())

@@ -24,7 +24,7 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { kdf } from "../crypto/kdf.ts";
-import { DkgFaultError } from "../dkg/messages.ts";
+import { CommitteeFaultError } from "./fault.ts";
 import { u16be } from "../encoding/integers.ts";
 import { InvalidInputError } from "../errors.ts";
 import {
@@ -89,7 +89,7 @@ export function dealShares(members: RunMembers, dealer: number, oldShares?: Uint
 
 /**
  * Checks all that is public about a dealing; anybody can.
- * @throws DkgFaultError naming the dealer
+ * @throws CommitteeFaultError naming the dealer
  * @throws InvalidInputError when there is no such dealer
  */
 export function checkDealing(members: RunMembers, dealer: number, bytes: Uint8Array): Dealing {
@@ -109,7 +109,7 @@ export function checkDealing(members: RunMembers, dealer: number, bytes: Uint8Ar
   for (const purpose of run.previous === undefined ? [] : COMMITTEE_KEYS) {
     const verificationShare = run.previous?.keys[purpose].verificationShares[dealer - 1];
     if (verificationShare !== undefined && equalBytes(itemAt(commitments[purpose], 0), verificationShare)) continue;
-    throw new DkgFaultError(dealer, `deals something else than its share of the ${purpose} key`, {
+    throw new CommitteeFaultError(dealer, `deals something else than its share of the ${purpose} key`, {
       code: "INVALID_PROOF",
       check: "constant term",
       role: "dealer",

@@ -10,7 +10,7 @@
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
-import { purposeCode } from "../dkg/key-id.ts";
+import { purposeCode } from "./key-id.ts";
 import { u16be, u32be } from "../encoding/integers.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
 import { checkCanonicalScalar, multiplyBase, SCALAR_BYTES } from "../oprf/group.ts";

@@ -11,7 +11,7 @@ import { announceMember, RunMembers } from "../../../offchain/core/committee/rec
 import { COMMITTEE_KEYS } from "../../../offchain/core/committee/run.ts";
 import { finishRun, type Settlement, type SignedBy, settleRun } from "../../../offchain/core/committee/settlement.ts";
 import { kdf } from "../../../offchain/core/crypto/kdf.ts";
-import { DkgFaultError } from "../../../offchain/core/dkg/messages.ts";
+import { CommitteeFaultError } from "../../../offchain/core/committee/fault.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { u16be } from "../../../offchain/core/encoding/integers.ts";
 import type { ErrorCode } from "../../../offchain/core/errors.ts";
@@ -111,7 +111,7 @@ function expectFault(
   message: RegExp,
 ): void {
   const error = expectRejection(call, code, message);
-  expect(error).to.be.instanceOf(DkgFaultError);
+  expect(error).to.be.instanceOf(CommitteeFaultError);
   expect(error.party).to.equal(`${party} ${index}`);
   expect(error.details).to.deep.equal({ member: index });
 }

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
 import type { TallystickError } from "../../../offchain/core/errors.ts";
-import { askPeer } from "../../../offchain/nbm/dkg/peer.ts";
+import { askPeer } from "../../../offchain/nbm/generations/peer.ts";
 
 const Schema = Type.Object({ x: Type.Integer() });
 
