@@ -3,7 +3,7 @@
  * state of a committee at one block, so that keys and members belong together. Its events are in registry-events.ts.
  */
 
-import { keccak256, toBeHex, type TransactionReceipt, zeroPadValue } from "ethers";
+import { AbiCoder, keccak256, toBeHex, type TransactionReceipt, zeroPadValue } from "ethers";
 import type { KeyPurpose } from "../core/committee/key-id.ts";
 import type { CommitteeGeneration, PerKey, PublicKeys } from "../core/committee/run.ts";
 import { isAddressEqual } from "../core/encoding/address.ts";
@@ -227,6 +227,21 @@ export async function readAttestation(
   const read = () => nodeRegistry(chain).attestationOf(id, generation, member);
   const hash = await readChain("reading an attestation", read);
   return /^0x0+$/.test(hash) ? undefined : hash;
+}
+
+/** How many members of the active generation propose this next one. @param atBlock as of which block */
+export async function readProposers(
+  chain: ChainReader,
+  id: bigint,
+  generation: number,
+  members: readonly string[],
+  threshold: number,
+  atBlock: number | "latest" = "latest",
+): Promise<number> {
+  const types = ["uint32", "address[]", "uint16"];
+  const proposal = keccak256(AbiCoder.defaultAbiCoder().encode(types, [generation, members, threshold]));
+  const read = () => nodeRegistry(chain).agreementOnProposal(id, proposal, { blockTag: atBlock });
+  return Number(await readChain("reading proposals", read));
 }
 
 /** One node; undefined when the operator is not registered. @param atBlock as of which block */

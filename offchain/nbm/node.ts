@@ -9,6 +9,7 @@ import { cachedFor } from "../daemon/cached.ts";
 import { LocalDatabase } from "../daemon/database.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
+import { refreshCommand, replaceCommand, reshareCommand } from "./commands/generations.ts";
 import { exitCommand, withdrawStakeCommand } from "./commands/leave.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
 import { RunAnswers } from "./generations/answers.ts";
@@ -136,7 +137,7 @@ export const nodeProgram: DaemonProgram<NbmConfig, LocalDatabase> = {
   sessionContract: "keyLedger",
   limits: { bodyLimitBytes: 64 * 1024 },
   prepare: oprfReady,
-  commands: [exitCommand, withdrawStakeCommand],
+  commands: [refreshCommand, reshareCommand, replaceCommand, exitCommand, withdrawStakeCommand],
   build,
 };
 

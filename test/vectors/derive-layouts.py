@@ -1,6 +1,6 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
-Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json, daemon-
+Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json, run-messages.json, daemon-
 keys.json, randomness.json, data-set.json and evidence.json. It shares nothing with offchain/: Python's hashlib, the
 package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256,
 secp256k1, BLS12-381 and GF(2^8).
@@ -682,6 +682,26 @@ def typed_message_vectors():
     }
 
 
+def run_message_vectors():
+    """What nodes sign of the messages of a run, section 8: an EIP-712 domain without verifying contract."""
+    registry, message = sha256(b"registry")[:20], bytes(range(1, 52))
+    type_text = "CommitteeMessage(address registry,uint64 committeeId,uint32 generation,uint8 kind,uint16 sender," \
+        "bytes32 messageHash)"
+    kinds = [("announcement", 1), ("dealing", 2), ("complaint", 3)]
+    return {
+        "chainId": "31337",
+        "registry": checksummed(registry),
+        "committeeId": "258",
+        "generation": 3,
+        "sender": 5,
+        "message": hexed(message),
+        "digests": {
+            name: hexed(typed_digest(31337, None, type_text, registry, 258, 3, code, 5, keccak256(message)))
+            for name, code in kinds
+        },
+    }
+
+
 def daemon_vectors():
     secret = sha256(b"daemon secret")
     nonce, place, value = sha256(b"nonce")[:12], "run_results.shares 7/1 0x" + "ab" * 32, b"a key share of a committee member"
@@ -712,6 +732,7 @@ if __name__ == "__main__":
     write("audit-layouts.json", audit_vectors())
     write("session.json", session_vectors())
     write("eip712.json", typed_message_vectors())
+    write("run-messages.json", run_message_vectors())
     write("daemon-keys.json", daemon_vectors())
     write("randomness.json", randomness_vectors())
     write("data-set.json", data_set_vectors())
