@@ -209,7 +209,8 @@ export class AgentContext {
     };
     const later: CommitteeLink["members"][] = [];
     for (let generation = active; generation >= 1; generation -= 1) {
-      const committee = generation === active ? link.committee : await readCommittee(await this.chain(), id, generation);
+      const committee =
+        generation === active ? link.committee : await readCommittee(await this.chain(), id, generation);
       if (committee.activatedAt === 0 || !isNew(committee)) continue;
       const members = generation === active ? link.members : this.#reach(committee, link.committee);
       // The clocks of who recorded and of the chain differ a little.

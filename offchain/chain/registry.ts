@@ -3,7 +3,7 @@
  * state of a committee at one block, so that keys and members belong together. Its events are in registry-events.ts.
  */
 
-import { AbiCoder, keccak256, toBeHex, type TransactionReceipt, zeroPadValue } from "ethers";
+import { AbiCoder, keccak256, type TransactionReceipt, toBeHex, zeroPadValue } from "ethers";
 import type { KeyPurpose } from "../core/committee/key-id.ts";
 import type { CommitteeGeneration, PerKey, PublicKeys } from "../core/committee/run.ts";
 import { isAddressEqual } from "../core/encoding/address.ts";

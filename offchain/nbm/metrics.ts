@@ -17,7 +17,12 @@ export interface NbmMetrics {
 /** Registers the node's metrics; gauges read the database when they are scraped. */
 export function addNbmMetrics(
   registry: Registry,
-  parts: { archive: Archive; follower: ArchiveFollower; generations: GenerationStore; balanceWei: () => Promise<bigint> },
+  parts: {
+    archive: Archive;
+    follower: ArchiveFollower;
+    generations: GenerationStore;
+    balanceWei: () => Promise<bigint>;
+  },
 ): NbmMetrics {
   const registers = [registry];
   new Gauge({

@@ -23,9 +23,9 @@ import { ChainRevertedError } from "../../offchain/chain/revert.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { IntegrityError } from "../../offchain/core/errors.ts";
-import { keyMaterial } from "../helpers/key-material.ts";
 import { type Anvil, anvilKey, type FaultyProxy, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
+import { keyMaterial } from "../helpers/key-material.ts";
 import { signOwnerAddition, signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
 import { collect, failure, until } from "../helpers/promises.ts";
 

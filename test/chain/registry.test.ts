@@ -131,10 +131,12 @@ describe("node registry on a chain", () => {
     const hash = keyMaterialHash(material);
     expect(await readAttestation(chain, 1n, 1, at(operators, 0))).to.equal(hash);
     const contract = NodeRegistry__factory.connect(deployment.contracts.nodeRegistry, chain.provider);
-    expect(await contract.hashKeyMaterial({
+    expect(
+      await contract.hashKeyMaterial({
         ...{ oprfPublicKey: hexlify(group), recordPublicKey: hexlify(group) },
         ...{ oprfShares: keys.map(hexlify), recordShares: keys.map(hexlify) },
-      })).to.equal(hash);
+      }),
+    ).to.equal(hash);
 
     const committee = await readCommitteeKeys(chain, 1n);
     expect(committee).to.include({ generation: 1, status: "active", keyMaterialHash: hash });

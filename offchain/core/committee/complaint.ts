@@ -15,12 +15,12 @@
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes, sha256 } from "#primitives";
-import { CommitteeFaultError } from "./fault.ts";
 import { u16be } from "../encoding/integers.ts";
 import { checkElement, multiply } from "../oprf/group.ts";
 import { itemAt, wipeAll } from "../oprf/prime-order-group.ts";
 import { proveRelations, type RelationStatement, verifyRelations } from "../oprf/relation-proof.ts";
 import { checkDealing, openShares, unsealShares } from "./dealing.ts";
+import { CommitteeFaultError } from "./fault.ts";
 import { blame, type Complaint, type Dealing, decodeComplaint, encodeHead } from "./messages.ts";
 import { type RunMembers, receivingSecret } from "./receiving.ts";
 import { COMMITTEE_KEYS, checkIndex } from "./run.ts";
@@ -83,12 +83,16 @@ export function judgeComplaint(
   });
   const shares = unsealShares(members, dealing, member, sharedElement);
   if (shares === undefined) {
-    return new CommitteeFaultError(dealing.dealer, `sealed a share to member ${member} that does not fit its commitments`, {
-      code: "INVALID_PROOF",
-      check: "share against commitments",
-      role: "dealer",
-      hint: "none is needed: the dealer is left out",
-    });
+    return new CommitteeFaultError(
+      dealing.dealer,
+      `sealed a share to member ${member} that does not fit its commitments`,
+      {
+        code: "INVALID_PROOF",
+        check: "share against commitments",
+        role: "dealer",
+        hint: "none is needed: the dealer is left out",
+      },
+    );
   }
   throw new CommitteeFaultError(member, `complains about a share of dealer ${dealing.dealer} that is right`, {
     code: "INVALID_PROOF",

@@ -24,7 +24,6 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { kdf } from "../crypto/kdf.ts";
-import { CommitteeFaultError } from "./fault.ts";
 import { u16be } from "../encoding/integers.ts";
 import { InvalidInputError } from "../errors.ts";
 import {
@@ -39,6 +38,7 @@ import {
 import { itemAt, wipeAll } from "../oprf/prime-order-group.ts";
 import { proveRelations, type RelationStatement, secondGenerator, verifyRelations } from "../oprf/relation-proof.ts";
 import { evaluateCommitments, evaluatePolynomial } from "../oprf/threshold.ts";
+import { CommitteeFaultError } from "./fault.ts";
 import { decodeMemberShares } from "./member-shares.ts";
 import { blame, type Dealing, decodeDealing, encodeCommitments, encodeHead, SEALED_SHARES_BYTES } from "./messages.ts";
 import { type RunMembers, receivingSecret } from "./receiving.ts";

@@ -17,8 +17,6 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
-import { purposeCode } from "./key-id.ts";
-import { CommitteeFaultError } from "./fault.ts";
 import { ADDRESS_BYTES } from "../encoding/address.ts";
 import { fromHex } from "../encoding/hex.ts";
 import { u16be, u32be, u64be } from "../encoding/integers.ts";
@@ -31,6 +29,8 @@ import {
 } from "../errors.ts";
 import { ELEMENT_BYTES, SCALAR_BYTES } from "../oprf/group.ts";
 import { relationProofBytes } from "../oprf/relation-proof.ts";
+import { CommitteeFaultError } from "./fault.ts";
+import { purposeCode } from "./key-id.ts";
 import { COMMITTEE_KEYS, type CommitteeRun, type CommitteeScope, type PerKey, perKey } from "./run.ts";
 
 export const COMMITTEE_MESSAGE_VERSION = 1;

@@ -7,12 +7,12 @@
  * A number of a generation is used once: a run that fails leaves a gap, so that shares of two runs never have one name.
  */
 
-import { checkGenerationId, FIRST_GENERATION, type KeyPurpose } from "./key-id.ts";
 import { ADDRESS_BYTES } from "../encoding/address.ts";
 import { fromHex } from "../encoding/hex.ts";
 import { InvalidInputError } from "../errors.ts";
 import { assertGroupReady, ristretto255Group } from "../oprf/group.ts";
 import { verifyCommitteeKeys } from "../oprf/threshold.ts";
+import { checkGenerationId, FIRST_GENERATION, type KeyPurpose } from "./key-id.ts";
 
 /** Most members of a generation here; the registry allows fewer. */
 export const MAX_COMMITTEE_SIZE = 255;

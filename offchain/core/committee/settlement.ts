@@ -17,7 +17,6 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes, sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
-import { CommitteeFaultError } from "./fault.ts";
 import { u16be } from "../encoding/integers.ts";
 import { InvalidInputError, TallystickError } from "../errors.ts";
 import {
@@ -34,6 +33,7 @@ import { itemAt } from "../oprf/prime-order-group.ts";
 import { evaluateCommitments, lagrangeCoefficients } from "../oprf/threshold.ts";
 import { judgeComplaint, readComplaint } from "./complaint.ts";
 import { checkDealing, openShares } from "./dealing.ts";
+import { CommitteeFaultError } from "./fault.ts";
 import { encodeMemberShares } from "./member-shares.ts";
 import type { Dealing } from "./messages.ts";
 import type { RunMembers } from "./receiving.ts";

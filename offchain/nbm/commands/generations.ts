@@ -4,7 +4,13 @@
  * the daemons do the rest.
  */
 
-import { type Committee, proposeGenerationCall, readCommittee, readCommitteeState, readProposers } from "../../chain/registry.ts";
+import {
+  type Committee,
+  proposeGenerationCall,
+  readCommittee,
+  readCommitteeState,
+  readProposers,
+} from "../../chain/registry.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { checksumAddress } from "../../daemon/account-signature.ts";
@@ -46,7 +52,9 @@ export const reshareCommand = operatorCommand<NbmConfig>({
             .split(",")
             .map((member) => checksumAddress(member.trim(), "--members"));
     const threshold =
-      options.threshold === undefined ? current.threshold : Number(readNumber(String(options.threshold), "--threshold"));
+      options.threshold === undefined
+        ? current.threshold
+        : Number(readNumber(String(options.threshold), "--threshold"));
     return await propose(operator, current, members, threshold);
   },
 });
@@ -96,7 +104,16 @@ async function propose(
   const sent = await operator.send(proposeGenerationCall(chain.deployment, id, generation, members, threshold));
   const proposers = await readProposers(chain, id, generation, members, threshold, sent.blockNumber);
   const isOpen = proposers >= current.threshold;
-  const facts = { committee: id, generation, proposers, needed: current.threshold, isOpen, members, threshold, ...sent };
+  const facts = {
+    committee: id,
+    generation,
+    proposers,
+    needed: current.threshold,
+    isOpen,
+    members,
+    threshold,
+    ...sent,
+  };
   const agreed = `${proposers} of ${current.threshold} members that are needed propose generation ${generation}`;
   const next = isOpen ? "it is forming now" : "the operators of others run the same command";
   return { facts, text: `${agreed} of committee ${id}; ${next}` };

@@ -1,6 +1,6 @@
 /** What this node serves of its runs: the signed messages that it has, and the transcript of its outcome. All public. */
 
-import { generationName, type GenerationId } from "../../core/committee/key-id.ts";
+import { type GenerationId, generationName } from "../../core/committee/key-id.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { RunMessagesAnswer, RunMessagesRequest } from "../../core/wire/nbm.ts";

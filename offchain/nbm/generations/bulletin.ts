@@ -8,9 +8,9 @@
  * Complaints that are not founded change nothing and are not kept.
  */
 
-import { CommitteeFaultError } from "../../core/committee/fault.ts";
-import { checkDealing } from "../../core/committee/dealing.ts";
 import { judgeComplaint, readComplaint } from "../../core/committee/complaint.ts";
+import { checkDealing } from "../../core/committee/dealing.ts";
+import { CommitteeFaultError } from "../../core/committee/fault.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
 import { RunMembers } from "../../core/committee/receiving.ts";
 import { fromHex } from "../../core/encoding/hex.ts";

@@ -258,7 +258,15 @@ export class GenerationCoordinator {
     record.fill(0);
     shares.fill(0);
     const verificationShare = generation.keys.oprf.verificationShares[index - 1] as Uint8Array;
-    onReady({ committeeId, generation: generation.generation, index, size, threshold, keyShare: oprf, verificationShare });
+    onReady({
+      committeeId,
+      generation: generation.generation,
+      index,
+      size,
+      threshold,
+      keyShare: oprf,
+      verificationShare,
+    });
   }
 
   #fail(state: GenerationState, cause: unknown): void {

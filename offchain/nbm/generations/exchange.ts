@@ -1,7 +1,7 @@
 /** Copies the messages of a run from its other parties, and keeps which transcript each member reports. */
 
 import type { CommitteeMember } from "../../chain/registry.ts";
-import { type GenerationId } from "../../core/committee/key-id.ts";
+import type { GenerationId } from "../../core/committee/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { MAXIMUM_RUN_MESSAGES, RunMessagesAnswer } from "../../core/wire/nbm.ts";
 import type { Logger } from "../../daemon/logger.ts";

@@ -132,7 +132,8 @@ export class GenerationStore {
              phase, receiving_key_sealed) VALUES (?, ?, ?, ?, ?, ?, ?, 'announcing', ?)`,
         )
         .run(...valuesOf(state), from, size, threshold, index, dealer, sealed);
-      if (own !== undefined) this.addMessage(state, { kind: "announcement", sender: index, about: 0, ...own.announcement });
+      if (own !== undefined)
+        this.addMessage(state, { kind: "announcement", sender: index, about: 0, ...own.announcement });
     });
   }
 

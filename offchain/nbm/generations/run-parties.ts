@@ -1,13 +1,13 @@
 /** Who takes part in a run, as the chain has it: the members of the generation that is made, and those who deal. */
 
+import type { ChainReader, Deployment } from "../../chain/deployment.ts";
+import { type Committee, type CommitteeMember, generationOf, readCommitteeKeys } from "../../chain/registry.ts";
 import {
   type CommitteeGeneration,
   CommitteeRun,
   type CommitteeScope,
   type RunParameters,
 } from "../../core/committee/run.ts";
-import { type ChainReader, type Deployment } from "../../chain/deployment.ts";
-import { type Committee, type CommitteeMember, generationOf, readCommitteeKeys } from "../../chain/registry.ts";
 import type { RunMessageName } from "./signed-messages.ts";
 
 export function scopeOf({ chainId, contracts }: Deployment, committeeId: bigint): CommitteeScope {

@@ -19,7 +19,7 @@ import { TallystickError } from "../../core/errors.ts";
 import type { Bulletin } from "./bulletin.ts";
 import type { GenerationState, GenerationStore, RunResult } from "./generation-store.ts";
 import type { RunParties } from "./run-parties.ts";
-import { runMessage, type RunMessageName, type SignedBytes, signMessage } from "./signed-messages.ts";
+import { type RunMessageName, runMessage, type SignedBytes, signMessage } from "./signed-messages.ts";
 
 const MAXIMUM_FAULT_CHARACTERS = 1024;
 

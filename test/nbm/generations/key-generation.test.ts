@@ -56,7 +56,8 @@ describe("key generation with a member that lies", function () {
   it("ends without a dealer that seals a wrong share to one member", async () => {
     liar.dealings = (members) => [
       deceive(members, 1, {
-        sharesFor: (member, shares) => (member === 3 ? shares.map((share) => share.map((byte, i) => (i === 3 ? byte ^ 1 : byte))) : shares),
+        sharesFor: (member, shares) =>
+          member === 3 ? shares.map((share) => share.map((byte, i) => (i === 3 ? byte ^ 1 : byte))) : shares,
       }),
     ];
     const id = await liar.form(honest.nodes, 2);
@@ -64,7 +65,9 @@ describe("key generation with a member that lies", function () {
   });
 
   it("ends without a dealer whose dealing is bad for everybody to see", async () => {
-    liar.dealings = (members) => [dealShares(members, 1).map((byte, i, all) => (i === all.length - 10 ? byte ^ 1 : byte))];
+    liar.dealings = (members) => [
+      dealShares(members, 1).map((byte, i, all) => (i === all.length - 10 ? byte ^ 1 : byte)),
+    ];
     const id = await liar.form(honest.nodes, 2);
     await until("end", async () => (await described(id)).every((found) => found?.ready === true), 30);
     for (const found of await described(id)) expect(found?.faults?.[0]).to.match(/^dealer 1 sent a bad dealing/);
@@ -111,7 +114,11 @@ describe("key generation with a member that lies", function () {
   it("names a member that sends nothing, or does not attest", async () => {
     const name = `member 1 (${liar.wallet.address})`;
     const says = (id: bigint, what: string) =>
-      until(what, async () => (await problems(id)).every((problem) => problem === `the run waits for ${what} of ${name}`), 30);
+      until(
+        what,
+        async () => (await problems(id)).every((problem) => problem === `the run waits for ${what} of ${name}`),
+        30,
+      );
     liar.serves = () => false;
     liar.attests = false;
     const id = await liar.form(honest.nodes, 2);

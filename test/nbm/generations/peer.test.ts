@@ -37,7 +37,7 @@ describe("requests to fellow members", () => {
       [(_, response) => response.end('{"x":"1"}'), "BAD_RESPONSE", "answer schema at /x"],
       [(_, response) => response.end("<html>"), "BAD_RESPONSE", "JSON"],
       [(_, response) => response.writeHead(500).end("{}"), "BAD_RESPONSE", "status"],
-      [(_, response) => response.end(`{"x":1,"y":"${"y".repeat(70_000)}"}`), "BAD_RESPONSE", "size of the answer"],
+      [(_, response) => response.end(`{"x":1,"y":"${"y".repeat(1_100_000)}"}`), "BAD_RESPONSE", "size of the answer"],
     ];
     for (const [answer, code, check] of cases) {
       const { error } = await ask(answer);
