@@ -10,21 +10,28 @@ import { CommitteeId } from "./types/CommitteeId.sol";
 /// only a conviction by the contract for disputes, which this contract deploys, can take it before.
 ///
 /// Who may call: any account may register as a node; an operator manages only its own node; a member proposes a
-/// committee, and each member attests for itself; an account chooses only its own committee. There is no administrator.
+/// committee or the next generation of its committee, and each member attests for itself; an account chooses only its
+/// own committee. There is no administrator.
 ///
 /// INV-1  The contract's balance is the sum of the stakes of registered nodes.
 /// INV-2  Each stake is at least the minimum, and its operator can withdraw all of it after the exit delay, unless
 ///        the node was slashed before.
-/// INV-3  A committee's members and threshold never change; members are distinct; 1 <= threshold <= size <= 32.
-/// INV-4  A committee is active exactly when every member attested to the one key material that it holds, and that
-///        key material then never changes.
-/// INV-5  The committee of any account, chosen or default, is active, or there is no active committee at all.
+/// INV-3  The members and the threshold of a generation never change; members are distinct; 1 <= threshold <= size <=
+///        32; no number is used for two generations of a committee.
+/// INV-4  A generation has key material exactly when every member of it attested to it, and the key material then never
+///        changes. Its two group public keys are those of generation 1.
+/// INV-5  A committee has one active generation from its first activation on: a generation is replaced only by the
+///        activation of a later one, which as many members of it proposed as its threshold says.
+/// INV-6  The committee of any account, chosen or default, is active, or there is no active committee at all.
 contract NodeRegistry is INodeRegistry {
     uint256 public constant MAX_ENDPOINT_BYTES = 256;
     uint256 public constant MAX_COMMITTEE_SIZE = 32;
     uint64 public constant MAX_EXIT_DELAY_SECONDS = 365 days;
     /// @dev The bond of a challenge, as a part of the minimum stake.
     uint256 private constant BONDS_PER_STAKE = 100;
+    /// @inheritdoc INodeRegistry
+    uint64 public constant FORMING_SECONDS = 1 days;
+    uint32 private constant FIRST_GENERATION = 1;
 
     /// @inheritdoc INodeRegistry
     uint256 public immutable MIN_STAKE_WEI;
@@ -36,6 +43,8 @@ contract NodeRegistry is INodeRegistry {
     /// @inheritdoc INodeRegistry
     uint64 public committeeCount;
     /// @inheritdoc INodeRegistry
+    uint64 public generationCount;
+    /// @inheritdoc INodeRegistry
     CommitteeId public defaultCommittee;
 
     address[] private _operators;
@@ -43,10 +52,17 @@ contract NodeRegistry is INodeRegistry {
     mapping(address operator => uint256) private _placeOf;
     mapping(address operator => Node) private _nodes;
     mapping(CommitteeId id => Committee) private _committees;
+    mapping(CommitteeId id => mapping(uint32 number => Generation)) private _generations;
+    /// @dev Every generation in the order in which they were opened, from 1.
+    mapping(uint64 position => GenerationName) private _opened;
     /// @inheritdoc INodeRegistry
-    mapping(CommitteeId id => mapping(address member => bytes32)) public attestationOf;
+    mapping(CommitteeId id => mapping(address member => bytes32)) public proposalOf;
     /// @inheritdoc INodeRegistry
-    mapping(CommitteeId id => mapping(bytes32 keyMaterialHash => uint16)) public agreementOn;
+    mapping(CommitteeId id => mapping(bytes32 proposal => uint16)) public agreementOnProposal;
+    /// @inheritdoc INodeRegistry
+    mapping(CommitteeId id => mapping(uint32 number => mapping(address member => bytes32))) public attestationOf;
+    /// @inheritdoc INodeRegistry
+    mapping(CommitteeId id => mapping(uint32 number => mapping(bytes32 keyMaterialHash => uint16))) public agreementOn;
     mapping(address account => CommitteeId) private _assigned;
 
     constructor(uint256 minStakeWei, uint64 exitDelaySeconds) {
@@ -120,66 +136,77 @@ contract NodeRegistry is INodeRegistry {
 
     /// @inheritdoc INodeRegistry
     function createCommittee(address[] calldata members, uint16 threshold) external returns (CommitteeId id) {
-        uint256 size = members.length;
-        if (size == 0 || size > MAX_COMMITTEE_SIZE) revert CommitteeSize(MAX_COMMITTEE_SIZE, size);
-        if (threshold == 0 || threshold > size) revert ThresholdOutOfRange(size, threshold);
-
         id = CommitteeId.wrap(++committeeCount);
+        _checkMembers(members, threshold);
         bool creatorIsMember;
-        for (uint256 i = 0; i < size; ++i) {
-            address member = members[i];
-            _staying(member);
-            for (uint256 j = 0; j < i; ++j) {
-                if (members[j] == member) revert DuplicateMember(member);
-            }
-            if (member == msg.sender) creatorIsMember = true;
+        for (uint256 i = 0; i < members.length; ++i) {
+            if (members[i] == msg.sender) creatorIsMember = true;
         }
-        if (!creatorIsMember) revert NotMember(id, msg.sender);
-
-        Committee storage committee = _committees[id];
-        committee.status = CommitteeStatus.Forming;
-        committee.size = uint16(size);
-        committee.threshold = threshold;
-        committee.createdAt = uint64(block.timestamp);
-        committee.members = members;
-        emit CommitteeCreated(id, msg.sender, threshold, uint64(block.timestamp), members);
+        if (!creatorIsMember) revert NotMember(id, FIRST_GENERATION, msg.sender);
+        _open(id, FIRST_GENERATION, 0, members, threshold);
     }
 
     /// @inheritdoc INodeRegistry
-    function attestCommittee(CommitteeId id, bytes32 groupPublicKey, bytes32[] calldata verificationShares) external {
+    function proposeGeneration(
+        CommitteeId id,
+        uint32 number,
+        address[] calldata members,
+        uint16 threshold
+    ) external returns (uint16 agreeing) {
         Committee storage committee = _known(id);
-        if (committee.status != CommitteeStatus.Forming) revert CommitteeNotForming(id);
-        uint16 size = committee.size;
-        if (!_isMember(committee, size, msg.sender)) revert NotMember(id, msg.sender);
+        uint32 active = committee.active;
+        if (active == 0) revert CommitteeNotActive(id);
+        uint32 next = committee.latest + 1;
+        if (number != next) revert GenerationOutOfTurn(id, next, number);
+        Generation storage current = _generations[id][active];
+        if (!_isMember(current, msg.sender)) revert NotMember(id, active, msg.sender);
+        _checkMembers(members, threshold);
+
+        bytes32 proposal = keccak256(abi.encode(number, members, threshold));
+        bytes32 before = proposalOf[id][msg.sender];
+        agreeing = agreementOnProposal[id][proposal];
+        if (before != proposal) {
+            if (before != 0) --agreementOnProposal[id][before];
+            proposalOf[id][msg.sender] = proposal;
+            agreementOnProposal[id][proposal] = ++agreeing;
+        }
+        emit GenerationProposed(id, number, msg.sender, proposal, agreeing);
+
+        if (agreeing == current.threshold) {
+            Generation storage latest = _generations[id][committee.latest];
+            if (latest.status == GenerationStatus.Forming) {
+                latest.status = GenerationStatus.Abandoned;
+                emit GenerationAbandoned(id, committee.latest);
+            }
+            _open(id, number, active, members, threshold);
+        }
+    }
+
+    /// @inheritdoc INodeRegistry
+    function attestGeneration(CommitteeId id, uint32 number, KeyMaterial calldata keys) external {
+        Committee storage committee = _known(id);
+        Generation storage generation = _knownGeneration(id, number);
+        if (_statusOf(generation) != GenerationStatus.Forming) revert GenerationNotForming(id, number);
+        if (!_isMember(generation, msg.sender)) revert NotMember(id, number, msg.sender);
         _staying(msg.sender);
-        if (verificationShares.length != size) revert VerificationShareCount(size, verificationShares.length);
-        if (groupPublicKey == 0) revert IdentityElement(0);
-        for (uint256 i = 0; i < size; ++i) {
-            if (verificationShares[i] == 0) revert IdentityElement(i + 1);
-        }
+        uint16 size = generation.size;
+        _checkKeys(id, committee, size, keys);
 
-        bytes32 stated = keccak256(abi.encode(groupPublicKey, verificationShares));
-        bytes32 before = attestationOf[id][msg.sender];
-        uint16 agreeing = agreementOn[id][stated];
+        bytes32 stated = keccak256(abi.encode(keys));
+        bytes32 before = attestationOf[id][number][msg.sender];
+        uint16 agreeing = agreementOn[id][number][stated];
         if (before != stated) {
-            if (before != 0) --agreementOn[id][before];
-            attestationOf[id][msg.sender] = stated;
-            agreementOn[id][stated] = ++agreeing;
+            if (before != 0) --agreementOn[id][number][before];
+            attestationOf[id][number][msg.sender] = stated;
+            agreementOn[id][number][stated] = ++agreeing;
         }
-        emit CommitteeAttested(id, msg.sender, stated, agreeing);
-
-        if (agreeing == size) {
-            committee.status = CommitteeStatus.Active;
-            committee.groupPublicKey = groupPublicKey;
-            committee.verificationShares = verificationShares;
-            if (defaultCommittee == CommitteeId.wrap(0)) defaultCommittee = id;
-            emit CommitteeActivated(id, groupPublicKey, verificationShares);
-        }
+        emit GenerationAttested(id, number, msg.sender, stated, agreeing);
+        if (agreeing == size) _activate(id, committee, number, stated, keys);
     }
 
     /// @inheritdoc INodeRegistry
     function assignCommittee(CommitteeId id) external {
-        if (_known(id).status != CommitteeStatus.Active) revert CommitteeNotActive(id);
+        if (_known(id).active == 0) revert CommitteeNotActive(id);
         _assigned[msg.sender] = id;
         emit CommitteeAssigned(msg.sender, id);
     }
@@ -210,26 +237,51 @@ contract NodeRegistry is INodeRegistry {
     }
 
     /// @inheritdoc INodeRegistry
-    function committeeNodes(CommitteeId id) external view returns (Node[] memory nodes) {
-        Committee storage committee = _known(id);
-        uint256 size = committee.size;
+    function generationById(CommitteeId id, uint32 number) external view returns (Generation memory generation) {
+        generation = _knownGeneration(id, number);
+        generation.status = _statusOf(_generations[id][number]);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function generationNodes(CommitteeId id, uint32 number) external view returns (Node[] memory nodes) {
+        Generation storage generation = _knownGeneration(id, number);
+        uint256 size = generation.size;
         nodes = new Node[](size);
         for (uint256 i = 0; i < size; ++i) {
-            nodes[i] = _nodes[committee.members[i]];
+            nodes[i] = _nodes[generation.members[i]];
         }
     }
 
     /// @inheritdoc INodeRegistry
-    function isActive(CommitteeId id) external view returns (bool) {
-        return _committees[id].status == CommitteeStatus.Active;
+    function generationAt(uint64 position) external view returns (CommitteeId id, uint32 number) {
+        GenerationName storage name = _opened[position];
+        return (name.id, name.number);
     }
 
     /// @inheritdoc INodeRegistry
-    function hashKeyMaterial(
-        bytes32 groupPublicKey,
-        bytes32[] calldata verificationShares
-    ) external pure returns (bytes32) {
-        return keccak256(abi.encode(groupPublicKey, verificationShares));
+    function verificationSharesOf(
+        CommitteeId id,
+        uint32 number,
+        uint16 index,
+        KeyMaterial calldata keys
+    ) external view returns (address operator, bytes32 oprfShare, bytes32 recordShare) {
+        Generation storage generation = _knownGeneration(id, number);
+        bytes32 expected = generation.keyMaterialHash;
+        bytes32 received = keccak256(abi.encode(keys));
+        // Before activation the stored hash is zero, which nothing hashes to.
+        if (received != expected) revert OtherKeyMaterial(expected, received);
+        if (index == 0 || index > generation.size) revert NoSuchIndex(generation.size, index);
+        return (generation.members[index - 1], keys.oprfShares[index - 1], keys.recordShares[index - 1]);
+    }
+
+    /// @inheritdoc INodeRegistry
+    function isActive(CommitteeId id) external view returns (bool) {
+        return _committees[id].active != 0;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function hashKeyMaterial(KeyMaterial calldata keys) external pure returns (bytes32) {
+        return keccak256(abi.encode(keys));
     }
 
     /// @inheritdoc INodeRegistry
@@ -269,13 +321,102 @@ contract NodeRegistry is INodeRegistry {
 
     function _known(CommitteeId id) private view returns (Committee storage committee) {
         committee = _committees[id];
-        if (committee.status == CommitteeStatus.None) revert UnknownCommittee(id);
+        if (committee.latest == 0) revert UnknownCommittee(id);
     }
 
-    function _isMember(Committee storage committee, uint256 size, address account) private view returns (bool) {
+    function _knownGeneration(CommitteeId id, uint32 number) private view returns (Generation storage generation) {
+        _known(id);
+        generation = _generations[id][number];
+        if (generation.status == GenerationStatus.None) revert UnknownGeneration(id, number);
+    }
+
+    /// @dev Expiry is not stored: nothing happens at that time.
+    function _statusOf(Generation storage generation) private view returns (GenerationStatus status) {
+        status = generation.status;
+        if (status == GenerationStatus.Forming && block.timestamp > generation.createdAt + FORMING_SECONDS) {
+            return GenerationStatus.Expired;
+        }
+    }
+
+    function _isMember(Generation storage generation, address account) private view returns (bool) {
+        uint256 size = generation.size;
         for (uint256 i = 0; i < size; ++i) {
-            if (committee.members[i] == account) return true;
+            if (generation.members[i] == account) return true;
         }
         return false;
+    }
+
+    function _checkMembers(address[] calldata members, uint16 threshold) private view {
+        uint256 size = members.length;
+        if (size == 0 || size > MAX_COMMITTEE_SIZE) revert CommitteeSize(MAX_COMMITTEE_SIZE, size);
+        if (threshold == 0 || threshold > size) revert ThresholdOutOfRange(size, threshold);
+        for (uint256 i = 0; i < size; ++i) {
+            _staying(members[i]);
+            for (uint256 j = 0; j < i; ++j) {
+                if (members[j] == members[i]) revert DuplicateMember(members[i]);
+            }
+        }
+    }
+
+    /// @dev The group public keys are set by generation 1 and bind all later ones.
+    function _checkKeys(
+        CommitteeId id,
+        Committee storage committee,
+        uint256 size,
+        KeyMaterial calldata keys
+    ) private view {
+        if (keys.oprfShares.length != size) revert VerificationShareCount(size, keys.oprfShares.length);
+        if (keys.recordShares.length != size) revert VerificationShareCount(size, keys.recordShares.length);
+        if (keys.oprfPublicKey == 0 || keys.recordPublicKey == 0) revert IdentityElement(0);
+        for (uint256 i = 0; i < size; ++i) {
+            if (keys.oprfShares[i] == 0 || keys.recordShares[i] == 0) revert IdentityElement(i + 1);
+        }
+        if (committee.active == 0) return;
+        if (keys.oprfPublicKey != committee.oprfPublicKey || keys.recordPublicKey != committee.recordPublicKey) {
+            revert GroupKeyChanged(id);
+        }
+    }
+
+    function _open(
+        CommitteeId id,
+        uint32 number,
+        uint32 from,
+        address[] calldata members,
+        uint16 threshold
+    ) private {
+        _committees[id].latest = number;
+        Generation storage generation = _generations[id][number];
+        generation.status = GenerationStatus.Forming;
+        generation.size = uint16(members.length);
+        generation.threshold = threshold;
+        generation.from = from;
+        generation.createdAt = uint64(block.timestamp);
+        generation.members = members;
+        _opened[++generationCount] = GenerationName(id, number);
+        emit GenerationOpened(id, number, from, threshold, uint64(block.timestamp), members);
+    }
+
+    function _activate(
+        CommitteeId id,
+        Committee storage committee,
+        uint32 number,
+        bytes32 stated,
+        KeyMaterial calldata keys
+    ) private {
+        uint32 before = committee.active;
+        if (before == 0) {
+            committee.oprfPublicKey = keys.oprfPublicKey;
+            committee.recordPublicKey = keys.recordPublicKey;
+            if (defaultCommittee == CommitteeId.wrap(0)) defaultCommittee = id;
+        } else {
+            _generations[id][before].status = GenerationStatus.Replaced;
+        }
+        committee.active = number;
+        Generation storage generation = _generations[id][number];
+        generation.status = GenerationStatus.Active;
+        generation.activatedAt = uint64(block.timestamp);
+        generation.activatedBlock = uint64(block.number);
+        generation.keyMaterialHash = stated;
+        emit GenerationActivated(id, number, stated, keys);
     }
 }

@@ -32,7 +32,6 @@ contract OprfDisputes is IOprfDisputes {
     uint256 public constant REWARD_PERCENT = 20;
 
     /// @dev Generations begin with 1; a committee of the registry has one.
-    uint32 private constant FIRST_GENERATION = 1;
     bytes32 private constant DOMAIN_TYPE = keccak256(
         "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
     );
@@ -64,9 +63,18 @@ contract OprfDisputes is IOprfDisputes {
     }
 
     /// @inheritdoc IOprfDisputes
-    function challenge(Answer calldata answer, bytes calldata signature) external payable returns (bool convicted) {
+    function challenge(
+        Answer calldata answer,
+        bytes calldata signature,
+        INodeRegistry.KeyMaterial calldata keys
+    ) external payable returns (bool convicted) {
         if (msg.value != BOND_WEI) revert WrongBond(BOND_WEI, msg.value);
-        (address operator, bytes32 share) = _member(answer.committeeId, answer.generation, answer.index);
+        (address operator, bytes32 share, ) = REGISTRY.verificationSharesOf(
+            answer.committeeId,
+            answer.generation,
+            answer.index,
+            keys
+        );
         bytes32 digest = answerDigest(answer);
         (address signer, , ) = ECDSA.tryRecoverCalldata(digest, signature);
         if (signer != operator) revert NotSignedByMember(operator, signer);
@@ -99,8 +107,11 @@ contract OprfDisputes is IOprfDisputes {
     }
 
     /// @inheritdoc IOprfDisputes
-    function isRight(Answer calldata answer) external view returns (bool) {
-        (, bytes32 share) = _member(answer.committeeId, answer.generation, answer.index);
+    function isRight(
+        Answer calldata answer,
+        INodeRegistry.KeyMaterial calldata keys
+    ) external view returns (bool) {
+        (, bytes32 share, ) = REGISTRY.verificationSharesOf(answer.committeeId, answer.generation, answer.index, keys);
         return _isRight(share, answer);
     }
 
@@ -111,11 +122,11 @@ contract OprfDisputes is IOprfDisputes {
         uint16 index,
         bytes32 blinded,
         bytes32 evaluated,
-        bytes32 c,
-        bytes32 s
+        OprfEvaluation.Proof calldata proof,
+        INodeRegistry.KeyMaterial calldata keys
     ) external view returns (bool) {
-        (, bytes32 share) = _member(id, generation, index);
-        return OprfEvaluation.isEvaluation(share, blinded, evaluated, OprfEvaluation.Proof(c, s));
+        (, bytes32 share, ) = REGISTRY.verificationSharesOf(id, generation, index, keys);
+        return OprfEvaluation.isEvaluation(share, blinded, evaluated, proof);
     }
 
     /// @inheritdoc IOprfDisputes
@@ -134,17 +145,5 @@ contract OprfDisputes is IOprfDisputes {
     function _isRight(bytes32 share, Answer calldata answer) private view returns (bool) {
         OprfEvaluation.Proof memory proof = OprfEvaluation.Proof(answer.c, answer.s);
         return OprfEvaluation.isComposite(share, answer.blinded, answer.evaluated, proof);
-    }
-
-    /// @dev The member's account and verification share, as the registry holds them.
-    function _member(
-        CommitteeId id,
-        uint32 generation,
-        uint16 index
-    ) private view returns (address operator, bytes32 share) {
-        if (generation != FIRST_GENERATION) revert UnknownGeneration(id, generation);
-        INodeRegistry.Committee memory committee = REGISTRY.committeeById(id);
-        if (index == 0 || index > committee.verificationShares.length) revert UnknownMember(id, index);
-        return (committee.members[index - 1], committee.verificationShares[index - 1]);
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { OprfEvaluation } from "../libraries/OprfEvaluation.sol";
 import { CommitteeId } from "../types/CommitteeId.sol";
 import { INodeRegistry } from "./INodeRegistry.sol";
 
@@ -67,14 +68,6 @@ interface IOprfDisputes {
     /// @param expectedWei The bond.
     /// @param receivedWei Value sent.
     error WrongBond(uint256 expectedWei, uint256 receivedWei);
-    /// @notice The answer names a generation that the committee's key does not have.
-    /// @param id Number of the committee.
-    /// @param generation The generation named.
-    error UnknownGeneration(CommitteeId id, uint32 generation);
-    /// @notice The committee has no member at this position, or no key yet.
-    /// @param id Number of the committee.
-    /// @param index The position named.
-    error UnknownMember(CommitteeId id, uint16 index);
     /// @notice The signature over the answer is not by the member.
     /// @param operator The member's account.
     /// @param signer Who signed; zero for a malformed signature.
@@ -100,8 +93,14 @@ interface IOprfDisputes {
     /// the rest is burnt, and the bond is credited to the caller. When it verifies, the bond is credited to the node.
     /// @param answer What the node signed.
     /// @param signature 65 bytes by the member's operator key.
+    /// @param keys Key material of the generation, as its `GenerationActivated` event has it; other key material, and
+    /// generations and positions that there are not, are refused with the errors of the registry.
     /// @return convicted Whether the node was slashed.
-    function challenge(Answer calldata answer, bytes calldata signature) external payable returns (bool convicted);
+    function challenge(
+        Answer calldata answer,
+        bytes calldata signature,
+        INodeRegistry.KeyMaterial calldata keys
+    ) external payable returns (bool convicted);
 
     /// @notice Pays what the caller is owed.
     /// @param to Who receives it.
@@ -136,8 +135,9 @@ interface IOprfDisputes {
 
     /// @notice Whether the proof in an answer verifies: what a challenge of it would find.
     /// @param answer The answer; whether it was signed does not matter.
+    /// @param keys Key material of the generation.
     /// @return True when it is right.
-    function isRight(Answer calldata answer) external view returns (bool);
+    function isRight(Answer calldata answer, INodeRegistry.KeyMaterial calldata keys) external view returns (bool);
 
     /// @notice Whether one element was evaluated rightly, by a proof for this element alone (RFC 9497 §2.2.2). For
     /// contracts that take OPRF outputs.
@@ -146,8 +146,8 @@ interface IOprfDisputes {
     /// @param index The member's position.
     /// @param blinded The blinded element.
     /// @param evaluated The evaluated element.
-    /// @param c First scalar of the proof.
-    /// @param s Second scalar of the proof.
+    /// @param proof The proof's scalars.
+    /// @param keys Key material of the generation.
     /// @return False also for malformed elements and scalars, and for the identity.
     function isEvaluation(
         CommitteeId id,
@@ -155,7 +155,7 @@ interface IOprfDisputes {
         uint16 index,
         bytes32 blinded,
         bytes32 evaluated,
-        bytes32 c,
-        bytes32 s
+        OprfEvaluation.Proof calldata proof,
+        INodeRegistry.KeyMaterial calldata keys
     ) external view returns (bool);
 }

@@ -190,7 +190,11 @@ contract KeyLedgerTest is KeyLedgerBase {
         bytes32[] memory shares = new bytes32[](1);
         shares[0] = bytes32("share");
         vm.prank(node);
-        _registry.attestCommittee(FORMING, bytes32("group"), shares);
+        _registry.attestGeneration(
+            FORMING,
+            1,
+            INodeRegistry.KeyMaterial(bytes32("group"), bytes32("record"), shares, shares)
+        );
         changed = _aliceRecord();
         changed.committeeId = FORMING;
         _expectInvalidSignature(changed, signature, _alice);

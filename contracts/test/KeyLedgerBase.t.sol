@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import { KeyLedger } from "../KeyLedger.sol";
 import { NodeRegistry } from "../NodeRegistry.sol";
 import { IKeyLedger } from "../interfaces/IKeyLedger.sol";
+import { INodeRegistry } from "../interfaces/INodeRegistry.sol";
 import { CommitteeId } from "../types/CommitteeId.sol";
 import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
@@ -31,7 +32,11 @@ abstract contract KeyLedgerBase is TestBase {
         _registry.createCommittee(members, 1);
         bytes32[] memory shares = new bytes32[](1);
         shares[0] = bytes32("share");
-        _registry.attestCommittee(ACTIVE, bytes32("group"), shares);
+        _registry.attestGeneration(
+            ACTIVE,
+            1,
+            INodeRegistry.KeyMaterial(bytes32("group"), bytes32("record"), shares, shares)
+        );
         vm.stopPrank();
         _ledger = new KeyLedger(_registry);
     }

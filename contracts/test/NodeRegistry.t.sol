@@ -297,22 +297,32 @@ contract NodeRegistryTest is TestBase {
     function test_forms_a_committee_in_the_order_given() public {
         address[] memory members = _three(_carol, _alice, _bob);
         vm.expectEmit(address(_registry));
-        emit INodeRegistry.CommitteeCreated(_id(1), _alice, 2, uint64(block.timestamp), members);
+        emit INodeRegistry.GenerationOpened(_id(1), 1, 0, 2, uint64(block.timestamp), members);
         vm.prank(_alice);
         CommitteeId id = _registry.createCommittee(members, 2);
         vm.assertTrue(id == _id(1));
         vm.assertTrue(id != _id(2));
 
         INodeRegistry.Committee memory committee = _registry.committeeById(id);
-        vm.assertTrue(committee.status == INodeRegistry.CommitteeStatus.Forming);
-        vm.assertEq(committee.size, 3);
-        vm.assertEq(committee.threshold, 2);
-        vm.assertEq(committee.createdAt, block.timestamp);
-        vm.assertEq(committee.members[0], _carol);
-        vm.assertEq(committee.members[1], _alice);
-        vm.assertEq(committee.members[2], _bob);
-        vm.assertEq(committee.groupPublicKey, 0);
-        vm.assertEq(committee.verificationShares.length, 0);
+        vm.assertEq(committee.active, 0);
+        vm.assertEq(committee.latest, 1);
+        vm.assertEq(committee.oprfPublicKey, 0);
+        vm.assertEq(committee.recordPublicKey, 0);
+        INodeRegistry.Generation memory generation = _registry.generationById(id, 1);
+        vm.assertTrue(generation.status == INodeRegistry.GenerationStatus.Forming);
+        vm.assertEq(generation.size, 3);
+        vm.assertEq(generation.threshold, 2);
+        vm.assertEq(generation.from, 0);
+        vm.assertEq(generation.createdAt, block.timestamp);
+        vm.assertEq(generation.activatedAt, 0);
+        vm.assertEq(generation.keyMaterialHash, 0);
+        vm.assertEq(generation.members[0], _carol);
+        vm.assertEq(generation.members[1], _alice);
+        vm.assertEq(generation.members[2], _bob);
+        (CommitteeId openedId, uint32 number) = _registry.generationAt(1);
+        vm.assertTrue(openedId == id);
+        vm.assertEq(number, 1);
+        vm.assertEq(_registry.generationCount(), 1);
         vm.assertFalse(_registry.isActive(id));
         vm.assertEq(_registry.committeeCount(), 1);
         vm.assertTrue(_registry.defaultCommittee() == _id(0));
@@ -355,7 +365,7 @@ contract NodeRegistryTest is TestBase {
     function test_refuses_a_committee_by_somebody_outside_it() public {
         (address dave, ) = _account("dave");
         _register(dave);
-        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, _id(1), dave));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, _id(1), 1, dave));
         vm.prank(dave);
         _registry.createCommittee(_three(_alice, _bob, _carol), 2);
     }
@@ -372,7 +382,7 @@ contract NodeRegistryTest is TestBase {
         CommitteeId id = _registry.createCommittee(members, 17);
         for (uint256 i = 0; i < 32; ++i) {
             vm.prank(members[i]);
-            _registry.attestCommittee(id, bytes32("group"), shares);
+            _registry.attestGeneration(id, 1, _material("group", shares));
         }
         vm.assertTrue(_registry.isActive(id));
     }
@@ -380,82 +390,288 @@ contract NodeRegistryTest is TestBase {
     function test_becomes_active_when_all_members_agree() public {
         CommitteeId id = _committee();
         bytes32[] memory shares = _shares(7);
-        bytes32 hash = _registry.hashKeyMaterial(bytes32("group"), shares);
-        vm.assertEq(hash, keccak256(abi.encode(bytes32("group"), shares)));
+        INodeRegistry.KeyMaterial memory keys = _material("group", shares);
+        bytes32 hash = _registry.hashKeyMaterial(keys);
+        vm.assertEq(hash, keccak256(abi.encode(keys)));
 
         vm.expectEmit(address(_registry));
-        emit INodeRegistry.CommitteeAttested(id, _alice, hash, 1);
-        _attest(_alice, id, "group", shares);
-        vm.assertEq(_registry.attestationOf(id, _alice), hash);
+        emit INodeRegistry.GenerationAttested(id, 1, _alice, hash, 1);
+        _attest(_alice, id, 1, "group", shares);
+        vm.assertEq(_registry.attestationOf(id, 1, _alice), hash);
         // Attesting again counts once.
-        _attest(_alice, id, "group", shares);
-        vm.assertEq(_registry.agreementOn(id, hash), 1);
-        _attest(_bob, id, "group", shares);
+        _attest(_alice, id, 1, "group", shares);
+        vm.assertEq(_registry.agreementOn(id, 1, hash), 1);
+        _attest(_bob, id, 1, "group", shares);
         vm.assertFalse(_registry.isActive(id));
 
+        vm.roll(77);
         vm.expectEmit(address(_registry));
-        emit INodeRegistry.CommitteeAttested(id, _carol, hash, 3);
+        emit INodeRegistry.GenerationAttested(id, 1, _carol, hash, 3);
         vm.expectEmit(address(_registry));
-        emit INodeRegistry.CommitteeActivated(id, bytes32("group"), shares);
-        _attest(_carol, id, "group", shares);
+        emit INodeRegistry.GenerationActivated(id, 1, hash, keys);
+        _attest(_carol, id, 1, "group", shares);
 
         vm.assertTrue(_registry.isActive(id));
         INodeRegistry.Committee memory committee = _registry.committeeById(id);
-        vm.assertEq(committee.groupPublicKey, bytes32("group"));
-        vm.assertEq(keccak256(abi.encode(committee.verificationShares)), keccak256(abi.encode(shares)));
+        vm.assertEq(committee.active, 1);
+        vm.assertEq(committee.oprfPublicKey, bytes32("group"));
+        vm.assertEq(committee.recordPublicKey, bytes32("record"));
+        INodeRegistry.Generation memory generation = _registry.generationById(id, 1);
+        vm.assertTrue(generation.status == INodeRegistry.GenerationStatus.Active);
+        vm.assertEq(generation.keyMaterialHash, hash);
+        vm.assertEq(generation.activatedAt, block.timestamp);
+        vm.assertEq(generation.activatedBlock, 77);
         vm.assertTrue(_registry.defaultCommittee() == id);
 
-        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CommitteeNotForming.selector, id));
-        _attest(_carol, id, "other", shares);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GenerationNotForming.selector, id, 1));
+        _attest(_carol, id, 1, "other", shares);
     }
 
     function test_survives_a_member_that_attests_nonsense_first() public {
         CommitteeId id = _committee();
-        bytes32 nonsense = _registry.hashKeyMaterial(bytes32("nonsense"), _shares(9));
-        _attest(_carol, id, "nonsense", _shares(9));
-        _attest(_alice, id, "group", _shares(7));
-        _attest(_bob, id, "group", _shares(7));
-        vm.assertEq(_registry.agreementOn(id, nonsense), 1);
+        bytes32 nonsense = _registry.hashKeyMaterial(_material("nonsense", _shares(9)));
+        _attest(_carol, id, 1, "nonsense", _shares(9));
+        _attest(_alice, id, 1, "group", _shares(7));
+        _attest(_bob, id, 1, "group", _shares(7));
+        vm.assertEq(_registry.agreementOn(id, 1, nonsense), 1);
         vm.assertFalse(_registry.isActive(id));
-        _attest(_carol, id, "group", _shares(7));
-        vm.assertEq(_registry.agreementOn(id, nonsense), 0);
+        _attest(_carol, id, 1, "group", _shares(7));
+        vm.assertEq(_registry.agreementOn(id, 1, nonsense), 0);
         vm.assertTrue(_registry.isActive(id));
-        vm.assertEq(_registry.committeeById(id).groupPublicKey, bytes32("group"));
+        vm.assertEq(_registry.committeeById(id).oprfPublicKey, bytes32("group"));
     }
 
     function test_refuses_attestations_that_are_malformed_or_not_a_members() public {
         CommitteeId id = _committee();
         (address dave, ) = _account("dave");
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(2)));
-        _attest(_alice, _id(2), "group", _shares(7));
-        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, id, dave));
-        _attest(dave, id, "group", _shares(7));
+        _attest(_alice, _id(2), 1, "group", _shares(7));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownGeneration.selector, id, 2));
+        _attest(_alice, id, 2, "group", _shares(7));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, id, 1, dave));
+        _attest(dave, id, 1, "group", _shares(7));
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.VerificationShareCount.selector, 3, 2));
-        _attest(_alice, id, "group", new bytes32[](2));
+        _attest(_alice, id, 1, "group", new bytes32[](2));
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.IdentityElement.selector, 0));
-        _attest(_alice, id, bytes32(0), _shares(7));
+        _attest(_alice, id, 1, bytes32(0), _shares(7));
         bytes32[] memory shares = _shares(7);
         shares[1] = 0;
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.IdentityElement.selector, 2));
-        _attest(_alice, id, "group", shares);
+        _attest(_alice, id, 1, "group", shares);
 
-        vm.prank(_alice);
+        // The record key is looked at like the OPRF key.
+        INodeRegistry.KeyMaterial memory keys = _material("group", _shares(7));
+        vm.startPrank(_alice);
+        keys.recordPublicKey = 0;
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.IdentityElement.selector, 0));
+        _registry.attestGeneration(id, 1, keys);
+        keys = _material("group", _shares(7));
+        keys.recordShares[2] = 0;
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.IdentityElement.selector, 3));
+        _registry.attestGeneration(id, 1, keys);
+        keys.recordShares = new bytes32[](4);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.VerificationShareCount.selector, 3, 4));
+        _registry.attestGeneration(id, 1, keys);
+
         _registry.requestExit();
+        vm.stopPrank();
         uint64 exitAt = _registry.nodeOf(_alice).exitAt;
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NodeExiting.selector, _alice, exitAt));
-        _attest(_alice, id, "group", _shares(7));
+        _attest(_alice, id, 1, "group", _shares(7));
+    }
+
+    function test_expires_a_generation_that_is_not_active_in_time() public {
+        CommitteeId id = _committee();
+        uint256 end = block.timestamp + _registry.FORMING_SECONDS();
+        vm.warp(end);
+        _attest(_alice, id, 1, "group", _shares(7));
+        vm.warp(end + 1);
+        vm.assertTrue(_registry.generationById(id, 1).status == INodeRegistry.GenerationStatus.Expired);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GenerationNotForming.selector, id, 1));
+        _attest(_bob, id, 1, "group", _shares(7));
+        vm.assertFalse(_registry.isActive(id));
+    }
+
+    // Generations
+
+    function test_opens_a_generation_when_as_many_members_as_the_threshold_propose_it() public {
+        CommitteeId id = _active();
+        (address dave, ) = _account("dave");
+        _register(dave);
+        address[] memory members = _three(dave, _alice, _bob);
+        bytes32 proposal = keccak256(abi.encode(uint32(2), members, uint16(3)));
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.GenerationProposed(id, 2, _alice, proposal, 1);
+        vm.assertEq(_propose(_alice, id, 2, members, 3), 1);
+        vm.assertEq(_registry.proposalOf(id, _alice), proposal);
+        // Once more counts once.
+        vm.assertEq(_propose(_alice, id, 2, members, 3), 1);
+        vm.assertEq(_registry.committeeById(id).latest, 1);
+
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.GenerationOpened(id, 2, 1, 3, uint64(block.timestamp), members);
+        vm.assertEq(_propose(_carol, id, 2, members, 3), 2);
+        INodeRegistry.Generation memory generation = _registry.generationById(id, 2);
+        vm.assertTrue(generation.status == INodeRegistry.GenerationStatus.Forming);
+        vm.assertEq(generation.from, 1);
+        vm.assertEq(generation.threshold, 3);
+        vm.assertEq(generation.members[0], dave);
+        // Until it is active, the one before is.
+        vm.assertEq(_registry.committeeById(id).active, 1);
+
+        _attest(dave, id, 2, "group", _shares(20));
+        _attest(_alice, id, 2, "group", _shares(20));
+        vm.assertTrue(_registry.generationById(id, 1).status == INodeRegistry.GenerationStatus.Active);
+        _attest(_bob, id, 2, "group", _shares(20));
+        vm.assertEq(_registry.committeeById(id).active, 2);
+        vm.assertTrue(_registry.generationById(id, 1).status == INodeRegistry.GenerationStatus.Replaced);
+        vm.assertTrue(_registry.generationById(id, 2).status == INodeRegistry.GenerationStatus.Active);
+        vm.assertTrue(_registry.defaultCommittee() == id);
+
+        // The next one is for the members of this one to propose.
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, id, 2, _carol));
+        _propose(_carol, id, 3, members, 3);
+    }
+
+    function test_refuses_other_group_keys_in_a_later_generation() public {
+        CommitteeId id = _active();
+        _open(id, 2);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GroupKeyChanged.selector, id));
+        _attest(_alice, id, 2, "other", _shares(20));
+        INodeRegistry.KeyMaterial memory keys = _material("group", _shares(20));
+        keys.recordPublicKey = bytes32("other");
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GroupKeyChanged.selector, id));
+        vm.prank(_alice);
+        _registry.attestGeneration(id, 2, keys);
+    }
+
+    function test_never_uses_the_number_of_a_failed_generation_again() public {
+        CommitteeId id = _active();
+        _open(id, 2);
+        // Another one while it is forming: that one is abandoned.
+        address[] memory members = _three(_alice, _bob, _carol);
+        _propose(_alice, id, 3, members, 1);
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.GenerationAbandoned(id, 2);
+        _propose(_bob, id, 3, members, 1);
+        vm.assertTrue(_registry.generationById(id, 2).status == INodeRegistry.GenerationStatus.Abandoned);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GenerationNotForming.selector, id, 2));
+        _attest(_alice, id, 2, "group", _shares(20));
+
+        // One that has expired.
+        vm.warp(block.timestamp + _registry.FORMING_SECONDS() + 1);
+        vm.assertTrue(_registry.generationById(id, 3).status == INodeRegistry.GenerationStatus.Expired);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GenerationOutOfTurn.selector, id, 4, 3));
+        _propose(_alice, id, 3, members, 1);
+        _open(id, 4);
+        _attest(_alice, id, 4, "group", _shares(20));
+        _attest(_bob, id, 4, "group", _shares(20));
+        _attest(_carol, id, 4, "group", _shares(20));
+        vm.assertEq(_registry.committeeById(id).active, 4);
+        vm.assertEq(_registry.generationCount(), 4);
+        (CommitteeId openedId, uint32 number) = _registry.generationAt(4);
+        vm.assertTrue(openedId == id);
+        vm.assertEq(number, 4);
+        (openedId, number) = _registry.generationAt(5);
+        vm.assertTrue(openedId == _id(0));
+    }
+
+    function test_counts_one_proposal_of_each_member_and_none_of_an_earlier_turn() public {
+        CommitteeId id = _active();
+        address[] memory members = _three(_alice, _bob, _carol);
+        address[] memory others = _three(_bob, _alice, _carol);
+        _propose(_alice, id, 2, members, 2);
+        // It changes its mind: the first proposal is not counted any more.
+        _propose(_alice, id, 2, others, 2);
+        vm.assertEq(_registry.agreementOnProposal(id, keccak256(abi.encode(uint32(2), members, uint16(2)))), 0);
+        vm.assertEq(_propose(_bob, id, 2, members, 2), 1);
+        vm.assertEq(_registry.committeeById(id).latest, 1);
+        vm.assertEq(_propose(_carol, id, 2, others, 2), 2);
+        vm.assertEq(_registry.committeeById(id).latest, 2);
+        // Bob's proposal of the same members was for turn 2.
+        vm.assertEq(_propose(_carol, id, 3, members, 2), 1);
+        vm.assertEq(_registry.committeeById(id).latest, 2);
+    }
+
+    function test_refuses_proposals_that_are_malformed_or_not_a_members() public {
+        CommitteeId forming = _committee();
+        address[] memory members = _three(_alice, _bob, _carol);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CommitteeNotActive.selector, forming));
+        _propose(_alice, forming, 2, members, 2);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(9)));
+        _propose(_alice, _id(9), 2, members, 2);
+
+        CommitteeId id = _active();
+        (address dave, ) = _account("dave");
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, id, 1, dave));
+        _propose(dave, id, 2, members, 2);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.GenerationOutOfTurn.selector, id, 2, 1));
+        _propose(_alice, id, 1, members, 2);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.ThresholdOutOfRange.selector, 3, 4));
+        _propose(_alice, id, 2, members, 4);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CommitteeSize.selector, 32, 33));
+        _propose(_alice, id, 2, new address[](33), 2);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.DuplicateMember.selector, _bob));
+        _propose(_alice, id, 2, _three(_bob, _alice, _bob), 2);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotRegistered.selector, dave));
+        _propose(_alice, id, 2, _three(_bob, _alice, dave), 2);
+    }
+
+    function test_lets_members_that_leave_propose_their_replacement() public {
+        CommitteeId id = _active();
+        (address dave, ) = _account("dave");
+        _register(dave);
+        vm.prank(_bob);
+        _registry.requestExit();
+        _leave(_carol);
+        address[] memory members = new address[](2);
+        (members[0], members[1]) = (_alice, dave);
+        _propose(_bob, id, 2, members, 2);
+        _propose(_carol, id, 2, members, 2);
+        _attest(_alice, id, 2, "group", _two());
+        _attest(dave, id, 2, "group", _two());
+        vm.assertEq(_registry.committeeById(id).active, 2);
+    }
+
+    function test_checks_verification_shares_against_key_material() public {
+        CommitteeId id = _committee();
+        INodeRegistry.KeyMaterial memory keys = _material("group", _shares(7));
+        bytes32 hash = keccak256(abi.encode(keys));
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.OtherKeyMaterial.selector, bytes32(0), hash));
+        _registry.verificationSharesOf(id, 1, 1, keys);
+        _activate(id);
+        (address operator, bytes32 oprfShare, bytes32 recordShare) = _registry.verificationSharesOf(id, 1, 2, keys);
+        vm.assertEq(operator, _bob);
+        vm.assertEq(oprfShare, bytes32(uint256(8)));
+        vm.assertEq(recordShare, ~bytes32(uint256(8)));
+        uint16[2] memory outside = [uint16(0), 4];
+        for (uint256 i = 0; i < 2; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NoSuchIndex.selector, 3, outside[i]));
+            _registry.verificationSharesOf(id, 1, outside[i], keys);
+        }
+        // Also when it was replaced.
+        _open(id, 2);
+        _attest(_alice, id, 2, "group", _shares(20));
+        _attest(_bob, id, 2, "group", _shares(20));
+        _attest(_carol, id, 2, "group", _shares(20));
+        (operator, oprfShare, ) = _registry.verificationSharesOf(id, 1, 3, keys);
+        vm.assertEq(operator, _carol);
+        vm.assertEq(oprfShare, bytes32(uint256(9)));
+        bytes32 other = _registry.generationById(id, 2).keyMaterialHash;
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.OtherKeyMaterial.selector, other, hash));
+        _registry.verificationSharesOf(id, 2, 3, keys);
     }
 
     function test_shows_members_that_left_as_empty() public {
         CommitteeId id = _committee();
         _leave(_bob);
-        INodeRegistry.Node[] memory nodes = _registry.committeeNodes(id);
+        INodeRegistry.Node[] memory nodes = _registry.generationNodes(id, 1);
         vm.assertEq(nodes.length, 3);
         vm.assertEq(nodes[0].endpoint, "http://node");
         vm.assertEq(nodes[1].endpoint, "");
         vm.assertEq(nodes[1].stakeWei, 0);
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(2)));
-        _registry.committeeNodes(_id(2));
+        _registry.generationNodes(_id(2), 1);
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(0)));
         _registry.committeeById(_id(0));
     }
@@ -521,14 +737,57 @@ contract NodeRegistryTest is TestBase {
         return _registry.createCommittee(_three(_alice, _bob, _carol), 2);
     }
 
-    function _attest(address member, CommitteeId id, bytes32 groupPublicKey, bytes32[] memory shares) private {
+    function _active() private returns (CommitteeId id) {
+        id = _committee();
+        _activate(id);
+    }
+
+    /// @dev A refresh: the same members and threshold.
+    function _open(CommitteeId id, uint32 number) private {
+        _propose(_alice, id, number, _three(_alice, _bob, _carol), 2);
+        _propose(_bob, id, number, _three(_alice, _bob, _carol), 2);
+    }
+
+    function _propose(
+        address member,
+        CommitteeId id,
+        uint32 number,
+        address[] memory members,
+        uint16 threshold
+    ) private returns (uint16) {
         vm.prank(member);
-        _registry.attestCommittee(id, groupPublicKey, shares);
+        return _registry.proposeGeneration(id, number, members, threshold);
+    }
+
+    function _two() private pure returns (bytes32[] memory shares) {
+        shares = new bytes32[](2);
+        (shares[0], shares[1]) = (bytes32(uint256(1)), bytes32(uint256(2)));
+    }
+
+    /// @dev The shares of the record key are the complement of those given.
+    function _material(
+        bytes32 groupPublicKey,
+        bytes32[] memory shares
+    ) private pure returns (INodeRegistry.KeyMaterial memory) {
+        bytes32[] memory recordShares = new bytes32[](shares.length);
+        for (uint256 i = 0; i < shares.length; ++i) recordShares[i] = shares[i] == 0 ? bytes32(0) : ~shares[i];
+        return INodeRegistry.KeyMaterial(groupPublicKey, bytes32("record"), shares, recordShares);
+    }
+
+    function _attest(
+        address member,
+        CommitteeId id,
+        uint32 number,
+        bytes32 groupPublicKey,
+        bytes32[] memory shares
+    ) private {
+        vm.prank(member);
+        _registry.attestGeneration(id, number, _material(groupPublicKey, shares));
     }
 
     function _activate(CommitteeId id) private {
-        _attest(_alice, id, "group", _shares(7));
-        _attest(_bob, id, "group", _shares(7));
-        _attest(_carol, id, "group", _shares(7));
+        _attest(_alice, id, 1, "group", _shares(7));
+        _attest(_bob, id, 1, "group", _shares(7));
+        _attest(_carol, id, 1, "group", _shares(7));
     }
 }

@@ -16,11 +16,14 @@ contract NodeRegistryHandler is TestBase {
     address[ACTORS] public actors;
     /// @dev What each actor has deposited and not got back.
     mapping(address actor => uint256) public deposited;
-    /// @dev keccak256(abi.encode(members, threshold)) at creation.
-    mapping(uint64 id => bytes32) public membershipAtCreation;
-    /// @dev The last attestation of each member, and the key material of the committee at its activation.
-    mapping(uint64 id => mapping(address member => bytes32)) public said;
-    mapping(uint64 id => bytes32) public keysAtActivation;
+    /// @dev keccak256(abi.encode(members, threshold)) when the generation was opened.
+    mapping(uint64 id => mapping(uint32 number => bytes32)) public membershipAtOpening;
+    /// @dev The last attestation of each member, and the key material of the generation at its activation.
+    mapping(uint64 id => mapping(uint32 number => mapping(address member => bytes32))) public said;
+    mapping(uint64 id => mapping(uint32 number => bytes32)) public keysAtActivation;
+    /// @dev The generation that was activated last, and the group key of the first.
+    mapping(uint64 id => uint32) public activated;
+    mapping(uint64 id => bytes32) public groupKey;
 
     constructor(NodeRegistry registry) {
         REGISTRY = registry;
@@ -63,36 +66,72 @@ contract NodeRegistryHandler is TestBase {
 
     function create(uint256 first, uint256 size, uint16 threshold) public {
         if (REGISTRY.committeeCount() == MAX_COMMITTEES) return;
-        size = _bound(size, 1, ACTORS);
-        threshold = uint16(_bound(threshold, 1, size));
-        address[] memory members = new address[](size);
-        for (uint256 i = 0; i < size; ++i) {
-            members[i] = actors[((first % ACTORS) + i) % ACTORS];
-            if (deposited[members[i]] == 0 || REGISTRY.nodeOf(members[i]).exitAt != 0) return;
-        }
+        (address[] memory members, uint16 bounded) = _pick(first, size, threshold);
+        if (members.length == 0) return;
         vm.prank(members[0]);
-        CommitteeId id = REGISTRY.createCommittee(members, threshold);
-        membershipAtCreation[CommitteeId.unwrap(id)] = keccak256(abi.encode(members, threshold));
+        CommitteeId id = REGISTRY.createCommittee(members, bounded);
+        membershipAtOpening[CommitteeId.unwrap(id)][1] = keccak256(abi.encode(members, bounded));
     }
 
-    function attest(uint64 number, uint256 who, uint256 version) external {
+    function propose(uint64 number, uint256 who, uint256 first, uint256 size, uint16 threshold) external {
         uint64 count = REGISTRY.committeeCount();
         if (count == 0) return;
-        number = 1 + (number % count);
-        CommitteeId id = CommitteeId.wrap(number);
+        CommitteeId id = CommitteeId.wrap(1 + (number % count));
         INodeRegistry.Committee memory committee = REGISTRY.committeeById(id);
-        if (committee.status != INodeRegistry.CommitteeStatus.Forming) return;
-        address member = committee.members[who % committee.size];
+        if (committee.active == 0) return;
+        // Few different ones, so that members agree often.
+        (address[] memory members, uint16 bounded) = _pick(first % 2, 3 + (size % 2), 2 + (threshold % 2));
+        if (members.length == 0) return;
+        INodeRegistry.Generation memory current = REGISTRY.generationById(id, committee.active);
+        uint32 next = committee.latest + 1;
+        vm.prank(current.members[who % current.size]);
+        REGISTRY.proposeGeneration(id, next, members, bounded);
+        if (REGISTRY.committeeById(id).latest == next) {
+            membershipAtOpening[CommitteeId.unwrap(id)][next] = keccak256(abi.encode(members, bounded));
+        }
+    }
+
+    function attest(uint64 committeeNumber, uint256 who, uint256 version) external {
+        uint64 count = REGISTRY.committeeCount();
+        if (count == 0) return;
+        committeeNumber = 1 + (committeeNumber % count);
+        CommitteeId id = CommitteeId.wrap(committeeNumber);
+        uint32 number = REGISTRY.committeeById(id).latest;
+        INodeRegistry.Generation memory generation = REGISTRY.generationById(id, number);
+        if (generation.status != INodeRegistry.GenerationStatus.Forming) return;
+        address member = generation.members[who % generation.size];
         if (deposited[member] == 0 || REGISTRY.nodeOf(member).exitAt != 0) return;
         // Two versions, so that members disagree often and agree sometimes.
-        bytes32 group = bytes32(1 + (version % 2));
-        bytes32[] memory shares = new bytes32[](committee.size);
-        for (uint256 i = 0; i < shares.length; ++i) shares[i] = bytes32(i + 1);
+        INodeRegistry.KeyMaterial memory keys;
+        bytes32 first = groupKey[committeeNumber];
+        keys.oprfPublicKey = first == 0 ? bytes32(1 + (version % 2)) : first;
+        keys.recordPublicKey = bytes32("record");
+        keys.oprfShares = new bytes32[](generation.size);
+        for (uint256 i = 0; i < generation.size; ++i) keys.oprfShares[i] = bytes32(i + 1 + (version % 2));
+        keys.recordShares = keys.oprfShares;
         vm.prank(member);
-        REGISTRY.attestCommittee(id, group, shares);
-        bytes32 statement = keccak256(abi.encode(group, shares));
-        said[number][member] = statement;
-        if (REGISTRY.isActive(id)) keysAtActivation[number] = statement;
+        REGISTRY.attestGeneration(id, number, keys);
+        bytes32 statement = keccak256(abi.encode(keys));
+        said[committeeNumber][number][member] = statement;
+        if (REGISTRY.committeeById(id).active != number) return;
+        keysAtActivation[committeeNumber][number] = statement;
+        activated[committeeNumber] = number;
+        if (first == 0) groupKey[committeeNumber] = keys.oprfPublicKey;
+    }
+
+    /// @dev Empty when one of them is not registered to stay.
+    function _pick(
+        uint256 first,
+        uint256 size,
+        uint16 threshold
+    ) private view returns (address[] memory members, uint16 bounded) {
+        size = _bound(size, 1, ACTORS);
+        bounded = uint16(_bound(threshold, 1, size));
+        members = new address[](size);
+        for (uint256 i = 0; i < size; ++i) {
+            members[i] = actors[((first % ACTORS) + i) % ACTORS];
+            if (deposited[members[i]] == 0 || REGISTRY.nodeOf(members[i]).exitAt != 0) return (new address[](0), 0);
+        }
     }
 
     function assign(uint256 who, uint64 number) external {
@@ -116,7 +155,7 @@ contract NodeRegistryInvariants is TestBase {
         _registry = new NodeRegistry(1 ether, 3 days);
         _handler = new NodeRegistryHandler(_registry);
         _handler.begin();
-        bytes4[] memory selectors = new bytes4[](7);
+        bytes4[] memory selectors = new bytes4[](8);
         selectors[0] = NodeRegistryHandler.register.selector;
         selectors[1] = NodeRegistryHandler.requestExit.selector;
         selectors[2] = NodeRegistryHandler.withdraw.selector;
@@ -124,6 +163,7 @@ contract NodeRegistryInvariants is TestBase {
         selectors[4] = NodeRegistryHandler.attest.selector;
         selectors[5] = NodeRegistryHandler.assign.selector;
         selectors[6] = NodeRegistryHandler.wait.selector;
+        selectors[7] = NodeRegistryHandler.propose.selector;
         _targetSelectors(address(_handler), selectors);
     }
 
@@ -134,6 +174,7 @@ contract NodeRegistryInvariants is TestBase {
         _everyWeiOfStakeCanLeave();
         _membershipNeverChanges();
         _activeMeansThatAllMembersSaidTheSame();
+        _theLastActivatedGenerationIsActive();
         _everyAccountHasAnActiveCommitteeOnceThereIsOne();
     }
 
@@ -187,18 +228,26 @@ contract NodeRegistryInvariants is TestBase {
 
     /// @dev INV-3
     function _membershipNeverChanges() private view {
+        uint64 opened;
         for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
-            INodeRegistry.Committee memory committee = _registry.committeeById(CommitteeId.wrap(number));
-            vm.assertEq(
-                keccak256(abi.encode(committee.members, committee.threshold)),
-                _handler.membershipAtCreation(number)
-            );
-            vm.assertEq(committee.size, committee.members.length);
-            vm.assertTrue(committee.threshold >= 1 && committee.threshold <= committee.size && committee.size <= 32);
-            for (uint256 i = 0; i < committee.size; ++i) {
-                for (uint256 j = 0; j < i; ++j) vm.assertNotEq(committee.members[i], committee.members[j]);
+            CommitteeId id = CommitteeId.wrap(number);
+            uint32 latest = _registry.committeeById(id).latest;
+            opened += latest;
+            for (uint32 turn = 1; turn <= latest; ++turn) {
+                INodeRegistry.Generation memory generation = _registry.generationById(id, turn);
+                uint256 size = generation.size;
+                vm.assertEq(
+                    keccak256(abi.encode(generation.members, generation.threshold)),
+                    _handler.membershipAtOpening(number, turn)
+                );
+                vm.assertEq(size, generation.members.length);
+                vm.assertTrue(generation.threshold >= 1 && generation.threshold <= size && size <= 32);
+                for (uint256 i = 0; i < size; ++i) {
+                    for (uint256 j = 0; j < i; ++j) vm.assertNotEq(generation.members[i], generation.members[j]);
+                }
             }
         }
+        vm.assertEq(_registry.generationCount(), opened);
     }
 
     /// @dev INV-4
@@ -206,25 +255,45 @@ contract NodeRegistryInvariants is TestBase {
         for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
             CommitteeId id = CommitteeId.wrap(number);
             INodeRegistry.Committee memory committee = _registry.committeeById(id);
-            bytes32 first = _handler.said(number, committee.members[0]);
-            bool unanimous = first != 0;
-            for (uint256 i = 0; i < committee.size; ++i) {
-                bytes32 statement = _handler.said(number, committee.members[i]);
-                vm.assertEq(_registry.attestationOf(id, committee.members[i]), statement);
-                if (statement != first) unanimous = false;
-            }
-            vm.assertEq(_registry.isActive(id), unanimous);
-            bytes32 held = keccak256(abi.encode(committee.groupPublicKey, committee.verificationShares));
-            if (unanimous) {
-                vm.assertEq(held, first);
-                vm.assertEq(held, _handler.keysAtActivation(number));
-            } else {
-                vm.assertEq(held, keccak256(abi.encode(bytes32(0), new bytes32[](0))));
+            vm.assertEq(committee.oprfPublicKey, _handler.groupKey(number));
+            for (uint32 turn = 1; turn <= committee.latest; ++turn) {
+                INodeRegistry.Generation memory generation = _registry.generationById(id, turn);
+                bytes32 first = _handler.said(number, turn, generation.members[0]);
+                bool unanimous = first != 0;
+                for (uint256 i = 0; i < generation.size; ++i) {
+                    bytes32 statement = _handler.said(number, turn, generation.members[i]);
+                    vm.assertEq(_registry.attestationOf(id, turn, generation.members[i]), statement);
+                    if (statement != first) unanimous = false;
+                }
+                vm.assertEq(generation.keyMaterialHash, unanimous ? first : bytes32(0));
+                vm.assertEq(generation.keyMaterialHash, _handler.keysAtActivation(number, turn));
             }
         }
     }
 
     /// @dev INV-5
+    function _theLastActivatedGenerationIsActive() private view {
+        for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
+            CommitteeId id = CommitteeId.wrap(number);
+            INodeRegistry.Committee memory committee = _registry.committeeById(id);
+            vm.assertEq(committee.active, _handler.activated(number));
+            vm.assertEq(_registry.isActive(id), committee.active != 0);
+            for (uint32 turn = 1; turn <= committee.latest; ++turn) {
+                INodeRegistry.Generation memory generation = _registry.generationById(id, turn);
+                bool wasActive = generation.keyMaterialHash != 0;
+                vm.assertEq(
+                    generation.status == INodeRegistry.GenerationStatus.Active,
+                    turn == committee.active
+                );
+                vm.assertEq(
+                    generation.status == INodeRegistry.GenerationStatus.Replaced,
+                    wasActive && turn != committee.active
+                );
+            }
+        }
+    }
+
+    /// @dev INV-6
     function _everyAccountHasAnActiveCommitteeOnceThereIsOne() private view {
         bool any;
         for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {

@@ -14,9 +14,10 @@ contract PennilessChallenger {
     function challenge(
         IOprfDisputes disputes,
         IOprfDisputes.Answer calldata answer,
-        bytes calldata signature
+        bytes calldata signature,
+        INodeRegistry.KeyMaterial calldata keys
     ) external payable {
-        disputes.challenge{ value: msg.value }(answer, signature);
+        disputes.challenge{ value: msg.value }(answer, signature, keys);
     }
 
     function withdraw(IOprfDisputes disputes, address payable to) external {
@@ -98,7 +99,7 @@ contract OprfDisputesTest is OprfDisputesBase {
         bytes memory signature = _signed(answer, _nodeKey);
         vm.deal(_node, BOND);
         vm.prank(_node);
-        _disputes.challenge{ value: BOND }(answer, signature);
+        _disputes.challenge{ value: BOND }(answer, signature, _keys);
         vm.assertEq(_disputes.owedWei(_node), STAKE / 5 + BOND);
     }
 
@@ -108,7 +109,7 @@ contract OprfDisputesTest is OprfDisputesBase {
         bytes memory signature = _signed(answer, _nodeKey);
         vm.deal(thief, BOND);
         vm.prank(thief);
-        _disputes.challenge{ value: BOND }(answer, signature);
+        _disputes.challenge{ value: BOND }(answer, signature, _keys);
         vm.assertEq(_disputes.owedWei(thief), BOND);
         vm.assertEq(_disputes.owedWei(_user), STAKE / 5);
     }
@@ -169,7 +170,7 @@ contract OprfDisputesTest is OprfDisputesBase {
         vm.deal(_challenger, BOND);
         vm.prank(_challenger);
         vm.expectRevert(abi.encodeWithSelector(IOprfDisputes.AlreadyJudged.selector, digest));
-        _disputes.challenge{ value: BOND }(answer, signature);
+        _disputes.challenge{ value: BOND }(answer, signature, _keys);
     }
 
     function test_an_old_wrong_answer_cannot_slash_the_next_stake() public {
@@ -181,7 +182,7 @@ contract OprfDisputesTest is OprfDisputesBase {
         vm.deal(_challenger, BOND);
         vm.prank(_challenger);
         vm.expectRevert(abi.encodeWithSelector(IOprfDisputes.AlreadyJudged.selector, digest));
-        _disputes.challenge{ value: BOND }(answer, signature);
+        _disputes.challenge{ value: BOND }(answer, signature, _keys);
     }
 
     // What convicts nobody
@@ -225,11 +226,11 @@ contract OprfDisputesTest is OprfDisputesBase {
     function test_refuses_what_the_registry_does_not_know() public {
         IOprfDisputes.Answer memory answer = _wrongAnswer();
         answer.generation = 2;
-        _refused(answer, "", abi.encodeWithSelector(IOprfDisputes.UnknownGeneration.selector, _id, 2));
+        _refused(answer, "", abi.encodeWithSelector(INodeRegistry.UnknownGeneration.selector, _id, 2));
         answer = _wrongAnswer();
         for (uint16 index = 0; index <= 3; index += 3) {
             answer.index = index;
-            _refused(answer, "", abi.encodeWithSelector(IOprfDisputes.UnknownMember.selector, _id, index));
+            _refused(answer, "", abi.encodeWithSelector(INodeRegistry.NoSuchIndex.selector, 2, index));
         }
         answer = _wrongAnswer();
         answer.committeeId = CommitteeId.wrap(2);
@@ -239,7 +240,23 @@ contract OprfDisputesTest is OprfDisputesBase {
         members[0] = _node;
         vm.prank(_node);
         _registry.createCommittee(members, 1);
-        _refused(answer, "", abi.encodeWithSelector(IOprfDisputes.UnknownMember.selector, answer.committeeId, 1));
+        bytes32 hash = _registry.hashKeyMaterial(_keys);
+        _refused(answer, "", abi.encodeWithSelector(INodeRegistry.OtherKeyMaterial.selector, bytes32(0), hash));
+    }
+
+    function test_refuses_key_material_that_is_not_the_generations() public {
+        IOprfDisputes.Answer memory answer = _rightAnswer();
+        bytes memory signature = _signed(answer, _nodeKey);
+        bytes32 expected = _registry.hashKeyMaterial(_keys);
+        // With the shares of the colleague in its place, a right answer would convict.
+        _keys.oprfShares[0] = _keys.oprfShares[1];
+        bytes32 received = _registry.hashKeyMaterial(_keys);
+        _refused(
+            answer,
+            signature,
+            abi.encodeWithSelector(INodeRegistry.OtherKeyMaterial.selector, expected, received)
+        );
+        vm.assertEq(_registry.nodeOf(_node).stakeWei, STAKE);
     }
 
     function test_refuses_another_bond() public {
@@ -249,7 +266,7 @@ contract OprfDisputesTest is OprfDisputesBase {
         for (uint256 value = BOND - 1; value <= BOND + 1; value += 2) {
             vm.prank(_challenger);
             vm.expectRevert(abi.encodeWithSelector(IOprfDisputes.WrongBond.selector, BOND, value));
-            _disputes.challenge{ value: value }(answer, signature);
+            _disputes.challenge{ value: value }(answer, signature, _keys);
         }
     }
 
@@ -297,7 +314,7 @@ contract OprfDisputesTest is OprfDisputesBase {
         PennilessChallenger penniless = new PennilessChallenger();
         bytes memory signature = _signed(answer, _nodeKey);
         vm.deal(address(this), BOND);
-        penniless.challenge{ value: BOND }(_disputes, answer, signature);
+        penniless.challenge{ value: BOND }(_disputes, answer, signature, _keys);
         vm.assertEq(_registry.nodeOf(_node).stakeWei, 0);
         vm.expectRevert(abi.encodeWithSelector(IOprfDisputes.TransferFailed.selector, address(penniless), BOND));
         penniless.withdraw(_disputes, payable(address(penniless)));
@@ -324,7 +341,7 @@ contract OprfDisputesTest is OprfDisputesBase {
         vm.deal(_challenger, 100 ether);
         for (uint256 limit = 50_000; limit < 600_000; limit += 10_000) {
             vm.prank(_challenger);
-            try _disputes.challenge{ value: BOND, gas: limit }(answer, signature) returns (bool convicted) {
+            try _disputes.challenge{ value: BOND, gas: limit }(answer, signature, _keys) returns (bool convicted) {
                 vm.assertFalse(convicted);
                 break;
             } catch {
@@ -337,8 +354,8 @@ contract OprfDisputesTest is OprfDisputesBase {
     // Views
 
     function test_views_tell_the_outcome_before() public view {
-        vm.assertTrue(_disputes.isRight(_rightAnswer()));
-        vm.assertFalse(_disputes.isRight(_wrongAnswer()));
+        vm.assertTrue(_disputes.isRight(_rightAnswer(), _keys));
+        vm.assertFalse(_disputes.isRight(_wrongAnswer(), _keys));
         vm.assertEq(_disputes.BOND_WEI(), BOND);
         vm.assertEq(_disputes.REWARD_PERCENT(), 20);
         vm.assertEq(address(_disputes.REGISTRY()), address(_registry));
@@ -347,8 +364,9 @@ contract OprfDisputesTest is OprfDisputesBase {
     function test_checks_single_evaluations_of_members() public view {
         // Composites are no elements of a batch: the same two values prove nothing as a batch of one.
         IOprfDisputes.Answer memory answer = _rightAnswer();
-        vm.assertFalse(_disputes.isEvaluation(_id, 1, 1, answer.blinded, answer.evaluated, answer.c, answer.s));
-        vm.assertFalse(_disputes.isEvaluation(_id, 1, 1, 0, answer.evaluated, answer.c, answer.s));
+        OprfEvaluation.Proof memory proof = OprfEvaluation.Proof(answer.c, answer.s);
+        vm.assertFalse(_disputes.isEvaluation(_id, 1, 1, answer.blinded, answer.evaluated, proof, _keys));
+        vm.assertFalse(_disputes.isEvaluation(_id, 1, 1, 0, answer.evaluated, proof, _keys));
     }
 
     function testFuzz_convicts_exactly_for_an_evaluation_with_another_key(uint64 key, uint64 element) public {
@@ -370,13 +388,13 @@ contract OprfDisputesTest is OprfDisputesBase {
         vm.deal(_challenger, BOND);
         vm.prank(_challenger);
         vm.expectRevert(reason);
-        _disputes.challenge{ value: BOND }(answer, signature);
+        _disputes.challenge{ value: BOND }(answer, signature, _keys);
     }
 
     function _refusedPartially(IOprfDisputes.Answer memory answer, bytes memory signature, bytes4 reason) private {
         vm.deal(_challenger, BOND);
         vm.prank(_challenger);
         vm.expectPartialRevert(reason);
-        _disputes.challenge{ value: BOND }(answer, signature);
+        _disputes.challenge{ value: BOND }(answer, signature, _keys);
     }
 }

@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { NodeRegistry } from "../NodeRegistry.sol";
+import { INodeRegistry } from "../interfaces/INodeRegistry.sol";
 import { IOprfDisputes } from "../interfaces/IOprfDisputes.sol";
 import { OprfEvaluation } from "../libraries/OprfEvaluation.sol";
 import { CommitteeId } from "../types/CommitteeId.sol";
@@ -20,6 +21,7 @@ abstract contract OprfDisputesBase is TestBase {
     NodeRegistry internal _registry;
     IOprfDisputes internal _disputes;
     CommitteeId internal _id;
+    INodeRegistry.KeyMaterial internal _keys;
     address internal _node;
     uint256 internal _nodeKey;
     address internal _colleague;
@@ -45,9 +47,10 @@ abstract contract OprfDisputesBase is TestBase {
         (shares[0], shares[1]) = (OprfProver.element(KEY), OprfProver.element(KEY + 1));
         // Before the prank, which the precompile for square roots would use up.
         bytes32 group = OprfProver.element(KEY - 1);
+        _keys = INodeRegistry.KeyMaterial(group, group, shares, shares);
         for (uint256 i = 0; i < 2; ++i) {
             vm.prank(members[i]);
-            _registry.attestCommittee(_id, group, shares);
+            _registry.attestGeneration(_id, 1, _keys);
         }
     }
 
@@ -77,6 +80,6 @@ abstract contract OprfDisputesBase is TestBase {
     function _challenge(IOprfDisputes.Answer memory answer, bytes memory signature) internal returns (bool) {
         vm.deal(_challenger, _challenger.balance + BOND);
         vm.prank(_challenger);
-        return _disputes.challenge{ value: BOND }(answer, signature);
+        return _disputes.challenge{ value: BOND }(answer, signature, _keys);
     }
 }

@@ -79,7 +79,7 @@ contract OprfDisputesHandler is OprfDisputesBase {
 
         vm.deal(challenger, challenger.balance + BOND);
         vm.prank(challenger);
-        try _disputes.challenge{ value: BOND }(answer, signature) returns (bool convicted) {
+        try _disputes.challenge{ value: BOND }(answer, signature, _keys) returns (bool convicted) {
             require(!judged, "judged twice");
             require(convicted == (which != 0), "wrong judgement");
             if (!convicted) {
@@ -105,7 +105,7 @@ contract OprfDisputesHandler is OprfDisputesBase {
         vm.deal(_challenger, _challenger.balance + BOND);
         vm.prank(_challenger);
         vm.expectPartialRevert(IOprfDisputes.NotSignedByMember.selector);
-        _disputes.challenge{ value: BOND }(answer, signature);
+        _disputes.challenge{ value: BOND }(answer, signature, _keys);
     }
 
     function withdraw(uint256 who) external {

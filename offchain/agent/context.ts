@@ -6,7 +6,15 @@
 import type { TransactionReceipt } from "ethers";
 import type { ContractCall } from "../chain/contract-call.ts";
 import { type ChainReader, connectChain, type Deployment, NoDeploymentError } from "../chain/deployment.ts";
-import { type Committee, readCommittee, readCommitteeOf } from "../chain/registry.ts";
+import {
+  type Committee,
+  type CommitteeWithKeys,
+  notActive,
+  readCommittee,
+  readCommitteeKeys,
+  readCommitteeOf,
+  readCommitteeState,
+} from "../chain/registry.ts";
 import { type CallOptions, TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
@@ -18,7 +26,7 @@ import type { Catalogue } from "./catalogue.ts";
 import { Archives } from "./keys/archives.ts";
 import type { ShareMember } from "./keys/key-shares.ts";
 import { NbmClient } from "./keys/nbm-client.ts";
-import { OprfCommittee, type OprfMember, type WrongAnswer } from "./keys/oprf-committee.ts";
+import { OprfCommittee, type OprfGeneration, type OprfMember, type WrongAnswer } from "./keys/oprf-committee.ts";
 import { loadSuite } from "./pipeline/oprf-stage.ts";
 import type { AgentPlatform } from "./platform.ts";
 import type { AgentLogger } from "./progress.ts";
@@ -39,9 +47,13 @@ export interface ContextOptions {
   readonly confirmations: number;
 }
 
+/** A record's time may be so far from the block's. */
+const CLOCK_SECONDS = 300n;
+
 /** A committee and clients for its members. */
 export interface CommitteeLink {
-  readonly committee: Committee;
+  /** In the generation that was active when this link was made. */
+  readonly committee: CommitteeWithKeys;
   readonly members: readonly (OprfMember & ShareMember)[];
   readonly nodes: readonly NbmClient[];
   readonly oprf: OprfCommittee;
@@ -171,12 +183,55 @@ export class AgentContext {
    * @throws TallystickError NOT_FOUND, CONFLICT while it is forming; InvalidPointError when its keys do not belong
    *   together
    */
-  committeeById(id: bigint): Promise<CommitteeLink> {
+  async committeeById(id: bigint): Promise<CommitteeLink> {
     const known = this.#committees.get(id);
-    if (known !== undefined) return known;
-    const linking = forgetFailure(this.#link(id), () => this.#committees.delete(id));
-    this.#committees.set(id, linking);
-    return linking;
+    if (known === undefined) return await this.#keepLink(id, this.#link(id));
+    const link = await known;
+    const { generation } = link.committee;
+    // A chain that does not answer is no reason not to ask the nodes that were members.
+    const renewed = await this.#linkIfLater(id, generation).catch((error: unknown) => {
+      if (error instanceof TallystickError && error.code === "CHAIN_UNAVAILABLE") return undefined;
+      throw error;
+    });
+    return renewed ?? link;
+  }
+
+  /**
+   * Who were members of a committee, set by set, those of the generation that was active at a time first.
+   * @param time unix seconds
+   */
+  async *membersSince(link: CommitteeLink, time: bigint): AsyncGenerator<CommitteeLink["members"]> {
+    const { id, generation: active } = link.committee;
+    const seen = new Set<string>();
+    const isNew = ({ members }: Pick<Committee, "members">) => {
+      const name = members.map(({ operator }) => operator).join();
+      return !seen.has(name) && seen.add(name) !== undefined;
+    };
+    const later: CommitteeLink["members"][] = [];
+    for (let generation = active; generation >= 1; generation -= 1) {
+      const committee =
+        generation === active ? link.committee : await readCommittee(await this.chain(), id, generation);
+      if (committee.activatedAt === 0 || !isNew(committee)) continue;
+      const members = generation === active ? link.members : this.#reach(committee, link.committee);
+      // The clocks of who recorded and of the chain differ a little.
+      if (BigInt(committee.activatedAt) > time + CLOCK_SECONDS) later.unshift(members);
+      else yield members;
+    }
+    yield* later;
+  }
+
+  #keepLink(id: bigint, linking: Promise<CommitteeLink>): Promise<CommitteeLink> {
+    const link = forgetFailure(linking, () => this.#committees.delete(id));
+    this.#committees.set(id, link);
+    return link;
+  }
+
+  /** Links to the active generation when it is a later one. */
+  async #linkIfLater(id: bigint, generation: number): Promise<CommitteeLink | undefined> {
+    const { active } = await readCommitteeState(await this.chain(), id);
+    if (active <= generation) return undefined;
+    const before = await this.#committees.get(id);
+    return await this.#keepLink(id, this.#link(id, before?.oprf));
   }
 
   /** Archives of key records: those of the committee's nodes. */
@@ -225,21 +280,37 @@ export class AgentContext {
     return { transport: announcingTransport(transport, this.waits, party) };
   }
 
-  async #link(id: bigint): Promise<CommitteeLink> {
-    const committee = await readCommittee(await this.chain(), id);
-    if (committee.status !== "active") {
-      throw new TallystickError(`committee ${id} has not made its key yet`, {
-        code: "CONFLICT",
-        party: `committee ${id}`,
-        check: "committee status",
-        expected: "active",
-        received: committee.status,
-        hint: "wait until all its nodes have attested the key",
-        retryable: true,
-      });
+  /** @param oprf goes on with the active generation, for those who have it already */
+  async #link(id: bigint, oprf?: OprfCommittee): Promise<CommitteeLink> {
+    const chain = await this.chain();
+    const { active } = await readCommitteeState(chain, id);
+    if (active === 0) throw notActive(await readCommittee(chain, id));
+    const committee = await readCommitteeKeys(chain, id, active);
+    const members = this.#reach(committee, committee);
+    const { generation, threshold } = committee;
+    const checkKeys = () => requireConsistentKeys(committee);
+    const renew = async (from: number) => {
+      const link = await this.#linkIfLater(id, from);
+      return link === undefined ? undefined : generationOf(link);
+    };
+    const onWrongAnswer = (answer: WrongAnswer) => this.#keepWrongAnswer(answer);
+    const options = { logger: this.logger, generation, checkKeys, renew, onWrongAnswer };
+    const nodes = members.filter(({ url }) => url !== "").map(({ client }) => client);
+    if (oprf === undefined) {
+      return { committee, members, nodes, oprf: new OprfCommittee(id, threshold, members, options) };
     }
-    const members = committee.members.map((member) => ({
+    const link = { committee, members, nodes, oprf };
+    oprf.use(generationOf(link));
+    return link;
+  }
+
+  /** Members with clients, and verification shares where they are those of `keyed`. */
+  #reach(committee: Committee, { keys, generation }: CommitteeWithKeys): (OprfMember & ShareMember)[] {
+    return committee.members.map((member) => ({
       ...member,
+      verificationShare:
+        (generation === committee.generation ? keys.oprf.verificationShares[member.index - 1] : undefined) ??
+        new Uint8Array(),
       client: new NbmClient(
         member.url,
         member.operator,
@@ -247,28 +318,23 @@ export class AgentContext {
         this.#httpTo(`node ${originOf(member.url)}`),
       ),
     }));
-    return {
-      committee,
-      members,
-      nodes: members.filter(({ url }) => url !== "").map(({ client }) => client),
-      oprf: new OprfCommittee(id, committee.threshold, members, {
-        logger: this.logger,
-        checkKeys: () => requireConsistentKeys(committee),
-        onWrongAnswer: (answer) => this.#keepWrongAnswer(answer),
-      }),
-    };
   }
 }
 
+function generationOf({ committee, members }: CommitteeLink): OprfGeneration {
+  const { generation, threshold } = committee;
+  return { generation, threshold, members, checkKeys: () => requireConsistentKeys(committee) };
+}
+
 /** One check is enough: with consistent verification shares, every quorum gives the same keys. */
-async function requireConsistentKeys({ groupPublicKey, members, threshold }: Committee): Promise<void> {
+async function requireConsistentKeys({ keys, threshold }: CommitteeWithKeys): Promise<void> {
   await loadSuite();
   const [{ ristretto255Group }, { verifyCommitteeKeys }] = await Promise.all([
     import("../core/oprf/group.ts"),
     import("../core/oprf/threshold.ts"),
   ]);
-  const shares = members.map(({ verificationShare }) => verificationShare);
-  verifyCommitteeKeys(ristretto255Group, groupPublicKey, shares, threshold);
+  const { groupPublicKey, verificationShares } = keys.oprf;
+  verifyCommitteeKeys(ristretto255Group, groupPublicKey, verificationShares, threshold);
 }
 
 /** Address of a party without what may be secret in a URL. */

@@ -14,6 +14,8 @@ export interface ContractCall {
    * key".
    */
   readonly description: string;
+  /** Units of gas on top of the estimate: what it costs more when transactions of others are mined before it. */
+  readonly extraGas?: bigint;
 }
 
 /**

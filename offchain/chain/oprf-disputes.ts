@@ -1,6 +1,7 @@
 /** Disputes about OPRF evaluations: a node that signed a wrong answer is challenged with it and loses its stake. */
 
 import { Contract, type TransactionReceipt } from "ethers";
+import type { PerKey, PublicKeys } from "../core/committee/run.ts";
 import { isAddressEqual } from "../core/encoding/address.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import { type AnsweredBatch, oprfAnswerMessage } from "../core/oprf/signed-answer.ts";
@@ -8,6 +9,7 @@ import { DISPUTES_ABI } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader } from "./deployment.ts";
+import { readCommitteeKeys, toMaterial } from "./registry.ts";
 import { readChain } from "./revert.ts";
 import type { IOprfDisputes } from "./types/interfaces/IOprfDisputes.ts";
 
@@ -55,24 +57,38 @@ export async function isJudged(chain: ChainReader, { address }: DisputeTerms, an
   );
 }
 
+/** The keys that an answer was made with. @throws as `readCommitteeKeys` */
+export async function keysOfAnswer(
+  chain: ChainReader,
+  { committeeId, generation }: AnsweredBatch,
+): Promise<PerKey<PublicKeys>> {
+  return (await readCommitteeKeys(chain, committeeId, generation)).keys;
+}
+
 /** Whether the proof in an answer verifies, as the chain sees it. */
 export async function isRightOnChain(
   chain: ChainReader,
   { address }: DisputeTerms,
   answer: AnsweredBatch,
+  keys: PerKey<PublicKeys>,
 ): Promise<boolean> {
-  return await readChain("checking an answer", () => disputesAt(chain, address).isRight(oprfAnswerMessage(answer)));
+  const asked = [oprfAnswerMessage(answer), toMaterial(keys)] as const;
+  return await readChain("checking an answer", () => disputesAt(chain, address).isRight(...asked));
 }
 
-/** @param signature of the member's operator key, 65 bytes, 0x hex */
+/**
+ * @param signature of the member's operator key, 65 bytes, 0x hex
+ * @param keys of the generation, `keysOfAnswer`
+ */
 export function challengeNodeCall(
   { address, bondWei }: DisputeTerms,
   answer: AnsweredBatch,
   signature: string,
+  keys: PerKey<PublicKeys>,
 ): ContractCall {
   return {
     to: address,
-    data: DISPUTES_ABI.encodeFunctionData("challenge", [oprfAnswerMessage(answer), signature]),
+    data: DISPUTES_ABI.encodeFunctionData("challenge", [oprfAnswerMessage(answer), signature, toMaterial(keys)]),
     value: bondWei,
     description: "challenging a key node",
   };

@@ -3,11 +3,14 @@
  */
 
 import type { Log } from "ethers";
+import type { PerKey, PublicKeys } from "../core/committee/run.ts";
 import { fromHex } from "../core/encoding/hex.ts";
 import { REGISTRY_ABI } from "./abis.ts";
 import type { ChainReader } from "./deployment.ts";
 import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
+import { toKeys } from "./registry.ts";
 import { readChain } from "./revert.ts";
+import type { INodeRegistry } from "./types/NodeRegistry.ts";
 
 /** What happened in the registry. Bytes and numbers as in the contract's events. */
 export type RegistryEvent = LogPlace &
@@ -22,24 +25,36 @@ export type RegistryEvent = LogPlace &
     | { readonly kind: "StakeWithdrawn"; readonly operator: string; readonly to: string; readonly stakeWei: bigint }
     | { readonly kind: "NodeSlashed"; readonly operator: string; readonly stakeWei: bigint }
     | {
-        readonly kind: "CommitteeCreated";
+        readonly kind: "GenerationProposed";
         readonly id: bigint;
-        readonly creator: string;
+        readonly generation: number;
+        readonly member: string;
+        readonly proposal: string;
+        readonly agreeing: number;
+      }
+    | {
+        readonly kind: "GenerationOpened";
+        readonly id: bigint;
+        readonly generation: number;
+        readonly from: number;
         readonly threshold: number;
         readonly members: string[];
       }
+    | { readonly kind: "GenerationAbandoned"; readonly id: bigint; readonly generation: number }
     | {
-        readonly kind: "CommitteeAttested";
+        readonly kind: "GenerationAttested";
         readonly id: bigint;
+        readonly generation: number;
         readonly member: string;
         readonly keyMaterialHash: string;
         readonly agreeing: number;
       }
     | {
-        readonly kind: "CommitteeActivated";
+        readonly kind: "GenerationActivated";
         readonly id: bigint;
-        readonly groupPublicKey: Uint8Array;
-        readonly verificationShares: Uint8Array[];
+        readonly generation: number;
+        readonly keyMaterialHash: string;
+        readonly keys: PerKey<PublicKeys>;
       }
     | { readonly kind: "CommitteeAssigned"; readonly id: bigint; readonly account: string }
   );
@@ -77,6 +92,7 @@ export function parseRegistryLog(log: Log): RegistryEvent | undefined {
   const bytes = (name: string): Uint8Array => fromHex(text(name));
   const integer = (name: string): bigint => BigInt(text(name));
   const list = (name: string): string[] => [...(parsed.args.getValue(name) as Iterable<string>)];
+  const generation = () => ({ id: integer("id"), generation: Number(integer("number")) });
   switch (parsed.name) {
     case "NodeRegistered":
     case "NodeUpdated":
@@ -99,31 +115,42 @@ export function parseRegistryLog(log: Log): RegistryEvent | undefined {
       };
     case "NodeSlashed":
       return { ...place, kind: parsed.name, operator: text("operator"), stakeWei: integer("stakeWei") };
-    case "CommitteeCreated":
+    case "GenerationProposed":
       return {
         ...place,
         kind: parsed.name,
-        id: integer("id"),
-        creator: text("creator"),
+        ...generation(),
+        member: text("member"),
+        proposal: text("proposal"),
+        agreeing: Number(integer("agreeing")),
+      };
+    case "GenerationOpened":
+      return {
+        ...place,
+        kind: parsed.name,
+        ...generation(),
+        from: Number(integer("from")),
         threshold: Number(integer("threshold")),
         members: list("members"),
       };
-    case "CommitteeAttested":
+    case "GenerationAbandoned":
+      return { ...place, kind: parsed.name, ...generation() };
+    case "GenerationAttested":
       return {
         ...place,
         kind: parsed.name,
-        id: integer("id"),
+        ...generation(),
         member: text("member"),
         keyMaterialHash: text("keyMaterialHash"),
         agreeing: Number(integer("agreeing")),
       };
-    case "CommitteeActivated":
+    case "GenerationActivated":
       return {
         ...place,
         kind: parsed.name,
-        id: integer("id"),
-        groupPublicKey: bytes("groupPublicKey"),
-        verificationShares: list("verificationShares").map((share) => fromHex(share)),
+        ...generation(),
+        keyMaterialHash: text("keyMaterialHash"),
+        keys: toKeys(parsed.args.getValue("keys") as INodeRegistry.KeyMaterialStructOutput),
       };
     case "CommitteeAssigned":
       return { ...place, kind: parsed.name, id: integer("id"), account: text("account") };

@@ -3,7 +3,9 @@
  * state of a committee at one block, so that keys and members belong together. Its events are in registry-events.ts.
  */
 
-import { AbiCoder, keccak256, type TransactionReceipt } from "ethers";
+import { AbiCoder, keccak256, type TransactionReceipt, toBeHex, zeroPadValue } from "ethers";
+import type { KeyPurpose } from "../core/committee/key-id.ts";
+import type { CommitteeGeneration, PerKey, PublicKeys } from "../core/committee/run.ts";
 import { isAddressEqual } from "../core/encoding/address.ts";
 import { fromHex, toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
@@ -14,10 +16,16 @@ import type { ChainReader, Deployment } from "./deployment.ts";
 import { readChain } from "./revert.ts";
 import type { INodeRegistry } from "./types/NodeRegistry.ts";
 
-/** `INodeRegistry.CommitteeStatus` by number; 0 does not come out of the contract. */
-const STATUSES = ["none", "forming", "active"] as const;
+/** `INodeRegistry.GenerationStatus` by number; 0 does not come out of the contract. */
+const STATUSES = ["none", "forming", "active", "replaced", "expired", "abandoned"] as const;
 /** Entries fetched by one call when listing; 100 node entries are some 40 KB. */
 const PAGE = 100;
+/** "0x" and the selector of an encoded call. */
+const SELECTOR_CHARACTERS = 10;
+/** What the last attestation costs beside an earlier one, which it may have been estimated as. */
+const ACTIVATION_GAS = 250_000n;
+/** The same for a proposal, which opens a generation of up to 32 members. */
+const OPENING_GAS = 900_000n;
 
 /** A registered node. */
 export interface NodeInfo {
@@ -39,25 +47,48 @@ export interface CommitteeMember {
   /** Empty, like `hpkePublicKey`, when the operator has withdrawn its node. */
   readonly url: string;
   readonly hpkePublicKey: Uint8Array;
-  /** k_j·G, ristretto255, 32 bytes; empty while the committee is forming. */
-  readonly verificationShare: Uint8Array;
   readonly exitAt: number;
 }
 
+export type GenerationStatus = "forming" | "active" | "replaced" | "expired" | "abandoned";
+
+/** A committee in one of its generations, without the key material. */
 export interface Committee {
   readonly id: bigint;
-  readonly status: "forming" | "active";
+  /** Number of the generation, from 1. */
+  readonly generation: number;
+  /** Of the generation. */
+  readonly status: GenerationStatus;
   readonly size: number;
   readonly threshold: number;
+  /** The generation whose members deal; 0 in key generation. */
+  readonly from: number;
   /** Unix seconds. */
   readonly createdAt: number;
-  /** k·G, ristretto255, 32 bytes; empty while the committee is forming. */
-  readonly groupPublicKey: Uint8Array;
+  /** Unix seconds; 0 while the generation has not been active. */
+  readonly activatedAt: number;
+  /** The block in which it became active; 0 before. */
+  readonly activatedBlock: number;
+  /** `keyMaterialHash` of its key material; zeros before. */
+  readonly keyMaterialHash: string;
   readonly members: CommitteeMember[];
 }
 
-/** The state of one committee. @throws TallystickError NOT_FOUND when there is none of this number. */
-export async function readCommittee(chain: ChainReader, id: bigint): Promise<Committee> {
+/** A committee in a generation that is, or was, active. */
+export interface CommitteeWithKeys extends Committee {
+  readonly keys: PerKey<PublicKeys>;
+}
+
+/** The numbers of a committee's generations. */
+export interface CommitteeState {
+  /** The active generation; 0 while there is none. */
+  readonly active: number;
+  /** The generation that was opened last. */
+  readonly latest: number;
+}
+
+/** Which generation is active, and which was opened last. @throws TallystickError NOT_FOUND */
+export async function readCommitteeState(chain: ChainReader, id: bigint): Promise<CommitteeState> {
   const registry = nodeRegistry(chain);
   const what = `reading committee ${id}`;
   const count = await readChain(what, () => registry.committeeCount());
@@ -70,17 +101,114 @@ export async function readCommittee(chain: ChainReader, id: bigint): Promise<Com
       received: String(id),
     });
   }
+  const { active, latest } = await readChain(what, () => registry.committeeById(id));
+  return { active: Number(active), latest: Number(latest) };
+}
+
+/**
+ * A committee in one of its generations: the active one unless stated, or the one that was opened last while none is
+ * active.
+ *
+ * @throws TallystickError NOT_FOUND when there is no committee of this number; ChainRevertedError when it has no such
+ *   generation
+ */
+export async function readCommittee(chain: ChainReader, id: bigint, generation?: number): Promise<Committee> {
+  const number = generation ?? currentOf(await readCommitteeState(chain, id));
+  const registry = nodeRegistry(chain);
+  const what = `reading generation ${number} of committee ${id}`;
   const blockTag = await readChain(what, () => chain.provider.getBlockNumber());
-  const [committee, nodes] = await readChain(what, () =>
-    Promise.all([registry.committeeById(id, { blockTag }), registry.committeeNodes(id, { blockTag })]),
+  const [found, nodes] = await readChain(what, () =>
+    Promise.all([
+      registry.generationById(id, number, { blockTag }),
+      registry.generationNodes(id, number, { blockTag }),
+    ]),
   );
-  return toCommittee(id, committee, nodes);
+  return toCommittee(id, number, found, nodes);
+}
+
+function currentOf({ active, latest }: CommitteeState): number {
+  return active === 0 ? latest : active;
+}
+
+/**
+ * The same with its key material, which the event of its activation has and the contract has the hash of.
+ *
+ * @throws TallystickError CONFLICT when the generation has not become active, CHAIN_UNAVAILABLE when the endpoint does
+ *   not give the event
+ */
+export async function readCommitteeKeys(
+  chain: ChainReader,
+  id: bigint,
+  generation?: number,
+): Promise<CommitteeWithKeys> {
+  const committee = await readCommittee(chain, id, generation);
+  return { ...committee, keys: await readKeyMaterial(chain, committee) };
+}
+
+async function readKeyMaterial(chain: ChainReader, committee: Committee): Promise<PerKey<PublicKeys>> {
+  const { id, generation, activatedBlock, keyMaterialHash: expected } = committee;
+  if (activatedBlock === 0) throw notActive(committee);
+  const topics = [
+    REGISTRY_ABI.getEvent("GenerationActivated").topicHash,
+    zeroPadValue(toBeHex(id), 32),
+    zeroPadValue(toBeHex(generation), 32),
+  ];
+  const address = chain.deployment.contracts.nodeRegistry;
+  const filter = { address, topics, fromBlock: activatedBlock, toBlock: activatedBlock };
+  const logs = await readChain("reading key material", () => chain.provider.getLogs(filter));
+  for (const log of logs) {
+    const material = REGISTRY_ABI.parseLog(log)?.args.getValue("keys") as INodeRegistry.KeyMaterialStructOutput;
+    const keys = toKeys(material);
+    if (keyMaterialHash(keys) === expected) return keys;
+  }
+  throw new TallystickError(`the chain's endpoint lacks the key material of generation ${generation}`, {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "event of the activation",
+    expected: `key material of hash ${expected} in block ${activatedBlock}`,
+    received: `${logs.length} events`,
+    hint: "use an endpoint that keeps the events of all blocks since the deployment",
+    retryable: true,
+  });
+}
+
+/** A generation that cannot be used, as an error. */
+export function notActive({ id, generation, status }: Committee): TallystickError {
+  const over = status === "expired" || status === "abandoned";
+  return new TallystickError(`generation ${generation} of committee ${id} has no keys`, {
+    code: "CONFLICT",
+    party: `committee ${id}`,
+    check: "committee status",
+    expected: "active",
+    received: status,
+    hint: over ? "use another committee, or another generation" : "wait until all its nodes have attested the keys",
+    retryable: !over,
+  });
+}
+
+/** What core/committee takes. */
+export function generationOf({ generation, size, threshold, keys }: CommitteeWithKeys): CommitteeGeneration {
+  return { generation, size, threshold, keys };
 }
 
 /** All committees in order of number. Anybody may create one, so take no more than needed. */
 export async function* listCommittees(chain: ChainReader): AsyncIterable<Committee> {
   const count = await readChain("counting committees", () => nodeRegistry(chain).committeeCount());
   for (let id = 1n; id <= count; id++) yield await readCommittee(chain, id);
+}
+
+/** The generations of all committees in the order in which they were opened, from a position on, which counts from 1. */
+export async function* listOpened(
+  chain: ChainReader,
+  from: bigint,
+): AsyncIterable<{ readonly position: bigint; readonly id: bigint; readonly generation: number }> {
+  const registry = nodeRegistry(chain);
+  const count = await readChain("counting generations", () => registry.generationCount());
+  for (let position = from; position <= count; position++) {
+    const { id, number } = await readChain("reading a generation", () => registry.generationAt(position));
+    if (id === 0n) return;
+    yield { position, id, generation: Number(number) };
+  }
 }
 
 /** The active committee an account chose, or the default one; undefined while no committee is active. */
@@ -90,9 +218,30 @@ export async function readCommitteeOf(chain: ChainReader, account: string): Prom
 }
 
 /** Hash of what a member attested to; undefined when it has not attested. */
-export async function readAttestation(chain: ChainReader, id: bigint, member: string): Promise<string | undefined> {
-  const hash = await readChain("reading an attestation", () => nodeRegistry(chain).attestationOf(id, member));
+export async function readAttestation(
+  chain: ChainReader,
+  id: bigint,
+  generation: number,
+  member: string,
+): Promise<string | undefined> {
+  const read = () => nodeRegistry(chain).attestationOf(id, generation, member);
+  const hash = await readChain("reading an attestation", read);
   return /^0x0+$/.test(hash) ? undefined : hash;
+}
+
+/** How many members of the active generation propose this next one. @param atBlock as of which block */
+export async function readProposers(
+  chain: ChainReader,
+  id: bigint,
+  generation: number,
+  members: readonly string[],
+  threshold: number,
+  atBlock: number | "latest" = "latest",
+): Promise<number> {
+  const types = ["uint32", "address[]", "uint16"];
+  const proposal = keccak256(AbiCoder.defaultAbiCoder().encode(types, [generation, members, threshold]));
+  const read = () => nodeRegistry(chain).agreementOnProposal(id, proposal, { blockTag: atBlock });
+  return Number(await readChain("reading proposals", read));
 }
 
 /** One node; undefined when the operator is not registered. @param atBlock as of which block */
@@ -174,21 +323,37 @@ export function createCommitteeCall(deployment: Deployment, members: string[], t
   };
 }
 
-/** @param verificationShares k_j·G in index order. */
-export function attestCommitteeCall(
+/**
+ * A member's proposal of the next generation.
+ * @param generation its number: the latest one's plus one
+ * @param members operators in index order
+ */
+export function proposeGenerationCall(
   deployment: Deployment,
   id: bigint,
-  groupPublicKey: Uint8Array,
-  verificationShares: Uint8Array[],
+  generation: number,
+  members: readonly string[],
+  threshold: number,
 ): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("attestCommittee", [
-      id,
-      toHex(groupPublicKey),
-      verificationShares.map(toHex),
-    ]),
-    description: `attesting the keys of committee ${id}`,
+    data: REGISTRY_ABI.encodeFunctionData("proposeGeneration", [id, generation, [...members], threshold]),
+    description: `proposing generation ${generation} of committee ${id}`,
+    extraGas: OPENING_GAS,
+  };
+}
+
+export function attestGenerationCall(
+  deployment: Deployment,
+  id: bigint,
+  generation: number,
+  keys: PerKey<PublicKeys>,
+): ContractCall {
+  return {
+    to: deployment.contracts.nodeRegistry,
+    data: REGISTRY_ABI.encodeFunctionData("attestGeneration", [id, generation, toMaterial(keys)]),
+    description: `attesting generation ${generation} of committee ${id}`,
+    extraGas: ACTIVATION_GAS,
   };
 }
 
@@ -208,16 +373,34 @@ export function createdCommitteeId(deployment: Deployment, receipt: TransactionR
   for (const log of receipt.logs) {
     if (!isAddressEqual(log.address, deployment.contracts.nodeRegistry)) continue;
     const parsed = REGISTRY_ABI.parseLog(log);
-    if (parsed?.name === "CommitteeCreated") return parsed.args.getValue("id") as bigint;
+    if (parsed?.name === "GenerationOpened") return parsed.args.getValue("id") as bigint;
   }
-  throw new InvalidInputError(`transaction ${receipt.hash} created no committee`, { check: "CommitteeCreated event" });
+  throw new InvalidInputError(`transaction ${receipt.hash} created no committee`, { check: "GenerationOpened event" });
 }
 
 /** keccak256 of key material as the contract hashes it, to compare with `readAttestation`. */
-export function keyMaterialHash(groupPublicKey: Uint8Array, verificationShares: Uint8Array[]): string {
-  return keccak256(
-    AbiCoder.defaultAbiCoder().encode(["bytes32", "bytes32[]"], [toHex(groupPublicKey), verificationShares.map(toHex)]),
-  );
+export function keyMaterialHash(keys: PerKey<PublicKeys>): string {
+  const call = REGISTRY_ABI.encodeFunctionData("hashKeyMaterial", [toMaterial(keys)]);
+  return keccak256(`0x${call.slice(SELECTOR_CHARACTERS)}`);
+}
+
+/** As the contracts take it. */
+export function toMaterial({ oprf, record }: PerKey<PublicKeys>) {
+  return {
+    oprfPublicKey: toHex(oprf.groupPublicKey),
+    recordPublicKey: toHex(record.groupPublicKey),
+    oprfShares: oprf.verificationShares.map(toHex),
+    recordShares: record.verificationShares.map(toHex),
+  };
+}
+
+/** @param material as an event or a view of the contract has it */
+export function toKeys(material: INodeRegistry.KeyMaterialStructOutput): PerKey<PublicKeys> {
+  const of = (purpose: KeyPurpose): PublicKeys => ({
+    groupPublicKey: fromHex(material[`${purpose}PublicKey`]),
+    verificationShares: material[`${purpose}Shares`].map((share) => fromHex(share)),
+  });
+  return { oprf: of("oprf"), record: of("record") };
 }
 
 function toNode(operator: string, node: INodeRegistry.NodeStructOutput): NodeInfo {
@@ -233,31 +416,32 @@ function toNode(operator: string, node: INodeRegistry.NodeStructOutput): NodeInf
 
 function toCommittee(
   id: bigint,
-  committee: INodeRegistry.CommitteeStructOutput,
+  generation: number,
+  found: INodeRegistry.GenerationStructOutput,
   nodes: INodeRegistry.NodeStructOutput[],
 ): Committee {
-  const active = STATUSES[Number(committee.status)] === "active";
-  const members = committee.members.map((operator, position): CommitteeMember => {
+  const members = found.members.map((operator, position): CommitteeMember => {
     const node = nodes[position];
-    // The list is empty while the committee is forming, and a chain library's list throws beyond its end.
-    const share = active ? committee.verificationShares[position] : undefined;
     const present = node !== undefined && node.stakeWei > 0n;
     return {
       index: position + 1,
       operator,
       url: present ? node.endpoint : "",
       hpkePublicKey: present ? fromHex(node.hpkePublicKey) : new Uint8Array(),
-      verificationShare: share === undefined ? new Uint8Array() : fromHex(share),
       exitAt: present ? Number(node.exitAt) : 0,
     };
   });
   return {
     id,
-    status: active ? "active" : "forming",
-    size: Number(committee.size),
-    threshold: Number(committee.threshold),
-    createdAt: Number(committee.createdAt),
-    groupPublicKey: active ? fromHex(committee.groupPublicKey) : new Uint8Array(),
+    generation,
+    status: STATUSES[Number(found.status)] as GenerationStatus,
+    size: Number(found.size),
+    threshold: Number(found.threshold),
+    from: Number(found.from),
+    createdAt: Number(found.createdAt),
+    activatedAt: Number(found.activatedAt),
+    activatedBlock: Number(found.activatedBlock),
+    keyMaterialHash: found.keyMaterialHash,
     members,
   };
 }

@@ -192,7 +192,7 @@ export class TransactionSender {
     signal?.throwIfAborted();
     const estimate = () => estimateGas(this.#chain, call, this.address, state);
     const estimated = await this.#offers.request(call, signal, estimate);
-    const gasLimit = gasLimitOf(estimated);
+    const gasLimit = gasLimitOf(estimated) + (call.extraGas ?? 0n);
     let lowest = 0;
     for (let attempt = 0; attempt < NONCE_ATTEMPTS; attempt++) {
       const counted = await this.#offers.count(call, "pending", signal);

@@ -36,6 +36,10 @@ export const NbmConfigSchema = Type.Object(
     ),
     /** Committees this node takes part in at most: anybody may name it in one, and each costs gas and work. */
     maximumCommittees: Type.Optional(Type.Integer({ minimum: 1, maximum: 1024 })),
+    /** How long a run waits for the dealings of parties that do not send theirs, once all members are there. */
+    dealingSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 3600 })),
+    /** Blocks from the activation of a generation until the shares that it replaces are erased. */
+    eraseAfterBlocks: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
     /** OPRF outputs per account and period that the whole committee grants, also with k − 1 colluding members. */
     oprfBudget: Type.Optional(Type.Object({ evaluations: Count, periodSeconds: PeriodSeconds }, closed)),
     /** Transactions this node pays for: per account, and in all; see records/relay-budget.ts. */
@@ -55,6 +59,8 @@ export interface NbmConfig extends DaemonConfig {
   autoRegister?: { stakeWei: bigint };
   formCommittee?: { members: string[]; threshold: number };
   maximumCommittees: number;
+  dealingSeconds: number;
+  eraseAfterBlocks: number;
   oprfBudget: { evaluations: number; periodSeconds: number };
   relayBudget: { perAccount: number; total: number; periodSeconds: number };
   maximumRelayFeeGwei: number;
@@ -72,6 +78,8 @@ const DAY_SECONDS = 86_400;
  */
 const DEFAULTS = {
   maximumCommittees: 8,
+  dealingSeconds: 60,
+  eraseAfterBlocks: 128,
   oprfBudget: { evaluations: 1_440_000, periodSeconds: WEEK_SECONDS },
   relayBudget: { perAccount: 1000, total: 20_000, periodSeconds: DAY_SECONDS },
   maximumRelayFeeGwei: 100,

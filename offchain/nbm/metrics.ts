@@ -1,12 +1,12 @@
 /** What a node counts, besides process and HTTP. */
 
 import { Counter, Gauge, type Registry } from "prom-client";
-import type { DkgPhase } from "../core/wire/nbm.ts";
-import type { KeyStateStore } from "./dkg/key-state-store.ts";
+import type { GenerationPhase } from "../core/wire/nbm.ts";
+import type { GenerationStore } from "./generations/generation-store.ts";
 import type { Archive } from "./records/archive.ts";
 import type { ArchiveFollower } from "./records/archive-follower.ts";
 
-const PHASES: readonly DkgPhase[] = ["round1", "round2", "attesting", "ready", "failed"];
+const PHASES: readonly GenerationPhase[] = ["announcing", "dealing", "attesting", "ready", "failed"];
 
 export interface NbmMetrics {
   readonly evaluations: Counter;
@@ -17,7 +17,12 @@ export interface NbmMetrics {
 /** Registers the node's metrics; gauges read the database when they are scraped. */
 export function addNbmMetrics(
   registry: Registry,
-  parts: { archive: Archive; follower: ArchiveFollower; keyStates: KeyStateStore; balanceWei: () => Promise<bigint> },
+  parts: {
+    archive: Archive;
+    follower: ArchiveFollower;
+    generations: GenerationStore;
+    balanceWei: () => Promise<bigint>;
+  },
 ): NbmMetrics {
   const registers = [registry];
   new Gauge({
@@ -48,12 +53,12 @@ export function addNbmMetrics(
     },
   });
   new Gauge({
-    name: "tallystick_nbm_committees",
-    help: "Committee keys of this node by the phase of their generation",
+    name: "tallystick_nbm_generations",
+    help: "Generations of committees at this node by phase",
     labelNames: ["phase"],
     registers,
     collect() {
-      const states = parts.keyStates.all();
+      const states = parts.generations.all();
       for (const phase of PHASES) this.set({ phase }, states.filter((state) => state.phase === phase).length);
     },
   });

@@ -9,14 +9,15 @@ import { cachedFor } from "../daemon/cached.ts";
 import { LocalDatabase } from "../daemon/database.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
+import { refreshCommand, replaceCommand, reshareCommand } from "./commands/generations.ts";
 import { exitCommand, withdrawStakeCommand } from "./commands/leave.ts";
 import { withdrawBondsCommand } from "./commands/withdraw-bonds.ts";
 import { loadNbmConfig, type NbmConfig } from "./config.ts";
-import { DkgAnswers } from "./dkg/answers.ts";
-import { DkgCoordinator } from "./dkg/coordinator.ts";
-import { KeyStateStore } from "./dkg/key-state-store.ts";
-import { Memberships } from "./dkg/memberships.ts";
-import { DkgRounds } from "./dkg/rounds.ts";
+import { RunAnswers } from "./generations/answers.ts";
+import { GenerationCoordinator } from "./generations/coordinator.ts";
+import { GenerationStore } from "./generations/generation-store.ts";
+import { Memberships } from "./generations/memberships.ts";
+import { runPace } from "./generations/run-pace.ts";
 import { addNbmMetrics } from "./metrics.ts";
 import { deriveNodeKeys } from "./node-keys.ts";
 import { answerSigner } from "./oprf/answer-signer.ts";
@@ -45,14 +46,22 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
 
   const database = base.database.handle;
   const budgets = new Budgets(database);
-  const keyStates = new KeyStateStore(database, box);
+  const generations = new GenerationStore(database, box);
   const sign = answerSigner(chain.deployment, wallet);
-  const oprf = new OprfService({ database, budgets, keyStates, budget: config.oprfBudget, sign });
-  const onReady = oprf.serve.bind(oprf);
-  const store = keyStates;
-  const rounds = new DkgRounds({ deployment: chain.deployment, wallet, hpkePrivateKey, store });
-  const dkgAnswers = new DkgAnswers({ chain, store, rounds });
-  const dkg = new DkgCoordinator({ chain, sender, wallet, store, rounds, logger, maximumCommittees, onReady });
+  const oprf = new OprfService({ database, budgets, generations, budget: config.oprfBudget, sign });
+  const coordinator = new GenerationCoordinator({
+    chain,
+    sender,
+    wallet,
+    store: generations,
+    logger,
+    maximumCommittees,
+    dealingSeconds: config.dealingSeconds,
+    eraseAfterBlocks: config.eraseAfterBlocks,
+    onReady: (key) => oprf.serve(key),
+    onErased: (id) => oprf.stop(id),
+  });
+  const runs = new RunAnswers({ store: generations, coordinator });
   const memberships = new Memberships(chain, operator);
   const shares = new ShareService({ chain, checkSignature, operator, hpkePrivateKey, memberships });
   const archive = new Archive(database);
@@ -78,19 +87,19 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
   });
 
   const balanceWei = cachedFor(BALANCE_MILLISECONDS, () => chain.provider.getBalance(operator));
-  const metrics = addNbmMetrics(base.metrics.registry, { archive, follower, keyStates, balanceWei });
+  const metrics = addNbmMetrics(base.metrics.registry, { archive, follower, generations, balanceWei });
   base.healthChecks.archive = () => {
     if (follower.lagSeconds() > UNHEALTHY_LAG_SECONDS) throw new Error("the archive is behind");
   };
-  const describe = () => describeNode(base, hpkePublicKey, { keyStates, dkg });
-  addNbmRoutes(server, { sessions, describe, oprf, dkg: dkgAnswers, relay, archive, follower, shares, metrics });
+  const describe = () => describeNode(base, hpkePublicKey, { generations, coordinator });
+  addNbmRoutes(server, { sessions, describe, oprf, runs, relay, archive, follower, shares, metrics });
 
   const registration = { chain, sender, config, hpkePublicKey, logger };
   return {
     pollMilliseconds,
     listening: (url) => ensureRegistered(registration, url),
     background: [
-      { name: "key generation", run: () => dkg.advance() },
+      { name: "committee generations", run: runPace(coordinator, pollMilliseconds) },
       { name: "archive", run: () => follower.catchUp() },
       { name: "committee", run: committeeFormer(registration) },
       { name: "housekeeping", run: async () => budgets.prune() },
@@ -101,20 +110,23 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
 function describeNode(
   { operator, chain }: DaemonBase<NbmConfig>,
   hpkePublicKey: Uint8Array,
-  { keyStates, dkg }: { keyStates: KeyStateStore; dkg: DkgCoordinator },
+  { generations, coordinator }: { generations: GenerationStore; coordinator: GenerationCoordinator },
 ): NodeAnswer {
   return {
     operator,
     hpkePublicKey: toHex(hpkePublicKey),
     chainId: chain.deployment.chainId,
     version: VERSION,
-    committees: keyStates.all().map((state) => {
-      const problem = dkg.problemOf(state);
-      const { generation, purpose, index, phase } = state;
+    committees: generations.all().map((state) => {
+      const problem = coordinator.problemOf(state);
+      const faults = coordinator.faultsOf(state);
+      const { generation, index, phase } = state;
       const committeeId = String(state.committeeId);
-      const ready = phase === "ready";
-      const named = { committeeId, generation, purpose, index, ready, phase };
-      return problem === undefined ? named : { ...named, problem };
+      return {
+        ...{ committeeId, generation, index, ready: phase === "ready", phase },
+        ...(problem === undefined ? {} : { problem }),
+        ...(faults.length === 0 ? {} : { faults: [...faults] }),
+      };
     }),
   };
 }
@@ -128,7 +140,7 @@ export const nodeProgram: DaemonProgram<NbmConfig, LocalDatabase> = {
   sessionContract: "keyLedger",
   limits: { bodyLimitBytes: 64 * 1024 },
   prepare: oprfReady,
-  commands: [exitCommand, withdrawStakeCommand, withdrawBondsCommand],
+  commands: [refreshCommand, reshareCommand, replaceCommand, exitCommand, withdrawStakeCommand, withdrawBondsCommand],
   build,
 };
 

@@ -5,7 +5,14 @@
 
 import { equalBytes } from "#primitives";
 import type { ChainReader } from "../chain/deployment.ts";
-import { createCommitteeCall, listCommittees, readNode, registerNodeCall, updateNodeCall } from "../chain/registry.ts";
+import {
+  createCommitteeCall,
+  listCommittees,
+  readCommittee,
+  readNode,
+  registerNodeCall,
+  updateNodeCall,
+} from "../chain/registry.ts";
 import { wasSlashed } from "../chain/registry-events.ts";
 import type { TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
@@ -79,8 +86,11 @@ async function formCommittee(options: RegistrationOptions): Promise<boolean> {
   const { threshold } = config.formCommittee;
   const members = config.formCommittee.members.map((member) => checksumAddress(member, "committee member"));
   for await (const committee of listCommittees(chain)) {
-    const same = committee.members.every(({ operator }, position) => operator === members[position]);
-    if (same && committee.size === members.length && committee.threshold === threshold) return true;
+    // As it was formed: later generations may have other members.
+    const first = committee.generation === 1 ? committee : await readCommittee(chain, committee.id, 1);
+    const same = first.members.every(({ operator }, position) => operator === members[position]);
+    const isOver = first.status === "expired" || first.status === "abandoned";
+    if (same && !isOver && first.size === members.length && first.threshold === threshold) return true;
   }
   const nodes = await Promise.all(members.map((member) => readNode(chain, member)));
   if (nodes.some((node) => node === undefined || node.exitAt !== 0)) return false;

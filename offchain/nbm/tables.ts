@@ -1,5 +1,5 @@
 /**
- * The node's tables. State is durable before another party sees an effect of it: a DKG message before it is served, a
+ * The node's tables. State is durable before another party sees an effect of it: a message of a run before it is served, a
  * charged budget before the evaluation is sent. Columns named `…_sealed` are encrypted (secret-box.ts).
  */
 
@@ -18,60 +18,53 @@ export const NBM_MIGRATIONS: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
 
-  -- One row per key this node has or is making a share of: a committee's key of one purpose in one generation. The
-  -- first generation is 1; a refreshed or reshared key is a further row. Secrets are erased as soon as nothing needs
-  -- them.
-  CREATE TABLE key_states (
+  -- One row per generation of a committee's keys that this node makes or has. Rows of replaced generations are deleted
+  -- when the activation of the next one is final, those of runs without a result when they are over.
+  CREATE TABLE generations (
     committee_id TEXT NOT NULL,
     generation INTEGER NOT NULL CHECK (generation >= 1),
-    purpose TEXT NOT NULL CHECK (purpose IN ('oprf')),
+    from_generation INTEGER NOT NULL, -- the one that deals; 0 in key generation
     size INTEGER NOT NULL,
     threshold INTEGER NOT NULL,
-    own_index INTEGER NOT NULL,
-    phase TEXT NOT NULL CHECK (phase IN ('round1', 'round2', 'attesting', 'ready', 'failed')),
+    own_index INTEGER NOT NULL, -- 0: deals only
+    dealer_index INTEGER NOT NULL, -- 0: does not deal
+    phase TEXT NOT NULL CHECK (phase IN ('announcing', 'dealing', 'attesting', 'ready', 'failed')),
     problem TEXT,
-    dkg_secret_sealed BLOB,
-    transcript BLOB,
-    key_share_sealed BLOB,
-    group_public_key BLOB,
-    verification_shares BLOB,
-    PRIMARY KEY (committee_id, generation, purpose)
+    dealings_until INTEGER, -- unix milliseconds
+    receiving_key_sealed BLOB,
+    key_material_hash TEXT,
+    is_settled INTEGER NOT NULL DEFAULT 0, -- 1: what only the run needed is erased
+    PRIMARY KEY (committee_id, generation)
   ) STRICT, WITHOUT ROWID;
 
-  -- Round 1: what each member, this one included, has committed itself to; the first broadcast seen is the one that
-  -- counts.
-  CREATE TABLE dkg_broadcasts (
+  -- The signed messages of a run, this node's own and those of others. A party that signs two different announcements or
+  -- dealings has a row for each of the first two.
+  CREATE TABLE run_messages (
     committee_id TEXT NOT NULL,
     generation INTEGER NOT NULL,
-    purpose TEXT NOT NULL,
-    member INTEGER NOT NULL,
-    broadcast BLOB NOT NULL,
-    signature TEXT NOT NULL,
-    PRIMARY KEY (committee_id, generation, purpose, member),
-    FOREIGN KEY (committee_id, generation, purpose) REFERENCES key_states
-  ) STRICT, WITHOUT ROWID;
-
-  -- Round 2, outgoing: sealed to each member with HPKE. Rows are deleted when the key is active, or has failed.
-  CREATE TABLE dkg_shares_out (
-    committee_id TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    purpose TEXT NOT NULL,
-    recipient INTEGER NOT NULL,
-    hpke_sealed BLOB NOT NULL,
-    signature TEXT NOT NULL,
-    PRIMARY KEY (committee_id, generation, purpose, recipient),
-    FOREIGN KEY (committee_id, generation, purpose) REFERENCES key_states
-  ) STRICT, WITHOUT ROWID;
-
-  -- Round 2, incoming. Rows are deleted when they have been added up.
-  CREATE TABLE dkg_shares_in (
-    committee_id TEXT NOT NULL,
-    generation INTEGER NOT NULL,
-    purpose TEXT NOT NULL,
+    digest TEXT NOT NULL, -- SHA-256 of the message
+    kind INTEGER NOT NULL CHECK (kind IN (1, 2, 3)), -- announcement, dealing, complaint
     sender INTEGER NOT NULL,
-    share_sealed BLOB NOT NULL,
-    PRIMARY KEY (committee_id, generation, purpose, sender),
-    FOREIGN KEY (committee_id, generation, purpose) REFERENCES key_states
+    about INTEGER NOT NULL, -- the dealer that a complaint is about
+    message BLOB NOT NULL,
+    signature TEXT NOT NULL,
+    PRIMARY KEY (committee_id, generation, digest),
+    FOREIGN KEY (committee_id, generation) REFERENCES generations
+  ) STRICT, WITHOUT ROWID;
+
+  -- Outcomes of a run at this node: on disk before they are attested. More than one when messages came late; the chain
+  -- says which one is used.
+  CREATE TABLE run_results (
+    committee_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    key_material_hash TEXT NOT NULL,
+    transcript TEXT NOT NULL,
+    oprf_keys BLOB NOT NULL, -- group public key, then the verification shares
+    record_keys BLOB NOT NULL,
+    shares_sealed BLOB NOT NULL,
+    faults TEXT NOT NULL, -- JSON
+    PRIMARY KEY (committee_id, generation, key_material_hash),
+    FOREIGN KEY (committee_id, generation) REFERENCES generations
   ) STRICT, WITHOUT ROWID;
 
   ${sqliteScript(BUDGET_TABLES)}

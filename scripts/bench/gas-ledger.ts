@@ -64,15 +64,23 @@ export async function measureLedgerGas(): Promise<GasFigure[]> {
       `createCommittee ${THRESHOLD} of ${COMMITTEE_SIZE}`,
       registry.connect(first).createCommittee(operators, THRESHOLD),
     );
-    const keys: [Uint8Array, Uint8Array[]] = [
-      bytes("group", 32),
-      operators.map((_, index) => bytes(`share ${index}`, 32)),
-    ];
+    const keys = {
+      oprfPublicKey: bytes("group", 32),
+      recordPublicKey: bytes("record group", 32),
+      oprfShares: operators.map((_, index) => bytes(`share ${index}`, 32)),
+      recordShares: operators.map((_, index) => bytes(`record share ${index}`, 32)),
+    };
     for (const [index, operator] of operators.entries()) {
-      const name = index === 0 ? "attestCommittee first" : index === COMMITTEE_SIZE - 1 ? "attestCommittee last" : "";
-      const sent = registry.connect(operator).attestCommittee(1n, ...keys);
+      const name = index === 0 ? "attestGeneration first" : index === COMMITTEE_SIZE - 1 ? "attestGeneration last" : "";
+      const sent = registry.connect(operator).attestGeneration(1n, 1, keys);
       if (name === "") await (await sent).wait();
       else await measure(name, sent);
+    }
+    for (const [index, operator] of operators.slice(0, THRESHOLD).entries()) {
+      const propose = registry.connect(operator).proposeGeneration(1n, 2, operators, THRESHOLD);
+      if (index === 0) await measure("proposeGeneration first", propose);
+      else if (index === THRESHOLD - 1) await measure("proposeGeneration last", propose);
+      else await (await propose).wait();
     }
 
     const sign = <M extends object>(
@@ -139,11 +147,16 @@ export async function measureLedgerGas(): Promise<GasFigure[]> {
       nodeOf: [second.address],
       operators: [0, COMMITTEE_SIZE],
       committeeById: [1n],
-      committeeNodes: [1n],
+      generationById: [1n, 1],
+      generationNodes: [1n, 1],
+      generationAt: [1n],
+      verificationSharesOf: [1n, 1, 1, keys],
       isActive: [1n],
-      attestationOf: [1n, second.address],
-      agreementOn: [1n, await registry.hashKeyMaterial(...keys)],
-      hashKeyMaterial: keys,
+      proposalOf: [1n, second.address],
+      agreementOnProposal: [1n, await registry.proposalOf(1n, second.address)],
+      attestationOf: [1n, 1, second.address],
+      agreementOn: [1n, 1, await registry.hashKeyMaterial(keys)],
+      hashKeyMaterial: [keys],
       committeeOf: [second.address],
     });
     const { header, deadline, signature } = renewed;

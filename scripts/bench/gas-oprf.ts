@@ -86,8 +86,10 @@ async function measureChallenges(): Promise<GasFigure[]> {
       ).wait();
     }
     await (await registry.connect(first).createCommittee(operators, THRESHOLD)).wait();
+    const group = multiplyBase(keyOf(99));
+    const keys = { oprfPublicKey: group, recordPublicKey: group, oprfShares: shares, recordShares: shares };
     for (const operator of operators) {
-      await (await registry.connect(operator).attestCommittee(1n, multiplyBase(keyOf(99)), shares)).wait();
+      await (await registry.connect(operator).attestGeneration(1n, 1, keys)).wait();
     }
 
     const blinded = [1, 2].map((n) => multiplyBase(scalarFromNumber(n)));
@@ -103,21 +105,21 @@ async function measureChallenges(): Promise<GasFigure[]> {
     const meter = new GasMeter();
     const bond = { value: await disputes.BOND_WEI() };
     const right = await signedAnswer(0, false);
-    await meter.measure("challenge, right answer", disputes.challenge(right.answer, right.signature, bond));
+    await meter.measure("challenge, right answer", disputes.challenge(right.answer, right.signature, keys, bond));
     const wrong = await signedAnswer(1, true);
-    await meter.measure("challenge, wrong answer", disputes.challenge(wrong.answer, wrong.signature, bond));
+    await meter.measure("challenge, wrong answer", disputes.challenge(wrong.answer, wrong.signature, keys, bond));
     if ((await registry.nodeOf(second)).stakeWei !== 0n) throw new Error("a wrong answer did not cost the stake");
     await meter.measure("withdraw", disputes.withdraw(user.address));
 
     const single = evaluateBatch(keyOf(0), shares[0] as Uint8Array, blinded.slice(0, 1));
-    const scalars = [single.proof.subarray(0, 32), single.proof.subarray(32)];
+    const proof = { c: single.proof.subarray(0, 32), s: single.proof.subarray(32) };
     const elements = [blinded[0], single.evaluated[0]] as Uint8Array[];
     await meter.measureViews(disputes, user, {
       owedWei: [first.address],
       isJudged: [await disputes.answerDigest(right.answer)],
       answerDigest: [right.answer],
-      isRight: [right.answer],
-      isEvaluation: [1n, 1, 1, ...elements, ...scalars],
+      isRight: [right.answer, keys],
+      isEvaluation: [1n, 1, 1, ...elements, proof, keys],
     });
     meter.checkComplete(disputes);
     return meter.figures;

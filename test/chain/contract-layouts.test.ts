@@ -7,11 +7,10 @@
 import { expect } from "chai";
 import { getAddress, keccak256 } from "ethers";
 import { recordIdOf } from "../../offchain/chain/ledger.ts";
-import { keyMaterialHash } from "../../offchain/chain/registry.ts";
+import { keyMaterialHash, toKeys } from "../../offchain/chain/registry.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../../offchain/chain/types/factories/NodeRegistry__factory.ts";
 import { StorageEscrow__factory } from "../../offchain/chain/types/factories/StorageEscrow__factory.ts";
-import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import vectors from "../vectors/chain-layouts.json" with { type: "json" };
 import dataSet from "../vectors/data-set.json" with { type: "json" };
@@ -24,7 +23,8 @@ describe("layouts that contracts hash", () => {
     const payloadHash = keccak256(record.payload);
     return { header: { account, fileTag, committeeId, keyTime, ownershipKey, payloadHash }, recordId };
   });
-  const shares = vectors.verificationShares.map((share) => fromHex(share));
+  const { keyMaterial } = vectors;
+  const keys = toKeys(keyMaterial as never);
   let local: LocalChain;
 
   before(async () => {
@@ -34,7 +34,7 @@ describe("layouts that contracts hash", () => {
 
   it("offchain: record id, key material hash", () => {
     for (const { header, recordId } of headers) expect(recordIdOf(header)).to.equal(recordId);
-    expect(keyMaterialHash(fromHex(vectors.groupPublicKey), shares)).to.equal(vectors.keyMaterialHash);
+    expect(keyMaterialHash(keys)).to.equal(vectors.keyMaterialHash);
   });
 
   it("on chain: record id of the key ledger, key material hash of the registry", async () => {
@@ -42,7 +42,7 @@ describe("layouts that contracts hash", () => {
     const ledger = KeyLedger__factory.connect(deployment.contracts.keyLedger, provider);
     const registry = NodeRegistry__factory.connect(deployment.contracts.nodeRegistry, provider);
     for (const { header, recordId } of headers) expect(await ledger.recordIdOf(header)).to.equal(recordId);
-    expect(await registry.hashKeyMaterial(vectors.groupPublicKey, shares.map(toHex))).to.equal(vectors.keyMaterialHash);
+    expect(await registry.hashKeyMaterial(keyMaterial)).to.equal(vectors.keyMaterialHash);
   });
 
   // What offchain/ makes of the same vectors: test/core/data-set/layouts.test.ts.

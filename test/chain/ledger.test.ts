@@ -18,13 +18,14 @@ import {
   verifyArchivedRecord,
 } from "../../offchain/chain/ledger.ts";
 import type { ScanCursor } from "../../offchain/chain/logs.ts";
-import { attestCommitteeCall, createCommitteeCall, registerNodeCall } from "../../offchain/chain/registry.ts";
+import { attestGenerationCall, createCommitteeCall, registerNodeCall } from "../../offchain/chain/registry.ts";
 import { ChainRevertedError } from "../../offchain/chain/revert.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
 import { KeyLedger__factory } from "../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { IntegrityError } from "../../offchain/core/errors.ts";
 import { type Anvil, anvilKey, type FaultyProxy, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
+import { keyMaterial } from "../helpers/key-material.ts";
 import { signOwnerAddition, signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
 import { collect, failure, until } from "../helpers/promises.ts";
 
@@ -51,7 +52,7 @@ describe("key ledger on a chain", () => {
     newRelays();
     await relay.send(registerNodeCall(deployment, { url: "http://node", hpkePublicKey: KEY, stakeWei: STAKE_WEI }));
     await relay.send(createCommitteeCall(deployment, [relay.address], 1));
-    await relay.send(attestCommitteeCall(deployment, 1n, KEY, [KEY]));
+    await relay.send(attestGenerationCall(deployment, 1n, 1, keyMaterial(KEY, [KEY])));
   });
   after(async () => {
     chain.close();

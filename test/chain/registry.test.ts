@@ -3,7 +3,7 @@ import { hexlify, randomBytes } from "ethers";
 import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 import {
   assignCommitteeCall,
-  attestCommitteeCall,
+  attestGenerationCall,
   createCommitteeCall,
   createdCommitteeId,
   keyMaterialHash,
@@ -11,6 +11,7 @@ import {
   listNodes,
   readAttestation,
   readCommittee,
+  readCommitteeKeys,
   readCommitteeOf,
   readNode,
   readStakeTerms,
@@ -26,6 +27,7 @@ import { NodeRegistry__factory } from "../../offchain/chain/types/factories/Node
 import { InvalidInputError, TallystickError } from "../../offchain/core/errors.ts";
 import { type Anvil, anvilKey, startAnvil } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
+import { keyMaterial } from "../helpers/key-material.ts";
 import { collect, failure } from "../helpers/promises.ts";
 
 const STAKE_WEI = 3n * 10n ** 17n;
@@ -37,6 +39,7 @@ describe("node registry on a chain", () => {
   let chain: ChainReader;
   const keys = [1, 2, 3].map((number) => new Uint8Array(32).fill(number));
   const group = new Uint8Array(32).fill(0xaa);
+  const material = keyMaterial(group, keys);
   let nodes: TransactionSender[];
   let operators: string[];
 
@@ -102,13 +105,12 @@ describe("node registry on a chain", () => {
     const receipt = await at(nodes, 0).send(createCommitteeCall(deployment, operators, 2));
     expect(createdCommitteeId(deployment, receipt)).to.equal(1n);
     const committee = await readCommittee(chain, 1n);
-    expect(committee).to.include({ id: 1n, status: "forming", size: 3, threshold: 2 });
-    expect(committee.groupPublicKey).to.deep.equal(new Uint8Array());
+    expect(committee).to.include({ id: 1n, generation: 1, status: "forming", size: 3, threshold: 2, from: 0 });
+    expect(await failure(readCommitteeKeys(chain, 1n))).to.include({ code: "CONFLICT", received: "forming" });
     expect(committee.members.map(({ index, operator }) => [index, operator])).to.deep.equal(
       operators.map((operator, position) => [position + 1, operator]),
     );
     expect(committee.members.map(({ hpkePublicKey }) => hpkePublicKey)).to.deep.equal(keys);
-    expect(committee.members.map(({ verificationShare }) => verificationShare.length)).to.deep.equal([0, 0, 0]);
     const other = await at(nodes, 0).send(
       updateNodeCall(deployment, { url: "http://127.0.0.1:7000", hpkePublicKey: at(keys, 0) }),
     );
@@ -117,30 +119,34 @@ describe("node registry on a chain", () => {
 
   it("refuses what the contract refuses, by name", async () => {
     const error = (await failure(
-      at(nodes, 0).send(attestCommitteeCall(deployment, 1n, group, keys.slice(1))),
+      at(nodes, 0).send(attestGenerationCall(deployment, 1n, 1, keyMaterial(group, keys.slice(1)))),
     )) as ChainRevertedError;
     expect(error).to.be.instanceOf(ChainRevertedError);
     expect(error.revert).to.deep.include({ name: "VerificationShareCount", args: { expected: 3n, received: 2n } });
   });
 
   it("becomes active when all have attested, and is then everybody's default", async () => {
-    expect(await readAttestation(chain, 1n, at(operators, 0))).to.equal(undefined);
-    for (const node of nodes) await node.send(attestCommitteeCall(deployment, 1n, group, keys));
-    const hash = keyMaterialHash(group, keys);
-    expect(await readAttestation(chain, 1n, at(operators, 0))).to.equal(hash);
+    expect(await readAttestation(chain, 1n, 1, at(operators, 0))).to.equal(undefined);
+    for (const node of nodes) await node.send(attestGenerationCall(deployment, 1n, 1, material));
+    const hash = keyMaterialHash(material);
+    expect(await readAttestation(chain, 1n, 1, at(operators, 0))).to.equal(hash);
     const contract = NodeRegistry__factory.connect(deployment.contracts.nodeRegistry, chain.provider);
-    expect(await contract.hashKeyMaterial(hexlify(group), keys.map(hexlify))).to.equal(hash);
+    expect(
+      await contract.hashKeyMaterial({
+        ...{ oprfPublicKey: hexlify(group), recordPublicKey: hexlify(group) },
+        ...{ oprfShares: keys.map(hexlify), recordShares: keys.map(hexlify) },
+      }),
+    ).to.equal(hash);
 
-    const committee = await readCommittee(chain, 1n);
-    expect(committee.status).to.equal("active");
-    expect(committee.groupPublicKey).to.deep.equal(group);
-    expect(committee.members.map(({ verificationShare }) => verificationShare)).to.deep.equal(keys);
+    const committee = await readCommitteeKeys(chain, 1n);
+    expect(committee).to.include({ generation: 1, status: "active", keyMaterialHash: hash });
+    expect(committee.keys).to.deep.equal(material);
     expect(await readCommitteeOf(chain, "0x00000000000000000000000000000000000000aa")).to.equal(1n);
   });
 
   it("assigns the committee that an account chose", async () => {
     await at(nodes, 2).send(createCommitteeCall(deployment, [at(operators, 2)], 1));
-    await at(nodes, 2).send(attestCommitteeCall(deployment, 2n, group, [at(keys, 0)]));
+    await at(nodes, 2).send(attestGenerationCall(deployment, 2n, 1, keyMaterial(group, [at(keys, 0)])));
     await at(nodes, 1).send(assignCommitteeCall(deployment, 2n));
     expect(await readCommitteeOf(chain, at(operators, 1))).to.equal(2n);
     expect(await readCommitteeOf(chain, at(operators, 0))).to.equal(1n);
@@ -166,7 +172,6 @@ describe("node registry on a chain", () => {
     expect((await collect(listNodes(chain))).map(({ operator }) => operator)).to.have.members(operators.slice(1));
     const [left, stays] = (await readCommittee(chain, 1n)).members;
     expect(left).to.deep.include({ index: 1, operator: at(operators, 0), url: "", hpkePublicKey: new Uint8Array() });
-    expect(left?.verificationShare).to.deep.equal(keys[0]);
     expect(stays?.url).to.equal("http://127.0.0.1:7001");
   });
 
@@ -175,13 +180,13 @@ describe("node registry on a chain", () => {
     const events = await collect(scanRegistry(chain, deployment.deployedAtBlock, head, { pageBlocks: 4 }));
     expect(events.map(({ kind }) => kind)).to.deep.equal([
       ...Array.from({ length: 3 }, () => "NodeRegistered"),
-      "CommitteeCreated",
+      "GenerationOpened",
       "NodeUpdated",
-      ...Array.from({ length: 3 }, () => "CommitteeAttested"),
-      "CommitteeActivated",
-      "CommitteeCreated",
-      "CommitteeAttested",
-      "CommitteeActivated",
+      ...Array.from({ length: 3 }, () => "GenerationAttested"),
+      "GenerationActivated",
+      "GenerationOpened",
+      "GenerationAttested",
+      "GenerationActivated",
       "CommitteeAssigned",
       "ExitRequested",
       "StakeWithdrawn",
@@ -191,9 +196,9 @@ describe("node registry on a chain", () => {
       url: "http://127.0.0.1:7000",
       hpkePublicKey: keys[0],
     });
-    expect(events[3]).to.deep.include({ id: 1n, creator: at(operators, 0), threshold: 2, members: operators });
+    expect(events[3]).to.deep.include({ id: 1n, generation: 1, from: 0, threshold: 2, members: operators });
     expect(events[7]).to.deep.include({ member: at(operators, 2), agreeing: 3 });
-    expect(events[8]).to.deep.include({ id: 1n, groupPublicKey: group, verificationShares: keys });
+    expect(events[8]).to.deep.include({ id: 1n, generation: 1, keys: material });
     expect(events[12]).to.deep.include({ account: at(operators, 1), id: 2n });
     expect(events[14]).to.deep.include({ operator: at(operators, 0), stakeWei: STAKE_WEI });
     const places = events.map(({ blockNumber, logIndex }) => blockNumber * 1000 + logIndex);

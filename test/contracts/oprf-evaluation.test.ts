@@ -171,15 +171,24 @@ describe("OPRF evaluations in Solidity", function () {
 
     it("verifies what the suite of this project makes", () =>
       fc.assert(
-        fc.asyncProperty(scalars.filter((k) => k !== 0n), elements, async (key, element) => {
-          const share = Point.BASE.multiplyUnsafe(key).toBytes();
-          const made = evaluateBatch(fromHex(littleEndian(key)), share, [element.toBytes()]);
-          const [evaluated = new Uint8Array()] = made.evaluated;
-          const args = [toHex(share), toHex(element.toBytes()), toHex(evaluated), proofOf(toHex(made.proof))] as const;
-          expect(await call("isEvaluation", ...args)).to.equal(true);
-          // The proof of a batch is about its composites, not its elements.
-          expect(await call("isComposite", ...args)).to.equal(false);
-        }),
+        fc.asyncProperty(
+          scalars.filter((k) => k !== 0n),
+          elements,
+          async (key, element) => {
+            const share = Point.BASE.multiplyUnsafe(key).toBytes();
+            const made = evaluateBatch(fromHex(littleEndian(key)), share, [element.toBytes()]);
+            const [evaluated = new Uint8Array()] = made.evaluated;
+            const args = [
+              toHex(share),
+              toHex(element.toBytes()),
+              toHex(evaluated),
+              proofOf(toHex(made.proof)),
+            ] as const;
+            expect(await call("isEvaluation", ...args)).to.equal(true);
+            // The proof of a batch is about its composites, not its elements.
+            expect(await call("isComposite", ...args)).to.equal(false);
+          },
+        ),
         { numRuns: 10 },
       ));
 

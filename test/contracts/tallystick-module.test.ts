@@ -154,7 +154,8 @@ describe("the Ignition module on Hardhat's network", () => {
     const share = toBeHex(7, 32);
     await (await registry.registerNode("http://node", share, { value: 1n })).wait();
     await (await registry.createCommittee([operator.address], 1)).wait();
-    await (await registry.attestCommittee(1n, share, [share])).wait();
+    const keys = { oprfPublicKey: share, recordPublicKey: share, oprfShares: [share], recordShares: [share] };
+    await (await registry.attestGeneration(1n, 1, keys)).wait();
 
     const alice: Wallet = walletOf(1);
     const time = (await connection.ethers.provider.getBlock("latest"))?.timestamp ?? 0;

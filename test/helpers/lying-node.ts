@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { connectChain } from "../../offchain/chain/deployment.ts";
 import { ledgerScope } from "../../offchain/chain/ledger.ts";
-import { readCommittee, readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
+import { readCommitteeKeys, readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { openKeystore } from "../../offchain/core/identity/keystore.ts";
 import { composeEvaluation, oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
@@ -131,8 +131,9 @@ export class LyingNode {
     const index = Number(answer.index);
     const chain = await connectChain(this.#net.deployment);
     try {
-      const member = (await readCommittee(chain, BigInt(String(committeeId)))).members[index - 1];
-      if (member === undefined || this.asker === undefined) throw new Error("nobody to lie to");
+      const { keys } = await readCommitteeKeys(chain, BigInt(String(committeeId)), Number(generation));
+      const share = keys.oprf.verificationShares[index - 1];
+      if (share === undefined || this.asker === undefined) throw new Error("nobody to lie to");
       await oprfReady();
       const elements = blinded.map((element) => fromHex(element));
       const signed = oprfAnswerMessage({
@@ -140,7 +141,7 @@ export class LyingNode {
         generation: Number(generation),
         index,
         account: this.asker,
-        composites: composeEvaluation(member.verificationShare, elements, elements),
+        composites: composeEvaluation(share, elements, elements),
         proof: fromHex(String(answer.proof)),
       });
       return {

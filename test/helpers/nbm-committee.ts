@@ -18,7 +18,7 @@ import { programPath } from "../../scripts/programs.ts";
 import { endProcess, type LocalChain } from "./local-chain.ts";
 import { until } from "./promises.ts";
 
-const PASSPHRASE = "nodes in tests";
+export const PASSPHRASE = "nodes in tests";
 const STAKE_WEI = 10n ** 18n;
 
 export interface CommitteeOptions {

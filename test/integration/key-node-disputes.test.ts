@@ -14,12 +14,12 @@ import {
   challengeNodeCall,
   challengeOutcome,
   isRightOnChain,
+  keysOfAnswer,
   readDisputeTerms,
   readOwed,
 } from "../../offchain/chain/oprf-disputes.ts";
-import { readCommittee, readNode } from "../../offchain/chain/registry.ts";
+import { readCommitteeKeys, readNode } from "../../offchain/chain/registry.ts";
 import { EXIT } from "../../offchain/cli/exit-codes.ts";
-import { oprfKey } from "../../offchain/core/dkg/key-id.ts";
 import { fromHex } from "../../offchain/core/encoding/hex.ts";
 import { blindInputs, composeEvaluation, oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
 import { type AnswerEvidence, encodeAnswerEvidence } from "../../offchain/core/oprf/signed-answer.ts";
@@ -85,9 +85,9 @@ describe("key nodes that sign wrong answers", function () {
     const account = new AgentAccount(fromHex(wallet.privateKey));
     const client = new NbmClient(url, operator, new SessionTokens(account, net.deployment));
     const { blinded } = blindInputs([pseudoRandomBytes("input", 40), pseudoRandomBytes("other", 40)]);
-    const { index, evaluated, proof, signature } = await client.evaluate(oprfKey(COMMITTEE, 1), blinded);
-    const { members } = await readCommittee(chain, COMMITTEE);
-    const share = members[index - 1]?.verificationShare ?? new Uint8Array();
+    const { index, evaluated, proof, signature } = await client.evaluate({ committeeId: COMMITTEE, generation: 1 }, blinded);
+    const { keys } = await readCommitteeKeys(chain, COMMITTEE, 1);
+    const share = keys.oprf.verificationShares[index - 1] ?? new Uint8Array();
     return {
       chainId: net.deployment.chainId,
       nodeRegistry: net.deployment.contracts.nodeRegistry,
@@ -172,7 +172,9 @@ describe("key nodes that sign wrong answers", function () {
     const honest = node(1);
     const evidence = await rightAnswer(honest);
     expect(isSignedByNode(evidence)).to.equal(true);
-    expect(await isRightOnChain(chain, await readDisputeTerms(chain), evidence)).to.equal(true);
+    expect(
+      await isRightOnChain(chain, await readDisputeTerms(chain), evidence, await keysOfAnswer(chain, evidence)),
+    ).to.equal(true);
     const file = join(net.dir, "right.json");
     writeFileSync(file, encodeAnswerEvidence(evidence));
     const refused = await failed(EXIT.usage, "node", "challenge", file);
@@ -182,7 +184,7 @@ describe("key nodes that sign wrong answers", function () {
     await honest.process.stop("SIGKILL");
     const stake = await stakeOf(honest);
     const terms = await readDisputeTerms(chain);
-    const call = challengeNodeCall(terms, evidence, evidence.signature);
+    const call = challengeNodeCall(terms, evidence, evidence.signature, await keysOfAnswer(chain, evidence));
     const challenger = Wallet.createRandom().connect(chain.provider);
     await net.fund([challenger.address]);
     const sent = await challenger.sendTransaction({ to: call.to, data: call.data, value: terms.bondWei });
@@ -206,7 +208,7 @@ describe("key nodes that sign wrong answers", function () {
       writeFileSync(file, encodeAnswerEvidence(forged));
       expect(await failed(EXIT.usage, "node", "challenge", file)).to.include({ check: "signature of the answer" });
       const terms = await readDisputeTerms(chain);
-      const call = challengeNodeCall(terms, forged, forged.signature);
+      const call = challengeNodeCall(terms, forged, forged.signature, await keysOfAnswer(chain, forged));
       const from = alice.account;
       const tried = chain.provider.call({ from, to: call.to, data: call.data, value: terms.bondWei });
       expect(String(await tried.catch((error: unknown) => error))).to.contain("revert");

@@ -7,14 +7,14 @@ import { readBooks } from "../../offchain/chain/escrow.ts";
 import { randomnessEvidence, recordRandomnessCall } from "../../offchain/chain/randomness.ts";
 import { PrevrandaoRandomness__factory } from "../../offchain/chain/types/index.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
+import { randomChunk } from "../csp/provider-fixture.ts";
+import { ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
 import { beaconOf, startRelay, type TestRelay, testNetwork } from "../helpers/drand.ts";
 import { HttpProxy, jsonAnswer, jsonOf } from "../helpers/http-proxy.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { until } from "../helpers/promises.ts";
 import { expectRejection } from "../helpers/rejection.ts";
-import { randomChunk } from "../csp/provider-fixture.ts";
-import { ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
-import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
 
 const EPOCH_BLOCKS = 60;
 const GRID_BLOCKS = 5n;

@@ -15,12 +15,12 @@ import { ChainRevertedError, chainError } from "../../offchain/chain/revert.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { accrue } from "../../offchain/core/data-set/balance.ts";
 import { disputeWindowsOf } from "../../offchain/core/data-set/epochs.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
+import { randomChunk } from "../csp/provider-fixture.ts";
+import { NATIVE, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { damageObjects } from "../helpers/pack-files.ts";
 import { failure, until } from "../helpers/promises.ts";
-import { randomChunk } from "../csp/provider-fixture.ts";
-import { NATIVE, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
-import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
 
 const EPOCH_BLOCKS = 60;
 const NOTICE_EPOCHS = 2;

@@ -3,9 +3,9 @@ import { keccak_256 } from "@noble/hashes/sha3.js";
 import { expect } from "chai";
 import { type HDNodeWallet, hexlify, randomBytes, Wallet } from "ethers";
 import { ledgerScope, recordIdOf } from "../../offchain/chain/ledger.ts";
-import { readCommittee } from "../../offchain/chain/registry.ts";
+import { readCommittee, readCommitteeKeys } from "../../offchain/chain/registry.ts";
+import { decodeMemberShares } from "../../offchain/core/committee/member-shares.ts";
 import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
-import { oprfKey } from "../../offchain/core/dkg/key-id.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import {
@@ -28,7 +28,8 @@ import {
   parseRecordPayload,
   rebuildFileKey,
 } from "../../offchain/core/record/key-record.ts";
-import { KeyStateStore } from "../../offchain/nbm/dkg/key-state-store.ts";
+import { GenerationStore } from "../../offchain/nbm/generations/generation-store.ts";
+import { scopeOf } from "../../offchain/nbm/generations/run-parties.ts";
 import { nodeShareOfBudget } from "../../offchain/nbm/oprf/budget.ts";
 import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
 import { openDatabase } from "../../offchain/store/index/sqlite.ts";
@@ -62,7 +63,7 @@ describe("nbm node", () => {
     await oprfReady();
     local = await startLocalChain();
     committee = await prepareCommittee(local, {
-      config: { oprfBudget: { evaluations: BUDGET, periodSeconds: 86_400 } },
+      config: { oprfBudget: { evaluations: BUDGET, periodSeconds: 86_400 }, eraseAfterBlocks: 0 },
     });
     nodes = committee.nodes;
     nodeAt(3).configure({ relayBudget: { perAccount: 10, total: 6, periodSeconds: 86_400 } });
@@ -94,7 +95,7 @@ describe("nbm node", () => {
         expect(answer.operator).to.equal(node.operator);
         expect(answer.hpkePublicKey).to.equal(toHex(state.members[position]?.hpkePublicKey ?? new Uint8Array()));
         expect(answer.committees).to.deep.equal([
-          { committeeId: "1", generation: 1, purpose: "oprf", index: position + 1, ready: true, phase: "ready" },
+          { committeeId: "1", generation: 1, index: position + 1, ready: true, phase: "ready" },
         ]);
       }
     });
@@ -103,32 +104,32 @@ describe("nbm node", () => {
       const node = nodeAt(0);
       const { box } = await node.keys();
       const database = openDatabase(`${node.folder}/data/nbm.db`, { migrations: NBM_MIGRATIONS });
-      const { keyShare } = new KeyStateStore(database, box).keyMaterial(oprfKey(1n));
-      const rows = database.prepare("SELECT * FROM key_states").all();
-      expect(rows[0]?.dkg_secret_sealed).to.equal(null);
-      for (const table of ["dkg_shares_in", "dkg_shares_out"]) {
-        expect(database.prepare(`SELECT count(*) AS n FROM ${table}`).get()?.n).to.equal(0);
-      }
+      const { shares } = new GenerationStore(database, box).used({ committeeId: 1n, generation: 1 });
+      const [generation] = database.prepare("SELECT * FROM generations").all();
+      expect(generation).to.include({ receiving_key_sealed: null, is_settled: 1 });
+      expect(database.prepare("SELECT count(*) AS n FROM run_messages").get()?.n).to.equal(0);
+      const rows = database.prepare("SELECT * FROM run_results").all();
+      expect(rows).to.have.length(1);
       const dump = Buffer.concat(
         Object.values(rows[0] ?? {}).map((v) => (v instanceof Uint8Array ? v : Buffer.alloc(0))),
       );
       expect(dump.length).to.be.greaterThan(100);
-      expect(dump.includes(Buffer.from(keyShare))).to.equal(false);
+      // 109 bytes that end in the two shares.
+      for (const at of [44, 77]) expect(dump.includes(Buffer.from(shares.slice(at, at + 32)))).to.equal(false);
       database.close();
     });
 
-    it("serves its broadcast to anybody, and no round-2 message once the key is active", async () => {
-      const round1 = await nodeAt(0).request("GET", "/v1/dkg/1/1/oprf/round1");
-      expect(round1.status).to.equal(200);
-      for (const key of ["2/1/oprf", "1/2/oprf"]) {
-        expect((await nodeAt(0).request("GET", `/v1/dkg/${key}/round1`)).status).to.equal(404);
+    it("serves messages of runs that it takes part in, and none once the generation is settled", async () => {
+      const path = (id: string) => `/v1/committees/${id}/messages`;
+      const ask = (id: string, body: object = { known: [] }) => nodeAt(0).request("POST", path(id), { body });
+      const { status, json } = await ask("1/generations/1");
+      expect(status).to.equal(200);
+      expect(json).to.deep.include({ committeeId: "1", generation: 1, messages: [] });
+      for (const id of ["2/generations/1", "1/generations/2"]) expect((await ask(id)).status).to.equal(404);
+      for (const id of ["x/generations/1", "1/generations/0"]) expect((await ask(id)).status).to.equal(400);
+      for (const known of ["0x12", 7, Array.from({ length: 513 }, () => `0x${"00".repeat(32)}`)]) {
+        expect((await ask("1/generations/1", { known })).status).to.equal(400);
       }
-      for (const key of ["x/1/oprf", "1/0/oprf", "1/1/record"]) {
-        expect((await nodeAt(0).request("GET", `/v1/dkg/${key}/round1`)).status).to.equal(400);
-      }
-      const body = { to: 2, expiresAt: nowSeconds() + 60, signature: `0x${"00".repeat(65)}` };
-      const round2 = await nodeAt(0).request("POST", "/v1/dkg/1/1/oprf/round2", { body });
-      expect([round2.status, round2.json.error.code]).to.deep.equal([404, "NOT_FOUND"]);
     });
   });
 
@@ -143,9 +144,11 @@ describe("nbm node", () => {
       for (const [position, coefficient] of coefficients.entries()) {
         const node = nodeAt(position);
         const database = openDatabase(`${node.folder}/data/nbm.db`, { migrations: NBM_MIGRATIONS });
-        const { keyShare } = new KeyStateStore(database, (await node.keys()).box).keyMaterial(oprfKey(1n));
+        const id = { committeeId: 1n, generation: 1 };
+        const { generation, shares } = new GenerationStore(database, (await node.keys()).box).used(id);
         database.close();
-        key = scalarAdd(key, scalarMultiply(coefficient, keyShare));
+        const { oprf } = decodeMemberShares(scopeOf(local.deployment, 1n), generation, position + 1, shares);
+        key = scalarAdd(key, scalarMultiply(coefficient, oprf));
       }
       return key;
     }
@@ -154,11 +157,12 @@ describe("nbm node", () => {
       const signer = Wallet.createRandom();
       const { voprf } = ristretto255_oprf;
       const key = await wholeKey();
-      const state = await readCommittee(local.chain, 1n);
+      const state = await readCommitteeKeys(local.chain, 1n);
+      const { groupPublicKey, verificationShares } = state.keys.oprf;
       const expected = inputs.map((input) => {
         const { blind, blinded } = voprf.blind(input);
-        const { evaluated, proof } = voprf.blindEvaluate(key, state.groupPublicKey, blinded);
-        return voprf.finalize(input, blind, evaluated, blinded, state.groupPublicKey, proof);
+        const { evaluated, proof } = voprf.blindEvaluate(key, groupPublicKey, blinded);
+        return voprf.finalize(input, blind, evaluated, blinded, groupPublicKey, proof);
       });
       for (const quorum of [
         [0, 1, 2],
@@ -170,7 +174,7 @@ describe("nbm node", () => {
             const { json, status } = await evaluate(nodeAt(position), signer, batch.blinded);
             expect(status).to.equal(200);
             const evaluated = json.evaluated.map((text: string) => fromHex(text));
-            const verificationShare = state.members[position]?.verificationShare ?? new Uint8Array();
+            const verificationShare = verificationShares[position] ?? new Uint8Array();
             verifyEvaluation(verificationShare, batch.blinded, evaluated, fromHex(json.proof));
             expect(json.index).to.equal(position + 1);
             return { index: json.index, evaluated };
@@ -229,7 +233,7 @@ describe("nbm node", () => {
       expect(answer.json.error).to.include({
         code: "NOT_FOUND",
         check: "committee and generation",
-        received: "2/1/oprf",
+        received: "2/1",
       });
     });
 
@@ -669,7 +673,7 @@ describe("nbm node", () => {
         checks: { chain: "ok", database: "ok", transactions: "ok", archive: "ok" },
       });
       const { json: metrics } = await nodeAt(0).request("GET", "/metrics");
-      expect(metrics).to.match(/tallystick_nbm_committees\{phase="ready",daemon="nbm"\} 1/);
+      expect(metrics).to.match(/tallystick_nbm_generations\{phase="ready",daemon="nbm"\} 1/);
       expect(metrics).to.match(/tallystick_nbm_archive_events\{kind="record",daemon="nbm"\} [1-9]/);
       expect(metrics).to.match(/tallystick_nbm_evaluations_total\{daemon="nbm"\} /);
     });

@@ -1,6 +1,6 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
-Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json, daemon-
+Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json, run-messages.json, daemon-
 keys.json, randomness.json, data-set.json and evidence.json. It shares nothing with offchain/: Python's hashlib, the
 package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256,
 secp256k1, BLS12-381 and GF(2^8).
@@ -343,33 +343,20 @@ def record(case, recipients, n, k, r):
     }
 
 
-def dkg_envelope():
-    seed, transcript, share = sha256(b"member 4"), sha256(b"transcript"), u(42, 32)
-    registry = sha256(b"registry")[:20]
-    aad = u(31337, 8) + registry + u(9, 8) + u(1, 4) + bytes([1]) + u(2, 2) + u(4, 2) + transcript
-    sealed = hpke_seal(public_key(hpke_private_key(seed)), tag("dkg-share"), aad, share, sha256(b"dkg ephemeral"))
-    return {
-        "chainId": "31337",
-        "registry": checksummed(registry),
-        "committeeId": "9",
-        "generation": 1,
-        "from": 2,
-        "to": 4,
-        "transcript": hexed(transcript),
-        "recipientSeed": hexed(seed),
-        "share": hexed(share),
-        "sealed": hexed(sealed),
-    }
-
-
 def chain_vectors():
-    keys = [sha256(b"key %d" % j) for j in range(4)]
-    # abi.encode(bytes32, bytes32[]): head (value, offset), then length and items.
-    key_material = keys[0] + word(64) + word(3) + b"".join(keys[1:])
+    keys = [sha256(b"key %d" % j) for j in range(8)]
+    # abi.encode of a struct with two arrays: offset of the struct; its head (values, offsets); length and items of each.
+    oprf_shares, record_shares = keys[2:5], keys[5:8]
+    head = keys[0] + keys[1] + word(128) + word(128 + 32 + 3 * 32)
+    arrays = word(3) + b"".join(oprf_shares) + word(3) + b"".join(record_shares)
     return {
-        "groupPublicKey": hexed(keys[0]),
-        "verificationShares": [hexed(key) for key in keys[1:]],
-        "keyMaterialHash": hexed(keccak256(key_material)),
+        "keyMaterial": {
+            "oprfPublicKey": hexed(keys[0]),
+            "recordPublicKey": hexed(keys[1]),
+            "oprfShares": [hexed(key) for key in oprf_shares],
+            "recordShares": [hexed(key) for key in record_shares],
+        },
+        "keyMaterialHash": hexed(keccak256(word(32) + head + arrays)),
     }
 
 
@@ -707,9 +694,29 @@ def typed_message_vectors():
     }
 
 
+def run_message_vectors():
+    """What nodes sign of the messages of a run, section 8: an EIP-712 domain without verifying contract."""
+    registry, message = sha256(b"registry")[:20], bytes(range(1, 52))
+    type_text = "CommitteeMessage(address registry,uint64 committeeId,uint32 generation,uint8 kind,uint16 sender," \
+        "bytes32 messageHash)"
+    kinds = [("announcement", 1), ("dealing", 2), ("complaint", 3)]
+    return {
+        "chainId": "31337",
+        "registry": checksummed(registry),
+        "committeeId": "258",
+        "generation": 3,
+        "sender": 5,
+        "message": hexed(message),
+        "digests": {
+            name: hexed(typed_digest(31337, None, type_text, registry, 258, 3, code, 5, keccak256(message)))
+            for name, code in kinds
+        },
+    }
+
+
 def daemon_vectors():
     secret = sha256(b"daemon secret")
-    nonce, place, value = sha256(b"nonce")[:12], "key_states.key_share 7/1/oprf", b"a key share of a committee member"
+    nonce, place, value = sha256(b"nonce")[:12], "run_results.shares 7/1 0x" + "ab" * 32, b"a key share of a committee member"
     state_key = kdf(secret, "nbm-state")
     return {
         "secret": hexed(secret),
@@ -731,13 +738,13 @@ if __name__ == "__main__":
         "record-layouts.json",
         {
             "records": [record(b"one", "committee", 4, 3, 1), record(b"two", "self", 0, 0, 0)],
-            "dkgShare": dkg_envelope(),
         },
     )
     write("chain-layouts.json", chain_vectors())
     write("audit-layouts.json", audit_vectors())
     write("session.json", session_vectors())
     write("eip712.json", typed_message_vectors())
+    write("run-messages.json", run_message_vectors())
     write("daemon-keys.json", daemon_vectors())
     write("randomness.json", randomness_vectors())
     write("data-set.json", data_set_vectors())

@@ -87,13 +87,24 @@ async function openFromRecord(
     }
   }
   if (source === "self" || (damage !== undefined && found.payload.policy.recipients === "self")) throw damage;
-  const { committee, members } = await context.committeeById(found.record.committeeId);
-  const rebuilt = await rebuildFromRecord(found, dataId, committee, members, {
+  const link = await context.committeeById(found.record.committeeId);
+  const collecting = {
     account: context.account,
     ledger: ledgerScope(context.deployment),
     logger: context.logger,
-  });
-  return { ...rebuilt, source: "committee" };
+  };
+  // The shares are with those who were members when the record was made.
+  let failure: unknown;
+  for await (const members of context.membersSince(link, found.record.keyTime)) {
+    try {
+      const rebuilt = await rebuildFromRecord(found, dataId, link.committee, members, collecting);
+      return { ...rebuilt, source: "committee" };
+    } catch (error) {
+      if (!(error instanceof TallystickError) || error.code !== "SHARES_MISSING") throw error;
+      failure ??= error;
+    }
+  }
+  throw failure;
 }
 
 /**

@@ -8,12 +8,14 @@ import {
   type DisputeTerms,
   isJudged,
   isRightOnChain,
+  keysOfAnswer,
   readDisputeTerms,
   readOwed,
   withdrawOwedCall,
 } from "../../chain/oprf-disputes.ts";
 import { readNode } from "../../chain/registry.ts";
 import { readChain } from "../../chain/revert.ts";
+import type { PerKey, PublicKeys } from "../../core/committee/run.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { type AnswerEvidence, parseAnswerEvidence } from "../../core/oprf/signed-answer.ts";
@@ -43,8 +45,9 @@ export interface ChallengeReceipt extends SentTransaction, ChallengeOutcome {
 }
 
 interface Checked {
-  readonly evidence: AnswerEvidence;
   readonly terms: DisputeTerms;
+  /** Of the generation that answered. */
+  readonly keys: PerKey<PublicKeys>;
   readonly stakeWei: bigint;
 }
 
@@ -76,8 +79,8 @@ export class KeyNodes {
 
   /** What a challenge would cost. @throws as `challenge`, before anything is sent */
   async quoteChallenge(evidence: AnswerEvidence): Promise<ChallengeQuote> {
-    const { terms, stakeWei } = await this.#check(evidence);
-    const call = challengeNodeCall(terms, evidence, evidence.signature);
+    const { terms, stakeWei, keys } = await this.#check(evidence);
+    const call = challengeNodeCall(terms, evidence, evidence.signature, keys);
     const fee = await quoteFee(await this.#context.chain(), call, this.#context.account.address);
     const { operator, account } = evidence;
     const rewardWei = (stakeWei * terms.rewardPercent) / 100n;
@@ -92,8 +95,8 @@ export class KeyNodes {
    *   CONFLICT when it was judged before or the node has left; FUNDS; ChainRevertedError
    */
   async challenge(evidence: AnswerEvidence, options: SendOptions = {}): Promise<ChallengeReceipt> {
-    const { terms } = await this.#check(evidence);
-    const call = challengeNodeCall(terms, evidence, evidence.signature);
+    const { terms, keys } = await this.#check(evidence);
+    const call = challengeNodeCall(terms, evidence, evidence.signature, keys);
     const sent = await sendWithin(this.#context, call, options);
     const chain = await this.#context.chain();
     const receipt = await readChain("reading the outcome of a challenge", () =>
@@ -136,11 +139,11 @@ export class KeyNodes {
       throw refused("the answer is not signed by the node", "signature of the answer", { expected: `by ${operator}` });
     }
     const chain = await this.#context.chain();
-    const terms = await readDisputeTerms(chain);
+    const [terms, keys] = await Promise.all([readDisputeTerms(chain), keysOfAnswer(chain, evidence)]);
     const [node, judged, isRight] = await Promise.all([
       readNode(chain, operator),
       isJudged(chain, terms, evidence),
-      isRightOnChain(chain, terms, evidence),
+      isRightOnChain(chain, terms, evidence, keys),
     ]);
     if (isRight) {
       throw refused("the answer is right: a challenge would cost the bond", "proof of the answer", {
@@ -154,7 +157,7 @@ export class KeyNodes {
         { code: "CONFLICT", party: `node ${operator}`, check: judged ? "answer not judged" : "stake of the node" },
       );
     }
-    return { evidence, terms, stakeWei: node.stakeWei };
+    return { terms, keys, stakeWei: node.stakeWei };
   }
 }
 

@@ -2,7 +2,7 @@
  * One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text.
  */
 
-import type { KeyId } from "../../core/dkg/key-id.ts";
+import type { GenerationId } from "../../core/committee/key-id.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
@@ -71,7 +71,7 @@ export class NbmClient {
   }
 
   /** Evaluates blinded elements with the node's key share. Not retried: the caller has other nodes. */
-  async evaluate(key: KeyId, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation> {
+  async evaluate(key: GenerationId, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation> {
     const { committeeId, generation } = key;
     const json = { committeeId: committeeId.toString(), generation, blinded: blinded.map(toHex) };
     const answer = await this.#sessions.with(this.#party, this.operator, (token) =>

@@ -5,10 +5,13 @@
  *
  * Quorums rotate from batch to batch, so that the budgets of all nodes are used evenly (nbm/oprf/budget.ts). A node
  * whose budget is smaller than a batch states its size; batches then become as small as the k largest budgets require.
+ *
+ * The members of a committee, and their shares, change with its generations, its outputs do not. When too few members
+ * answer, the chain is asked whether there is a later generation, and the batch is evaluated by that one.
  */
 
 import { pause } from "../../chain/pause.ts";
-import { FIRST_GENERATION, type KeyId, oprfKey } from "../../core/dkg/key-id.ts";
+import { FIRST_GENERATION, type GenerationId } from "../../core/committee/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
@@ -36,16 +39,27 @@ export interface OprfMember extends QuorumMember {
   /** Registered k_j·G, 32 bytes. */
   readonly verificationShare: Uint8Array;
   readonly client: {
-    evaluate(key: KeyId, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation>;
+    evaluate(generation: GenerationId, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation>;
   };
 }
 
 /** An answer whose proof does not verify, with what was asked. */
 export interface WrongAnswer {
   readonly member: OprfMember;
-  readonly key: KeyId;
+  /** Of the key that was asked for. */
+  readonly generation: GenerationId;
   readonly blinded: readonly Uint8Array[];
   readonly evaluation: Evaluation;
+}
+
+/** Who evaluates, in one generation of the committee. */
+export interface OprfGeneration {
+  /** From 1. */
+  readonly generation: number;
+  readonly threshold: number;
+  readonly members: readonly OprfMember[];
+  /** Awaited before the first evaluation: whether the members' keys belong together. */
+  readonly checkKeys?: () => Promise<void>;
 }
 
 export interface OprfCommitteeOptions {
@@ -56,6 +70,8 @@ export interface OprfCommitteeOptions {
   readonly checkKeys?: () => Promise<void>;
   /** Generation of the key that the members' verification shares belong to; the first one unless given. */
   readonly generation?: number;
+  /** The active generation when it is a later one than the given. */
+  readonly renew?: (generation: number) => Promise<OprfGeneration | undefined>;
   readonly logger?: AgentLogger;
   /** Longest wait for used-up budgets, over one batch. */
   readonly patienceSeconds?: number;
@@ -82,13 +98,11 @@ const LIES: ReadonlySet<string> = new Set(["INVALID_PROOF", "INVALID_POINT", "BA
 
 export class OprfCommittee {
   readonly id: bigint;
-  readonly threshold: number;
-  readonly members: readonly OprfMember[];
-  readonly #key: KeyId;
+  #generation: OprfGeneration;
   readonly #local: OprfStage;
-  readonly #checkKeys: () => Promise<void>;
+  readonly #renew: NonNullable<OprfCommitteeOptions["renew"]>;
   #checked: Promise<void> | undefined;
-  readonly #standing: Map<number, Standing>;
+  #standing = new Map<number, Standing>();
   readonly #logger: AgentLogger;
   readonly #onWrongAnswer: ((answer: WrongAnswer) => Promise<void>) | undefined;
   readonly #patienceSeconds: number;
@@ -99,15 +113,11 @@ export class OprfCommittee {
 
   constructor(id: bigint, threshold: number, members: readonly OprfMember[], options: OprfCommitteeOptions = {}) {
     this.id = id;
-    this.threshold = threshold;
-    this.members = members;
-    this.#key = oprfKey(id, options.generation ?? FIRST_GENERATION);
-    this.#standing = new Map(
-      members.map((member) => [member.index, { notBefore: 0, capacity: MAXIMUM_BATCH, evaluations: 0 }]),
-    );
-    const { suite, checkKeys } = options;
+    const { suite, checkKeys, generation = FIRST_GENERATION } = options;
+    this.#generation = { generation, threshold, members, ...(checkKeys === undefined ? {} : { checkKeys }) };
+    this.use(this.#generation);
     this.#local = localOprf(suite === undefined ? undefined : async () => suite);
-    this.#checkKeys = checkKeys ?? (async () => undefined);
+    this.#renew = options.renew ?? (async () => undefined);
     this.#logger = options.logger ?? SILENT;
     this.#onWrongAnswer = options.onWrongAnswer;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
@@ -116,6 +126,23 @@ export class OprfCommittee {
     this.#sleep = options.sleepSeconds ?? ((seconds, signal) => pause(seconds * 1000, signal));
     // Many short-lived clients should not all start with the same nodes.
     this.#rotation = Math.floor(Math.random() * members.length);
+  }
+
+  get threshold(): number {
+    return this.#generation.threshold;
+  }
+
+  get members(): readonly OprfMember[] {
+    return this.#generation.members;
+  }
+
+  /** Goes on with another generation of the committee, whose members start in good standing. */
+  use(generation: OprfGeneration): void {
+    this.#generation = generation;
+    this.#checked = undefined;
+    this.#standing = new Map(
+      generation.members.map((member) => [member.index, { notBefore: 0, capacity: MAXIMUM_BATCH, evaluations: 0 }]),
+    );
   }
 
   /**
@@ -133,16 +160,33 @@ export class OprfCommittee {
     signal?: AbortSignal,
     stage: OprfStage = this.#local,
   ): Promise<Uint8Array[]> {
-    this.#checked ??= this.#checkKeys();
-    await this.#checked;
     const outputs: Uint8Array[] = [];
     while (outputs.length < inputs.length) {
+      const current = this.#generation;
+      this.#checked ??= current.checkKeys?.();
+      await this.#checked;
       const batch = inputs.slice(outputs.length, outputs.length + this.#batchSize());
-      const evaluated = await this.#evaluateBatch(batch, stage, signal);
-      // Undefined when nodes have stated smaller budgets meanwhile: the same inputs are cut anew.
-      if (evaluated !== undefined) outputs.push(...evaluated);
+      try {
+        const evaluated = await this.#evaluateBatch(batch, stage, signal);
+        // Undefined when nodes have stated smaller budgets meanwhile: the same inputs are cut anew.
+        if (evaluated !== undefined) outputs.push(...evaluated);
+      } catch (error) {
+        // Generations count up, so this ends. What one of them gave is not mixed with what the next gives.
+        if (!(error instanceof TallystickError) || error.code !== "QUORUM_FAILED") throw error;
+        if (current === this.#generation && !(await this.#useLater(current.generation))) throw error;
+      }
     }
     return outputs;
+  }
+
+  /** @returns whether there is a later generation, which is then used */
+  async #useLater(generation: number): Promise<boolean> {
+    // Whatever keeps the chain from saying so, the nodes' answers are what the caller can act on.
+    const later = await this.#renew(generation).catch(() => undefined);
+    if (later === undefined) return false;
+    this.#logger.debug({ generation: later.generation }, `committee ${this.id} has other key nodes or shares now`);
+    this.use(later);
+    return true;
   }
 
   /**
@@ -155,6 +199,10 @@ export class OprfCommittee {
       .map(({ capacity }) => capacity)
       .sort((a, b) => b - a);
     return capacities[this.threshold - 1] ?? MAXIMUM_BATCH;
+  }
+
+  get #name(): GenerationId {
+    return { committeeId: this.id, generation: this.#generation.generation };
   }
 
   /** How every node has done so far. */
@@ -235,14 +283,15 @@ export class OprfCommittee {
   async #ask(member: OprfMember, blinded: Uint8Array[], stage: OprfStage, signal: AbortSignal): Promise<Uint8Array[]> {
     const standing = this.#of(member.index);
     try {
-      const evaluation = await member.client.evaluate(this.#key, blinded, signal);
+      const generation = this.#name;
+      const evaluation = await member.client.evaluate(generation, blinded, signal);
       const { index, evaluated, proof } = evaluation;
       if (index !== member.index) throw wrongIndex(member, index);
       try {
         await requireRight(stage, member, blinded, evaluated, proof);
       } catch (error) {
         if (error instanceof TallystickError && error.code === "INVALID_PROOF") {
-          await this.#takeWrongAnswer({ member, key: this.#key, blinded, evaluation });
+          await this.#takeWrongAnswer({ member, generation, blinded, evaluation });
         }
         throw error;
       }

@@ -25,7 +25,7 @@ export interface EvidenceScope {
  */
 export async function evidenceIn(
   { deployment, account }: EvidenceScope,
-  { member, key, blinded, evaluation }: WrongAnswer,
+  { member, generation: { committeeId, generation }, blinded, evaluation }: WrongAnswer,
 ): Promise<AnswerEvidence | undefined> {
   const { composeEvaluation, oprfReady } = await import("../../core/oprf/ristretto255.ts");
   await oprfReady();
@@ -34,8 +34,8 @@ export async function evidenceIn(
     chainId: deployment.chainId,
     nodeRegistry: deployment.contracts.nodeRegistry,
     operator: member.operator,
-    committeeId: key.committeeId,
-    generation: key.generation,
+    committeeId,
+    generation,
     index: member.index,
     account,
     composites: composeEvaluation(member.verificationShare, blinded, evaluated),

@@ -7,9 +7,19 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
   
 export declare namespace INodeRegistry {
       
-    export type CommitteeStruct = {status: BigNumberish, size: BigNumberish, threshold: BigNumberish, createdAt: BigNumberish, members: AddressLike[], groupPublicKey: BytesLike, verificationShares: BytesLike[]}
+    export type KeyMaterialStruct = {oprfPublicKey: BytesLike, recordPublicKey: BytesLike, oprfShares: BytesLike[], recordShares: BytesLike[]}
 
-    export type CommitteeStructOutput = [status: bigint, size: bigint, threshold: bigint, createdAt: bigint, members: string[], groupPublicKey: string, verificationShares: string[]] & {status: bigint, size: bigint, threshold: bigint, createdAt: bigint, members: string[], groupPublicKey: string, verificationShares: string[] }
+    export type KeyMaterialStructOutput = [oprfPublicKey: string, recordPublicKey: string, oprfShares: string[], recordShares: string[]] & {oprfPublicKey: string, recordPublicKey: string, oprfShares: string[], recordShares: string[] }
+  
+
+    export type CommitteeStruct = {active: BigNumberish, latest: BigNumberish, oprfPublicKey: BytesLike, recordPublicKey: BytesLike}
+
+    export type CommitteeStructOutput = [active: bigint, latest: bigint, oprfPublicKey: string, recordPublicKey: string] & {active: bigint, latest: bigint, oprfPublicKey: string, recordPublicKey: string }
+  
+
+    export type GenerationStruct = {status: BigNumberish, size: BigNumberish, threshold: BigNumberish, from: BigNumberish, createdAt: BigNumberish, activatedAt: BigNumberish, activatedBlock: BigNumberish, keyMaterialHash: BytesLike, members: AddressLike[]}
+
+    export type GenerationStructOutput = [status: bigint, size: bigint, threshold: bigint, from: bigint, createdAt: bigint, activatedAt: bigint, activatedBlock: bigint, keyMaterialHash: string, members: string[]] & {status: bigint, size: bigint, threshold: bigint, from: bigint, createdAt: bigint, activatedAt: bigint, activatedBlock: bigint, keyMaterialHash: string, members: string[] }
   
 
     export type NodeStruct = {stakeWei: BigNumberish, registeredAt: BigNumberish, exitAt: BigNumberish, hpkePublicKey: BytesLike, endpoint: string}
@@ -19,78 +29,82 @@ export declare namespace INodeRegistry {
     }
 
   export interface NodeRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "MAX_COMMITTEE_SIZE" | "MAX_ENDPOINT_BYTES" | "MAX_EXIT_DELAY_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "assignCommittee" | "attestCommittee" | "attestationOf" | "committeeById" | "committeeCount" | "committeeNodes" | "committeeOf" | "createCommittee" | "defaultCommittee" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "registerNode" | "requestExit" | "slash" | "updateNode" | "withdrawStake"): FunctionFragment;
+    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "FORMING_SECONDS" | "MAX_COMMITTEE_SIZE" | "MAX_ENDPOINT_BYTES" | "MAX_EXIT_DELAY_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "agreementOnProposal" | "assignCommittee" | "attestGeneration" | "attestationOf" | "committeeById" | "committeeCount" | "committeeOf" | "createCommittee" | "defaultCommittee" | "generationAt" | "generationById" | "generationCount" | "generationNodes" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "proposalOf" | "proposeGeneration" | "registerNode" | "requestExit" | "slash" | "updateNode" | "verificationSharesOf" | "withdrawStake"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "CommitteeActivated" | "CommitteeAssigned" | "CommitteeAttested" | "CommitteeCreated" | "ExitRequested" | "NodeRegistered" | "NodeSlashed" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "CommitteeAssigned" | "ExitRequested" | "GenerationAbandoned" | "GenerationActivated" | "GenerationAttested" | "GenerationOpened" | "GenerationProposed" | "NodeRegistered" | "NodeSlashed" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
 
     encodeFunctionData(functionFragment: 'DISPUTES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'EXIT_DELAY_SECONDS', values?: undefined): string;
+encodeFunctionData(functionFragment: 'FORMING_SECONDS', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MAX_COMMITTEE_SIZE', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MAX_ENDPOINT_BYTES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MAX_EXIT_DELAY_SECONDS', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MIN_STAKE_WEI', values?: undefined): string;
-encodeFunctionData(functionFragment: 'agreementOn', values: [BigNumberish, BytesLike]): string;
+encodeFunctionData(functionFragment: 'agreementOn', values: [BigNumberish, BigNumberish, BytesLike]): string;
+encodeFunctionData(functionFragment: 'agreementOnProposal', values: [BigNumberish, BytesLike]): string;
 encodeFunctionData(functionFragment: 'assignCommittee', values: [BigNumberish]): string;
-encodeFunctionData(functionFragment: 'attestCommittee', values: [BigNumberish, BytesLike, BytesLike[]]): string;
-encodeFunctionData(functionFragment: 'attestationOf', values: [BigNumberish, AddressLike]): string;
+encodeFunctionData(functionFragment: 'attestGeneration', values: [BigNumberish, BigNumberish, INodeRegistry.KeyMaterialStruct]): string;
+encodeFunctionData(functionFragment: 'attestationOf', values: [BigNumberish, BigNumberish, AddressLike]): string;
 encodeFunctionData(functionFragment: 'committeeById', values: [BigNumberish]): string;
 encodeFunctionData(functionFragment: 'committeeCount', values?: undefined): string;
-encodeFunctionData(functionFragment: 'committeeNodes', values: [BigNumberish]): string;
 encodeFunctionData(functionFragment: 'committeeOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'createCommittee', values: [AddressLike[], BigNumberish]): string;
 encodeFunctionData(functionFragment: 'defaultCommittee', values?: undefined): string;
-encodeFunctionData(functionFragment: 'hashKeyMaterial', values: [BytesLike, BytesLike[]]): string;
+encodeFunctionData(functionFragment: 'generationAt', values: [BigNumberish]): string;
+encodeFunctionData(functionFragment: 'generationById', values: [BigNumberish, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'generationCount', values?: undefined): string;
+encodeFunctionData(functionFragment: 'generationNodes', values: [BigNumberish, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'hashKeyMaterial', values: [INodeRegistry.KeyMaterialStruct]): string;
 encodeFunctionData(functionFragment: 'isActive', values: [BigNumberish]): string;
 encodeFunctionData(functionFragment: 'nodeCount', values?: undefined): string;
 encodeFunctionData(functionFragment: 'nodeOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'operators', values: [BigNumberish, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'proposalOf', values: [BigNumberish, AddressLike]): string;
+encodeFunctionData(functionFragment: 'proposeGeneration', values: [BigNumberish, BigNumberish, AddressLike[], BigNumberish]): string;
 encodeFunctionData(functionFragment: 'registerNode', values: [string, BytesLike]): string;
 encodeFunctionData(functionFragment: 'requestExit', values?: undefined): string;
 encodeFunctionData(functionFragment: 'slash', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'updateNode', values: [string, BytesLike]): string;
+encodeFunctionData(functionFragment: 'verificationSharesOf', values: [BigNumberish, BigNumberish, BigNumberish, INodeRegistry.KeyMaterialStruct]): string;
 encodeFunctionData(functionFragment: 'withdrawStake', values: [AddressLike]): string;
 
     decodeFunctionResult(functionFragment: 'DISPUTES', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'EXIT_DELAY_SECONDS', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'FORMING_SECONDS', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MAX_COMMITTEE_SIZE', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MAX_ENDPOINT_BYTES', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MAX_EXIT_DELAY_SECONDS', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MIN_STAKE_WEI', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'agreementOn', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'agreementOnProposal', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'assignCommittee', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'attestCommittee', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'attestGeneration', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'attestationOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'committeeById', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'committeeCount', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'committeeNodes', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'committeeOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'createCommittee', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'defaultCommittee', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'generationAt', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'generationById', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'generationCount', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'generationNodes', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'hashKeyMaterial', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isActive', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'nodeCount', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'nodeOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'operators', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'proposalOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'proposeGeneration', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'registerNode', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'requestExit', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'slash', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'updateNode', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'verificationSharesOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result;
   }
 
   
-    export namespace CommitteeActivatedEvent {
-      export type InputTuple = [id: BigNumberish, groupPublicKey: BytesLike, verificationShares: BytesLike[]];
-      export type OutputTuple = [id: bigint, groupPublicKey: string, verificationShares: string[]];
-      export interface OutputObject {id: bigint, groupPublicKey: string, verificationShares: string[] };
-      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
-      export type Filter = TypedDeferredTopicFilter<Event>
-      export type Log = TypedEventLog<Event>
-      export type LogDescription = TypedLogDescription<Event>
-    }
-
-  
-
     export namespace CommitteeAssignedEvent {
       export type InputTuple = [account: AddressLike, id: BigNumberish];
       export type OutputTuple = [account: string, id: bigint];
@@ -103,34 +117,70 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
 
   
 
-    export namespace CommitteeAttestedEvent {
-      export type InputTuple = [id: BigNumberish, member: AddressLike, keyMaterialHash: BytesLike, agreeing: BigNumberish];
-      export type OutputTuple = [id: bigint, member: string, keyMaterialHash: string, agreeing: bigint];
-      export interface OutputObject {id: bigint, member: string, keyMaterialHash: string, agreeing: bigint };
-      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
-      export type Filter = TypedDeferredTopicFilter<Event>
-      export type Log = TypedEventLog<Event>
-      export type LogDescription = TypedLogDescription<Event>
-    }
-
-  
-
-    export namespace CommitteeCreatedEvent {
-      export type InputTuple = [id: BigNumberish, creator: AddressLike, threshold: BigNumberish, createdAt: BigNumberish, members: AddressLike[]];
-      export type OutputTuple = [id: bigint, creator: string, threshold: bigint, createdAt: bigint, members: string[]];
-      export interface OutputObject {id: bigint, creator: string, threshold: bigint, createdAt: bigint, members: string[] };
-      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
-      export type Filter = TypedDeferredTopicFilter<Event>
-      export type Log = TypedEventLog<Event>
-      export type LogDescription = TypedLogDescription<Event>
-    }
-
-  
-
     export namespace ExitRequestedEvent {
       export type InputTuple = [operator: AddressLike, exitAt: BigNumberish];
       export type OutputTuple = [operator: string, exitAt: bigint];
       export interface OutputObject {operator: string, exitAt: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace GenerationAbandonedEvent {
+      export type InputTuple = [id: BigNumberish, number: BigNumberish];
+      export type OutputTuple = [id: bigint, number: bigint];
+      export interface OutputObject {id: bigint, number: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace GenerationActivatedEvent {
+      export type InputTuple = [id: BigNumberish, number: BigNumberish, keyMaterialHash: BytesLike, keys: INodeRegistry.KeyMaterialStruct];
+      export type OutputTuple = [id: bigint, number: bigint, keyMaterialHash: string, keys: INodeRegistry.KeyMaterialStructOutput];
+      export interface OutputObject {id: bigint, number: bigint, keyMaterialHash: string, keys: INodeRegistry.KeyMaterialStructOutput };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace GenerationAttestedEvent {
+      export type InputTuple = [id: BigNumberish, number: BigNumberish, member: AddressLike, keyMaterialHash: BytesLike, agreeing: BigNumberish];
+      export type OutputTuple = [id: bigint, number: bigint, member: string, keyMaterialHash: string, agreeing: bigint];
+      export interface OutputObject {id: bigint, number: bigint, member: string, keyMaterialHash: string, agreeing: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace GenerationOpenedEvent {
+      export type InputTuple = [id: BigNumberish, number: BigNumberish, from: BigNumberish, threshold: BigNumberish, createdAt: BigNumberish, members: AddressLike[]];
+      export type OutputTuple = [id: bigint, number: bigint, from: bigint, threshold: bigint, createdAt: bigint, members: string[]];
+      export interface OutputObject {id: bigint, number: bigint, from: bigint, threshold: bigint, createdAt: bigint, members: string[] };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace GenerationProposedEvent {
+      export type InputTuple = [id: BigNumberish, number: BigNumberish, member: AddressLike, proposal: BytesLike, agreeing: BigNumberish];
+      export type OutputTuple = [id: bigint, number: bigint, member: string, proposal: string, agreeing: bigint];
+      export interface OutputObject {id: bigint, number: bigint, member: string, proposal: string, agreeing: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -237,6 +287,14 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     
 
     
+    FORMING_SECONDS: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
+
+    
     MAX_COMMITTEE_SIZE: TypedContractMethod<
       [],
       [bigint],
@@ -270,7 +328,15 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
 
     
     agreementOn: TypedContractMethod<
-      [id: BigNumberish, keyMaterialHash: BytesLike, ],
+      [id: BigNumberish, number: BigNumberish, keyMaterialHash: BytesLike, ],
+      [bigint],
+      'view'
+    >
+    
+
+    
+    agreementOnProposal: TypedContractMethod<
+      [id: BigNumberish, proposal: BytesLike, ],
       [bigint],
       'view'
     >
@@ -285,8 +351,8 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     
 
     
-    attestCommittee: TypedContractMethod<
-      [id: BigNumberish, groupPublicKey: BytesLike, verificationShares: BytesLike[], ],
+    attestGeneration: TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, keys: INodeRegistry.KeyMaterialStruct, ],
       [void],
       'nonpayable'
     >
@@ -294,7 +360,7 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
 
     
     attestationOf: TypedContractMethod<
-      [id: BigNumberish, member: AddressLike, ],
+      [id: BigNumberish, number: BigNumberish, member: AddressLike, ],
       [string],
       'view'
     >
@@ -312,14 +378,6 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     committeeCount: TypedContractMethod<
       [],
       [bigint],
-      'view'
-    >
-    
-
-    
-    committeeNodes: TypedContractMethod<
-      [id: BigNumberish, ],
-      [INodeRegistry.NodeStructOutput[]],
       'view'
     >
     
@@ -349,8 +407,40 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     
 
     
+    generationAt: TypedContractMethod<
+      [position: BigNumberish, ],
+      [[bigint, bigint] & {id: bigint, number: bigint }],
+      'view'
+    >
+    
+
+    
+    generationById: TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, ],
+      [INodeRegistry.GenerationStructOutput],
+      'view'
+    >
+    
+
+    
+    generationCount: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
+
+    
+    generationNodes: TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, ],
+      [INodeRegistry.NodeStructOutput[]],
+      'view'
+    >
+    
+
+    
     hashKeyMaterial: TypedContractMethod<
-      [groupPublicKey: BytesLike, verificationShares: BytesLike[], ],
+      [keys: INodeRegistry.KeyMaterialStruct, ],
       [string],
       'view'
     >
@@ -389,6 +479,22 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     
 
     
+    proposalOf: TypedContractMethod<
+      [id: BigNumberish, member: AddressLike, ],
+      [string],
+      'view'
+    >
+    
+
+    
+    proposeGeneration: TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, members: AddressLike[], threshold: BigNumberish, ],
+      [bigint],
+      'nonpayable'
+    >
+    
+
+    
     registerNode: TypedContractMethod<
       [endpoint: string, hpkePublicKey: BytesLike, ],
       [void],
@@ -421,6 +527,14 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     
 
     
+    verificationSharesOf: TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, index: BigNumberish, keys: INodeRegistry.KeyMaterialStruct, ],
+      [[string, string, string] & {operator: string, oprfShare: string, recordShare: string }],
+      'view'
+    >
+    
+
+    
     withdrawStake: TypedContractMethod<
       [to: AddressLike, ],
       [void],
@@ -437,6 +551,11 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
       'view'
     >;
 getFunction(nameOrSignature: 'EXIT_DELAY_SECONDS'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'FORMING_SECONDS'): TypedContractMethod<
       [],
       [bigint],
       'view'
@@ -462,7 +581,12 @@ getFunction(nameOrSignature: 'MIN_STAKE_WEI'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'agreementOn'): TypedContractMethod<
-      [id: BigNumberish, keyMaterialHash: BytesLike, ],
+      [id: BigNumberish, number: BigNumberish, keyMaterialHash: BytesLike, ],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'agreementOnProposal'): TypedContractMethod<
+      [id: BigNumberish, proposal: BytesLike, ],
       [bigint],
       'view'
     >;
@@ -471,13 +595,13 @@ getFunction(nameOrSignature: 'assignCommittee'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
-getFunction(nameOrSignature: 'attestCommittee'): TypedContractMethod<
-      [id: BigNumberish, groupPublicKey: BytesLike, verificationShares: BytesLike[], ],
+getFunction(nameOrSignature: 'attestGeneration'): TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, keys: INodeRegistry.KeyMaterialStruct, ],
       [void],
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'attestationOf'): TypedContractMethod<
-      [id: BigNumberish, member: AddressLike, ],
+      [id: BigNumberish, number: BigNumberish, member: AddressLike, ],
       [string],
       'view'
     >;
@@ -489,11 +613,6 @@ getFunction(nameOrSignature: 'committeeById'): TypedContractMethod<
 getFunction(nameOrSignature: 'committeeCount'): TypedContractMethod<
       [],
       [bigint],
-      'view'
-    >;
-getFunction(nameOrSignature: 'committeeNodes'): TypedContractMethod<
-      [id: BigNumberish, ],
-      [INodeRegistry.NodeStructOutput[]],
       'view'
     >;
 getFunction(nameOrSignature: 'committeeOf'): TypedContractMethod<
@@ -511,8 +630,28 @@ getFunction(nameOrSignature: 'defaultCommittee'): TypedContractMethod<
       [bigint],
       'view'
     >;
+getFunction(nameOrSignature: 'generationAt'): TypedContractMethod<
+      [position: BigNumberish, ],
+      [[bigint, bigint] & {id: bigint, number: bigint }],
+      'view'
+    >;
+getFunction(nameOrSignature: 'generationById'): TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, ],
+      [INodeRegistry.GenerationStructOutput],
+      'view'
+    >;
+getFunction(nameOrSignature: 'generationCount'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'generationNodes'): TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, ],
+      [INodeRegistry.NodeStructOutput[]],
+      'view'
+    >;
 getFunction(nameOrSignature: 'hashKeyMaterial'): TypedContractMethod<
-      [groupPublicKey: BytesLike, verificationShares: BytesLike[], ],
+      [keys: INodeRegistry.KeyMaterialStruct, ],
       [string],
       'view'
     >;
@@ -536,6 +675,16 @@ getFunction(nameOrSignature: 'operators'): TypedContractMethod<
       [string[]],
       'view'
     >;
+getFunction(nameOrSignature: 'proposalOf'): TypedContractMethod<
+      [id: BigNumberish, member: AddressLike, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'proposeGeneration'): TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, members: AddressLike[], threshold: BigNumberish, ],
+      [bigint],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'registerNode'): TypedContractMethod<
       [endpoint: string, hpkePublicKey: BytesLike, ],
       [void],
@@ -556,17 +705,24 @@ getFunction(nameOrSignature: 'updateNode'): TypedContractMethod<
       [void],
       'nonpayable'
     >;
+getFunction(nameOrSignature: 'verificationSharesOf'): TypedContractMethod<
+      [id: BigNumberish, number: BigNumberish, index: BigNumberish, keys: INodeRegistry.KeyMaterialStruct, ],
+      [[string, string, string] & {operator: string, oprfShare: string, recordShare: string }],
+      'view'
+    >;
 getFunction(nameOrSignature: 'withdrawStake'): TypedContractMethod<
       [to: AddressLike, ],
       [void],
       'nonpayable'
     >;
 
-    getEvent(key: 'CommitteeActivated'): TypedContractEvent<CommitteeActivatedEvent.InputTuple, CommitteeActivatedEvent.OutputTuple, CommitteeActivatedEvent.OutputObject>;
-getEvent(key: 'CommitteeAssigned'): TypedContractEvent<CommitteeAssignedEvent.InputTuple, CommitteeAssignedEvent.OutputTuple, CommitteeAssignedEvent.OutputObject>;
-getEvent(key: 'CommitteeAttested'): TypedContractEvent<CommitteeAttestedEvent.InputTuple, CommitteeAttestedEvent.OutputTuple, CommitteeAttestedEvent.OutputObject>;
-getEvent(key: 'CommitteeCreated'): TypedContractEvent<CommitteeCreatedEvent.InputTuple, CommitteeCreatedEvent.OutputTuple, CommitteeCreatedEvent.OutputObject>;
+    getEvent(key: 'CommitteeAssigned'): TypedContractEvent<CommitteeAssignedEvent.InputTuple, CommitteeAssignedEvent.OutputTuple, CommitteeAssignedEvent.OutputObject>;
 getEvent(key: 'ExitRequested'): TypedContractEvent<ExitRequestedEvent.InputTuple, ExitRequestedEvent.OutputTuple, ExitRequestedEvent.OutputObject>;
+getEvent(key: 'GenerationAbandoned'): TypedContractEvent<GenerationAbandonedEvent.InputTuple, GenerationAbandonedEvent.OutputTuple, GenerationAbandonedEvent.OutputObject>;
+getEvent(key: 'GenerationActivated'): TypedContractEvent<GenerationActivatedEvent.InputTuple, GenerationActivatedEvent.OutputTuple, GenerationActivatedEvent.OutputObject>;
+getEvent(key: 'GenerationAttested'): TypedContractEvent<GenerationAttestedEvent.InputTuple, GenerationAttestedEvent.OutputTuple, GenerationAttestedEvent.OutputObject>;
+getEvent(key: 'GenerationOpened'): TypedContractEvent<GenerationOpenedEvent.InputTuple, GenerationOpenedEvent.OutputTuple, GenerationOpenedEvent.OutputObject>;
+getEvent(key: 'GenerationProposed'): TypedContractEvent<GenerationProposedEvent.InputTuple, GenerationProposedEvent.OutputTuple, GenerationProposedEvent.OutputObject>;
 getEvent(key: 'NodeRegistered'): TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;
 getEvent(key: 'NodeSlashed'): TypedContractEvent<NodeSlashedEvent.InputTuple, NodeSlashedEvent.OutputTuple, NodeSlashedEvent.OutputObject>;
 getEvent(key: 'NodeUpdated'): TypedContractEvent<NodeUpdatedEvent.InputTuple, NodeUpdatedEvent.OutputTuple, NodeUpdatedEvent.OutputObject>;
@@ -574,24 +730,32 @@ getEvent(key: 'StakeWithdrawn'): TypedContractEvent<StakeWithdrawnEvent.InputTup
 
     filters: {
       
-      'CommitteeActivated(uint64,bytes32,bytes32[])': TypedContractEvent<CommitteeActivatedEvent.InputTuple, CommitteeActivatedEvent.OutputTuple, CommitteeActivatedEvent.OutputObject>;
-      CommitteeActivated: TypedContractEvent<CommitteeActivatedEvent.InputTuple, CommitteeActivatedEvent.OutputTuple, CommitteeActivatedEvent.OutputObject>;
-    
-
       'CommitteeAssigned(address,uint64)': TypedContractEvent<CommitteeAssignedEvent.InputTuple, CommitteeAssignedEvent.OutputTuple, CommitteeAssignedEvent.OutputObject>;
       CommitteeAssigned: TypedContractEvent<CommitteeAssignedEvent.InputTuple, CommitteeAssignedEvent.OutputTuple, CommitteeAssignedEvent.OutputObject>;
     
 
-      'CommitteeAttested(uint64,address,bytes32,uint16)': TypedContractEvent<CommitteeAttestedEvent.InputTuple, CommitteeAttestedEvent.OutputTuple, CommitteeAttestedEvent.OutputObject>;
-      CommitteeAttested: TypedContractEvent<CommitteeAttestedEvent.InputTuple, CommitteeAttestedEvent.OutputTuple, CommitteeAttestedEvent.OutputObject>;
-    
-
-      'CommitteeCreated(uint64,address,uint16,uint64,address[])': TypedContractEvent<CommitteeCreatedEvent.InputTuple, CommitteeCreatedEvent.OutputTuple, CommitteeCreatedEvent.OutputObject>;
-      CommitteeCreated: TypedContractEvent<CommitteeCreatedEvent.InputTuple, CommitteeCreatedEvent.OutputTuple, CommitteeCreatedEvent.OutputObject>;
-    
-
       'ExitRequested(address,uint64)': TypedContractEvent<ExitRequestedEvent.InputTuple, ExitRequestedEvent.OutputTuple, ExitRequestedEvent.OutputObject>;
       ExitRequested: TypedContractEvent<ExitRequestedEvent.InputTuple, ExitRequestedEvent.OutputTuple, ExitRequestedEvent.OutputObject>;
+    
+
+      'GenerationAbandoned(uint64,uint32)': TypedContractEvent<GenerationAbandonedEvent.InputTuple, GenerationAbandonedEvent.OutputTuple, GenerationAbandonedEvent.OutputObject>;
+      GenerationAbandoned: TypedContractEvent<GenerationAbandonedEvent.InputTuple, GenerationAbandonedEvent.OutputTuple, GenerationAbandonedEvent.OutputObject>;
+    
+
+      'GenerationActivated(uint64,uint32,bytes32,tuple)': TypedContractEvent<GenerationActivatedEvent.InputTuple, GenerationActivatedEvent.OutputTuple, GenerationActivatedEvent.OutputObject>;
+      GenerationActivated: TypedContractEvent<GenerationActivatedEvent.InputTuple, GenerationActivatedEvent.OutputTuple, GenerationActivatedEvent.OutputObject>;
+    
+
+      'GenerationAttested(uint64,uint32,address,bytes32,uint16)': TypedContractEvent<GenerationAttestedEvent.InputTuple, GenerationAttestedEvent.OutputTuple, GenerationAttestedEvent.OutputObject>;
+      GenerationAttested: TypedContractEvent<GenerationAttestedEvent.InputTuple, GenerationAttestedEvent.OutputTuple, GenerationAttestedEvent.OutputObject>;
+    
+
+      'GenerationOpened(uint64,uint32,uint32,uint16,uint64,address[])': TypedContractEvent<GenerationOpenedEvent.InputTuple, GenerationOpenedEvent.OutputTuple, GenerationOpenedEvent.OutputObject>;
+      GenerationOpened: TypedContractEvent<GenerationOpenedEvent.InputTuple, GenerationOpenedEvent.OutputTuple, GenerationOpenedEvent.OutputObject>;
+    
+
+      'GenerationProposed(uint64,uint32,address,bytes32,uint16)': TypedContractEvent<GenerationProposedEvent.InputTuple, GenerationProposedEvent.OutputTuple, GenerationProposedEvent.OutputObject>;
+      GenerationProposed: TypedContractEvent<GenerationProposedEvent.InputTuple, GenerationProposedEvent.OutputTuple, GenerationProposedEvent.OutputObject>;
     
 
       'NodeRegistered(address,uint256,uint64,bytes32,string)': TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;

@@ -13,6 +13,22 @@ export declare namespace IOprfDisputes {
   
     }
 
+export declare namespace INodeRegistry {
+      
+    export type KeyMaterialStruct = {oprfPublicKey: BytesLike, recordPublicKey: BytesLike, oprfShares: BytesLike[], recordShares: BytesLike[]}
+
+    export type KeyMaterialStructOutput = [oprfPublicKey: string, recordPublicKey: string, oprfShares: string[], recordShares: string[]] & {oprfPublicKey: string, recordPublicKey: string, oprfShares: string[], recordShares: string[] }
+  
+    }
+
+export declare namespace OprfEvaluation {
+      
+    export type ProofStruct = {c: BytesLike, s: BytesLike}
+
+    export type ProofStructOutput = [c: string, s: string] & {c: string, s: string }
+  
+    }
+
   export interface OprfDisputesInterface extends Interface {
     getFunction(nameOrSignature: "BOND_WEI" | "REGISTRY" | "REWARD_PERCENT" | "answerDigest" | "challenge" | "isEvaluation" | "isJudged" | "isRight" | "owedWei" | "withdraw"): FunctionFragment;
 
@@ -22,10 +38,10 @@ export declare namespace IOprfDisputes {
 encodeFunctionData(functionFragment: 'REGISTRY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'REWARD_PERCENT', values?: undefined): string;
 encodeFunctionData(functionFragment: 'answerDigest', values: [IOprfDisputes.AnswerStruct]): string;
-encodeFunctionData(functionFragment: 'challenge', values: [IOprfDisputes.AnswerStruct, BytesLike]): string;
-encodeFunctionData(functionFragment: 'isEvaluation', values: [BigNumberish, BigNumberish, BigNumberish, BytesLike, BytesLike, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'challenge', values: [IOprfDisputes.AnswerStruct, BytesLike, INodeRegistry.KeyMaterialStruct]): string;
+encodeFunctionData(functionFragment: 'isEvaluation', values: [BigNumberish, BigNumberish, BigNumberish, BytesLike, BytesLike, OprfEvaluation.ProofStruct, INodeRegistry.KeyMaterialStruct]): string;
 encodeFunctionData(functionFragment: 'isJudged', values: [BytesLike]): string;
-encodeFunctionData(functionFragment: 'isRight', values: [IOprfDisputes.AnswerStruct]): string;
+encodeFunctionData(functionFragment: 'isRight', values: [IOprfDisputes.AnswerStruct, INodeRegistry.KeyMaterialStruct]): string;
 encodeFunctionData(functionFragment: 'owedWei', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'withdraw', values: [AddressLike]): string;
 
@@ -145,7 +161,7 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
     
     challenge: TypedContractMethod<
-      [answer: IOprfDisputes.AnswerStruct, signature: BytesLike, ],
+      [answer: IOprfDisputes.AnswerStruct, signature: BytesLike, keys: INodeRegistry.KeyMaterialStruct, ],
       [boolean],
       'payable'
     >
@@ -153,7 +169,7 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
     
     isEvaluation: TypedContractMethod<
-      [id: BigNumberish, generation: BigNumberish, index: BigNumberish, blinded: BytesLike, evaluated: BytesLike, c: BytesLike, s: BytesLike, ],
+      [id: BigNumberish, generation: BigNumberish, index: BigNumberish, blinded: BytesLike, evaluated: BytesLike, proof: OprfEvaluation.ProofStruct, keys: INodeRegistry.KeyMaterialStruct, ],
       [boolean],
       'view'
     >
@@ -169,7 +185,7 @@ decodeFunctionResult(functionFragment: 'withdraw', data: BytesLike): Result;
 
     
     isRight: TypedContractMethod<
-      [answer: IOprfDisputes.AnswerStruct, ],
+      [answer: IOprfDisputes.AnswerStruct, keys: INodeRegistry.KeyMaterialStruct, ],
       [boolean],
       'view'
     >
@@ -215,12 +231,12 @@ getFunction(nameOrSignature: 'answerDigest'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'challenge'): TypedContractMethod<
-      [answer: IOprfDisputes.AnswerStruct, signature: BytesLike, ],
+      [answer: IOprfDisputes.AnswerStruct, signature: BytesLike, keys: INodeRegistry.KeyMaterialStruct, ],
       [boolean],
       'payable'
     >;
 getFunction(nameOrSignature: 'isEvaluation'): TypedContractMethod<
-      [id: BigNumberish, generation: BigNumberish, index: BigNumberish, blinded: BytesLike, evaluated: BytesLike, c: BytesLike, s: BytesLike, ],
+      [id: BigNumberish, generation: BigNumberish, index: BigNumberish, blinded: BytesLike, evaluated: BytesLike, proof: OprfEvaluation.ProofStruct, keys: INodeRegistry.KeyMaterialStruct, ],
       [boolean],
       'view'
     >;
@@ -230,7 +246,7 @@ getFunction(nameOrSignature: 'isJudged'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'isRight'): TypedContractMethod<
-      [answer: IOprfDisputes.AnswerStruct, ],
+      [answer: IOprfDisputes.AnswerStruct, keys: INodeRegistry.KeyMaterialStruct, ],
       [boolean],
       'view'
     >;

@@ -15,12 +15,12 @@
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes, sha256 } from "#primitives";
-import { DkgFaultError } from "../dkg/messages.ts";
 import { u16be } from "../encoding/integers.ts";
 import { checkElement, multiply } from "../oprf/group.ts";
 import { itemAt, wipeAll } from "../oprf/prime-order-group.ts";
 import { proveRelations, type RelationStatement, verifyRelations } from "../oprf/relation-proof.ts";
 import { checkDealing, openShares, unsealShares } from "./dealing.ts";
+import { CommitteeFaultError } from "./fault.ts";
 import { blame, type Complaint, type Dealing, decodeComplaint, encodeHead } from "./messages.ts";
 import { type RunMembers, receivingSecret } from "./receiving.ts";
 import { COMMITTEE_KEYS, checkIndex } from "./run.ts";
@@ -30,7 +30,7 @@ import { COMMITTEE_KEYS, checkIndex } from "./run.ts";
  *
  * @param secret of `announceMember`
  * @returns a complaint for everybody when the member's share is wrong; undefined when all is well
- * @throws DkgFaultError naming the dealer when the dealing is bad for everybody to see, which needs no complaint
+ * @throws CommitteeFaultError naming the dealer when the dealing is bad for everybody to see, which needs no complaint
  */
 export function reviewDealing(
   members: RunMembers,
@@ -62,17 +62,17 @@ function complain(members: RunMembers, member: number, secret: Uint8Array, deali
  *
  * @param dealing that it names, checked
  * @returns the fault of the dealer
- * @throws DkgFaultError naming the member when its complaint is malformed or unfounded
+ * @throws CommitteeFaultError naming the member when its complaint is malformed or unfounded
  */
 export function judgeComplaint(
   members: RunMembers,
   member: number,
   complaint: Complaint,
   dealing: Dealing,
-): DkgFaultError {
+): CommitteeFaultError {
   const { statement, sharedElement, proof, dealingHash } = complaint;
   if (!equalBytes(dealingHash, sha256(dealing.bytes))) {
-    throw new DkgFaultError(member, `complains about another dealing than that of dealer ${dealing.dealer}`, {
+    throw new CommitteeFaultError(member, `complains about another dealing than that of dealer ${dealing.dealer}`, {
       code: "BAD_RESPONSE",
       check: "dealing hash",
     });
@@ -83,25 +83,29 @@ export function judgeComplaint(
   });
   const shares = unsealShares(members, dealing, member, sharedElement);
   if (shares === undefined) {
-    return new DkgFaultError(dealing.dealer, `sealed a share to member ${member} that does not fit its commitments`, {
-      code: "INVALID_PROOF",
-      check: "share against commitments",
-      role: "dealer",
-      hint: "none is needed: the dealer is left out",
-    });
+    return new CommitteeFaultError(
+      dealing.dealer,
+      `sealed a share to member ${member} that does not fit its commitments`,
+      {
+        code: "INVALID_PROOF",
+        check: "share against commitments",
+        role: "dealer",
+        hint: "none is needed: the dealer is left out",
+      },
+    );
   }
-  throw new DkgFaultError(member, `complains about a share of dealer ${dealing.dealer} that is right`, {
+  throw new CommitteeFaultError(member, `complains about a share of dealer ${dealing.dealer} that is right`, {
     code: "INVALID_PROOF",
     check: "complaint",
   });
 }
 
-/** Reads a complaint and which dealer it is about. @throws DkgFaultError naming the member */
+/** Reads a complaint and which dealer it is about. @throws CommitteeFaultError naming the member */
 export function readComplaint({ run }: RunMembers, member: number, bytes: Uint8Array): Complaint {
   checkIndex(member, run.size, "member");
   const complaint = decodeComplaint(run, member, bytes);
   if (complaint.dealer >= 1 && complaint.dealer <= run.dealers) return complaint;
-  throw new DkgFaultError(member, `complains about dealer ${complaint.dealer}, whom the run does not have`, {
+  throw new CommitteeFaultError(member, `complains about dealer ${complaint.dealer}, whom the run does not have`, {
     code: "BAD_RESPONSE",
     check: "dealer index",
   });

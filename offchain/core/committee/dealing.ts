@@ -24,7 +24,6 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { kdf } from "../crypto/kdf.ts";
-import { DkgFaultError } from "../dkg/messages.ts";
 import { u16be } from "../encoding/integers.ts";
 import { InvalidInputError } from "../errors.ts";
 import {
@@ -39,6 +38,7 @@ import {
 import { itemAt, wipeAll } from "../oprf/prime-order-group.ts";
 import { proveRelations, type RelationStatement, secondGenerator, verifyRelations } from "../oprf/relation-proof.ts";
 import { evaluateCommitments, evaluatePolynomial } from "../oprf/threshold.ts";
+import { CommitteeFaultError } from "./fault.ts";
 import { decodeMemberShares } from "./member-shares.ts";
 import { blame, type Dealing, decodeDealing, encodeCommitments, encodeHead, SEALED_SHARES_BYTES } from "./messages.ts";
 import { type RunMembers, receivingSecret } from "./receiving.ts";
@@ -89,7 +89,7 @@ export function dealShares(members: RunMembers, dealer: number, oldShares?: Uint
 
 /**
  * Checks all that is public about a dealing; anybody can.
- * @throws DkgFaultError naming the dealer
+ * @throws CommitteeFaultError naming the dealer
  * @throws InvalidInputError when there is no such dealer
  */
 export function checkDealing(members: RunMembers, dealer: number, bytes: Uint8Array): Dealing {
@@ -109,7 +109,7 @@ export function checkDealing(members: RunMembers, dealer: number, bytes: Uint8Ar
   for (const purpose of run.previous === undefined ? [] : COMMITTEE_KEYS) {
     const verificationShare = run.previous?.keys[purpose].verificationShares[dealer - 1];
     if (verificationShare !== undefined && equalBytes(itemAt(commitments[purpose], 0), verificationShare)) continue;
-    throw new DkgFaultError(dealer, `deals something else than its share of the ${purpose} key`, {
+    throw new CommitteeFaultError(dealer, `deals something else than its share of the ${purpose} key`, {
       code: "INVALID_PROOF",
       check: "constant term",
       role: "dealer",

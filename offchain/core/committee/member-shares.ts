@@ -10,11 +10,11 @@
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
-import { purposeCode } from "../dkg/key-id.ts";
 import { u16be, u32be } from "../encoding/integers.ts";
 import { InvalidInputError, UnknownVersionError } from "../errors.ts";
 import { checkCanonicalScalar, multiplyBase, SCALAR_BYTES } from "../oprf/group.ts";
 import { itemAt } from "../oprf/prime-order-group.ts";
+import { purposeCode } from "./key-id.ts";
 import { encodeScope } from "./messages.ts";
 import {
   COMMITTEE_KEYS,

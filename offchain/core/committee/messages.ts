@@ -17,8 +17,6 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
-import { purposeCode } from "../dkg/key-id.ts";
-import { DkgFaultError } from "../dkg/messages.ts";
 import { ADDRESS_BYTES } from "../encoding/address.ts";
 import { fromHex } from "../encoding/hex.ts";
 import { u16be, u32be, u64be } from "../encoding/integers.ts";
@@ -31,6 +29,8 @@ import {
 } from "../errors.ts";
 import { ELEMENT_BYTES, SCALAR_BYTES } from "../oprf/group.ts";
 import { relationProofBytes } from "../oprf/relation-proof.ts";
+import { CommitteeFaultError } from "./fault.ts";
+import { purposeCode } from "./key-id.ts";
 import { COMMITTEE_KEYS, type CommitteeRun, type CommitteeScope, type PerKey, perKey } from "./run.ts";
 
 export const COMMITTEE_MESSAGE_VERSION = 1;
@@ -160,7 +160,7 @@ export function orderAnnouncements(run: CommitteeRun, announcements: ReadonlyMap
   });
 }
 
-/** Runs a check of a message; what is wrong with it becomes the sender's fault. @throws DkgFaultError */
+/** Runs a check of a message; what is wrong with it becomes the sender's fault. @throws CommitteeFaultError */
 export function blame<T>(role: Role, index: number, what: string, check: () => T): T {
   try {
     return check();
@@ -169,7 +169,7 @@ export function blame<T>(role: Role, index: number, what: string, check: () => T
       cause instanceof InvalidPointError || cause instanceof InvalidScalarError || cause instanceof InvalidProofError;
     if (!isFault) throw cause;
     const { code, check: failed = "encoding" } = cause;
-    throw new DkgFaultError(index, `sent ${what}: ${cause.message}`, {
+    throw new CommitteeFaultError(index, `sent ${what}: ${cause.message}`, {
       code,
       check: failed,
       cause,
@@ -187,7 +187,7 @@ class MessageReader {
   readonly #proofAt: number;
   #offset = HEAD_BYTES;
 
-  /** @throws DkgFaultError when version, length or head are not those of this sender in this run */
+  /** @throws CommitteeFaultError when version, length or head are not those of this sender in this run */
   constructor(
     run: CommitteeRun,
     role: Role,
@@ -204,7 +204,7 @@ class MessageReader {
     const [version] = bytes;
     if (version !== undefined && version !== COMMITTEE_MESSAGE_VERSION) {
       const cause = new UnknownVersionError(`committee ${what}`, version, [COMMITTEE_MESSAGE_VERSION]);
-      throw new DkgFaultError(index, "speaks another version of the protocol", {
+      throw new CommitteeFaultError(index, "speaks another version of the protocol", {
         code: "UNKNOWN_VERSION",
         check: "version",
         role,
@@ -235,7 +235,7 @@ class MessageReader {
     return { statement: this.#bytes.slice(0, this.#proofAt), proof: this.#bytes.slice(this.#proofAt) };
   }
 
-  fault(problem: string, check: string, hint: string = LEAVE_OUT.hint): DkgFaultError {
-    return new DkgFaultError(this.#index, problem, { code: "BAD_RESPONSE", check, role: this.#role, hint });
+  fault(problem: string, check: string, hint: string = LEAVE_OUT.hint): CommitteeFaultError {
+    return new CommitteeFaultError(this.#index, problem, { code: "BAD_RESPONSE", check, role: this.#role, hint });
   }
 }

@@ -55,7 +55,7 @@ export class RunMembers {
 
   /**
    * @param announcements of members 1 … n, exactly; the transport has checked who signed them
-   * @throws DkgFaultError naming the member whose announcement is malformed or has no valid proof
+   * @throws CommitteeFaultError naming the member whose announcement is malformed or has no valid proof
    * @throws InvalidInputError when some are missing
    */
   constructor(run: CommitteeRun, announcements: ReadonlyMap<number, Uint8Array>) {

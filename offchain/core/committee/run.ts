@@ -7,13 +7,15 @@
  * A number of a generation is used once: a run that fails leaves a gap, so that shares of two runs never have one name.
  */
 
-import { checkKeyId, FIRST_GENERATION, type KeyPurpose } from "../dkg/key-id.ts";
-import { MAX_COMMITTEE_SIZE } from "../dkg/messages.ts";
 import { ADDRESS_BYTES } from "../encoding/address.ts";
 import { fromHex } from "../encoding/hex.ts";
 import { InvalidInputError } from "../errors.ts";
 import { assertGroupReady, ristretto255Group } from "../oprf/group.ts";
 import { verifyCommitteeKeys } from "../oprf/threshold.ts";
+import { checkGenerationId, FIRST_GENERATION, type KeyPurpose } from "./key-id.ts";
+
+/** Most members of a generation here; the registry allows fewer. */
+export const MAX_COMMITTEE_SIZE = 255;
 
 /** The keys that every committee has, in the order of all layouts. */
 export const COMMITTEE_KEYS = ["oprf", "record"] as const satisfies readonly KeyPurpose[];
@@ -77,7 +79,7 @@ export class CommitteeRun {
   constructor(parameters: RunParameters) {
     assertGroupReady();
     const { chainId, registry, committeeId, generation, size, threshold, previous } = parameters;
-    checkKeyId({ committeeId, generation, purpose: "oprf" });
+    checkGenerationId({ committeeId, generation });
     fromHex(registry, ADDRESS_BYTES, "registry");
     checkCommittee(size, threshold);
     this.scope = { chainId, registry, committeeId };

@@ -17,7 +17,6 @@
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes, sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
-import { DkgFaultError } from "../dkg/messages.ts";
 import { u16be } from "../encoding/integers.ts";
 import { InvalidInputError, TallystickError } from "../errors.ts";
 import {
@@ -34,6 +33,7 @@ import { itemAt } from "../oprf/prime-order-group.ts";
 import { evaluateCommitments, lagrangeCoefficients } from "../oprf/threshold.ts";
 import { judgeComplaint, readComplaint } from "./complaint.ts";
 import { checkDealing, openShares } from "./dealing.ts";
+import { CommitteeFaultError } from "./fault.ts";
 import { encodeMemberShares } from "./member-shares.ts";
 import type { Dealing } from "./messages.ts";
 import type { RunMembers } from "./receiving.ts";
@@ -51,7 +51,7 @@ export interface Settlement {
   /** Dealers whose parts the keys are made of, ascending. */
   readonly qualified: readonly number[];
   /** One for each dealer that was excluded, and for each member with an unfounded complaint. */
-  readonly faults: readonly DkgFaultError[];
+  readonly faults: readonly CommitteeFaultError[];
   /** SHA-256(tag("committee-transcript") ‖ hash of all announcements ‖ (u16 dealer ‖ SHA-256(dealing)) of each). */
   readonly transcript: Uint8Array;
 }
@@ -144,7 +144,7 @@ function settle(members: RunMembers, dealings: readonly SignedBy[], complaints: 
 /** The dealings of those who sent one and only one, and a valid one. */
 function validDealings(members: RunMembers, dealings: readonly SignedBy[]) {
   const valid = new Map<number, Dealing>();
-  const faults: DkgFaultError[] = [];
+  const faults: CommitteeFaultError[] = [];
   const sent = new Map<number, Uint8Array>();
   const excluded = new Set<number>();
   for (const { from, bytes } of dealings) {
@@ -156,7 +156,7 @@ function validDealings(members: RunMembers, dealings: readonly SignedBy[]) {
       if (first !== undefined) throw twoDealings(from);
       valid.set(from, checkDealing(members, from, bytes));
     } catch (fault) {
-      if (!(fault instanceof DkgFaultError)) throw fault;
+      if (!(fault instanceof CommitteeFaultError)) throw fault;
       faults.push(fault);
       excluded.add(from);
       valid.delete(from);
@@ -173,7 +173,7 @@ function removeAccused(
   members: RunMembers,
   valid: Map<number, Dealing>,
   complaints: readonly SignedBy[],
-  faults: DkgFaultError[],
+  faults: CommitteeFaultError[],
 ): void {
   const most = members.run.size * members.run.dealers;
   if (complaints.length > most) {
@@ -190,13 +190,13 @@ function removeAccused(
       faults.push(judgeComplaint(members, from, complaint, dealing));
       valid.delete(complaint.dealer);
     } catch (fault) {
-      if (!(fault instanceof DkgFaultError)) throw fault;
+      if (!(fault instanceof CommitteeFaultError)) throw fault;
       faults.push(fault);
     }
   }
 }
 
-function requireEnough(run: CommitteeRun, qualified: readonly Dealing[], faults: readonly DkgFaultError[]): void {
+function requireEnough(run: CommitteeRun, qualified: readonly Dealing[], faults: readonly CommitteeFaultError[]): void {
   if (qualified.length >= run.required) return;
   const dealers = qualified.map(({ dealer }) => dealer);
   throw new TallystickError(`${dealers.length} of ${run.required} dealers that are needed qualify`, {
@@ -242,8 +242,8 @@ function weighted(previous: CommitteeGeneration | undefined, weight: Uint8Array,
   return previous === undefined ? element : multiply(weight, element);
 }
 
-function twoDealings(dealer: number): DkgFaultError {
-  return new DkgFaultError(dealer, "sent two different dealings", {
+function twoDealings(dealer: number): CommitteeFaultError {
+  return new CommitteeFaultError(dealer, "sent two different dealings", {
     code: "BAD_RESPONSE",
     check: "one dealing per dealer",
     role: "dealer",

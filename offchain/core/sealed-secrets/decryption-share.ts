@@ -11,7 +11,7 @@
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
-import { FIRST_GENERATION } from "../dkg/key-id.ts";
+import { FIRST_GENERATION } from "../committee/key-id.ts";
 import { counted } from "../encoding/counted.ts";
 import { u16be, u32be, u64be } from "../encoding/integers.ts";
 import { IntegrityError, InvalidInputError, TallystickError, UnknownVersionError } from "../errors.ts";

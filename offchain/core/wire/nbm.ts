@@ -4,7 +4,7 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
-import { FIRST_GENERATION } from "../dkg/key-id.ts";
+import { FIRST_GENERATION } from "../committee/key-id.ts";
 import { AddressText, Bytes32Text, HexBytes, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";
 
 /** Most blinded elements in one evaluation request. */
@@ -17,8 +17,10 @@ export const MAXIMUM_NOTE_BYTES = 128;
 export const MAXIMUM_PAGE = 200;
 /** Longest validity of a share request, in seconds. */
 export const MAXIMUM_SHARE_REQUEST_SECONDS = 3600;
-/** Longest validity of a member's request for its round-2 message, in seconds. */
-export const MAXIMUM_ROUND2_REQUEST_SECONDS = 300;
+/** Most messages in one answer; a node of a committee of 32 keeps at most 160 of a run, and looked at others. */
+export const MAXIMUM_RUN_MESSAGES = 512;
+/** Most bytes of one of them; a dealing of 32 members to 32 has 4,373. */
+export const MAXIMUM_RUN_MESSAGE_BYTES = 8192;
 
 const closed = { additionalProperties: false };
 /** A member's position in its committee, from 1. */
@@ -28,18 +30,17 @@ const ElementText = HexBytes(32);
 
 /** Counts the changes of a committee's key shares, from 1. */
 const GenerationNumber = Type.Integer({ minimum: FIRST_GENERATION, maximum: 2 ** 32 - 1 });
-const KeyPurposeText = Type.Literal("oprf");
-const keyFields = { committeeId: Uint64Text, generation: GenerationNumber, purpose: KeyPurposeText };
+const generationFields = { committeeId: Uint64Text, generation: GenerationNumber };
 
-/** How far a key generation is at one node. */
-export const DkgPhase = Type.Union([
-  Type.Literal("round1"), // collecting the members' commitments
-  Type.Literal("round2"), // collecting the shares meant for this node
-  Type.Literal("attesting"), // key share on disk, waiting until every member has attested the same key on chain
+/** How far a generation is at one node. */
+export const GenerationPhase = Type.Union([
+  Type.Literal("announcing"), // collecting the announcements of all members
+  Type.Literal("dealing"), // collecting dealings and complaints
+  Type.Literal("attesting"), // shares on disk, waiting until every member has attested the same keys on chain
   Type.Literal("ready"), // evaluates
-  Type.Literal("failed"), // a member broke the protocol; `problem` names it
+  Type.Literal("failed"), // a member broke the protocol so that no run with it can end; `problem` names it
 ]);
-export type DkgPhase = Static<typeof DkgPhase>;
+export type GenerationPhase = Static<typeof GenerationPhase>;
 
 /** `GET /v1/node` */
 export const NodeAnswer = Type.Object({
@@ -49,11 +50,14 @@ export const NodeAnswer = Type.Object({
   version: Type.String({ maxLength: 32 }),
   committees: Type.Array(
     Type.Object({
-      ...keyFields,
-      index: MemberIndex,
+      ...generationFields,
+      /** 0 at a member of the generation that deals who is not in the one that is made. */
+      index: Type.Integer({ minimum: 0, maximum: 255 }),
       ready: Type.Boolean(),
-      phase: DkgPhase,
+      phase: GenerationPhase,
       problem: Type.Optional(Type.String({ maxLength: 1024 })),
+      /** What was wrong with the parties whose messages were left out. */
+      faults: Type.Optional(Type.Array(Type.String({ maxLength: 1024 }), { maxItems: 1024 })),
     }),
     { maxItems: 1024 },
   ),
@@ -83,45 +87,43 @@ export const EvaluateAnswer = Type.Object({
 });
 export type EvaluateAnswer = Static<typeof EvaluateAnswer>;
 
-/** The path of a key's generation messages: `/v1/dkg/<committee>/<generation>/<purpose>/…`. */
-export const DkgKeyParams = Type.Object(
-  {
-    committeeId: Uint64Text,
-    generation: Type.String({ pattern: "^[1-9][0-9]{0,9}$" }),
-    purpose: KeyPurposeText,
-  },
+/** The path `/v1/committees/<committee>/generations/<generation>/messages`. */
+export const GenerationParams = Type.Object(
+  { committeeId: Uint64Text, generation: Type.String({ pattern: "^[1-9][0-9]{0,9}$" }) },
   closed,
 );
-export type DkgKeyParams = Static<typeof DkgKeyParams>;
+export type GenerationParams = Static<typeof GenerationParams>;
 
-/** `GET …/round1`; the signature is by the member's operator key. */
-export const DkgRound1Answer = Type.Object({
-  ...keyFields,
-  index: MemberIndex,
-  broadcast: HexRange(1, 8192),
-  signature: HexBytes(65),
-});
-export type DkgRound1Answer = Static<typeof DkgRound1Answer>;
+export const RunMessageKind = Type.Union([
+  Type.Literal("announcement"),
+  Type.Literal("dealing"),
+  Type.Literal("complaint"),
+]);
+export type RunMessageKind = Static<typeof RunMessageKind>;
 
-/**
- * `POST …/round2`: member `to` asks for the message meant for it, signed (`DkgRound2Request`) with its operator key.
- */
-export const DkgRound2Request = Type.Object(
-  { to: MemberIndex, expiresAt: UnixSeconds, signature: HexBytes(65) },
+/** `POST …/messages`: SHA-256 of the messages that whoever asks has, so that only others are sent. */
+export const RunMessagesRequest = Type.Object(
+  { known: Type.Array(Bytes32Text, { maxItems: MAXIMUM_RUN_MESSAGES }) },
   closed,
 );
-export type DkgRound2Request = Static<typeof DkgRound2Request>;
+export type RunMessagesRequest = Static<typeof RunMessagesRequest>;
 
-/** `sealed` is HPKE to the recipient's registered key, `transcript` the hash of all broadcasts. */
-export const DkgRound2Answer = Type.Object({
-  ...keyFields,
-  from: MemberIndex,
-  to: MemberIndex,
-  transcript: Bytes32Text,
-  sealed: HexRange(1, 1024),
+/** A message of a run; the signature (`CommitteeMessage`) is by the operator key of its sender. */
+export const RunMessageText = Type.Object({
+  kind: RunMessageKind,
+  sender: MemberIndex,
+  message: HexRange(1, MAXIMUM_RUN_MESSAGE_BYTES),
   signature: HexBytes(65),
 });
-export type DkgRound2Answer = Static<typeof DkgRound2Answer>;
+export type RunMessageText = Static<typeof RunMessageText>;
+
+/** Some of the messages that this node has, and the transcript of its outcome once it has one. */
+export const RunMessagesAnswer = Type.Object({
+  ...generationFields,
+  transcript: Type.Optional(Bytes32Text),
+  messages: Type.Array(RunMessageText, { maxItems: MAXIMUM_RUN_MESSAGES }),
+});
+export type RunMessagesAnswer = Static<typeof RunMessagesAnswer>;
 
 const headerFields = {
   account: AddressText,

@@ -1,7 +1,7 @@
 /** HTTP messages about the release of sealed secrets by an NBM node. */
 
 import { type Static, Type } from "@sinclair/typebox";
-import { FIRST_GENERATION } from "../dkg/key-id.ts";
+import { FIRST_GENERATION } from "../committee/key-id.ts";
 import { MAX_SECRET_BYTES, SEALED_SECRET_OVERHEAD_BYTES } from "../sealed-secrets/sealed-secret.ts";
 import { AddressText, Bytes32Text, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";
 

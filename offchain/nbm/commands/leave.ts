@@ -32,7 +32,8 @@ export const exitCommand = operatorCommand<NbmConfig>({
     const sent = before === 0 ? await operator.send(requestExitCall(operator.chain.deployment)) : undefined;
     // Of several nodes behind an endpoint, another one may be behind the block of the transaction.
     const exitAt = sent === undefined ? before : (await requireNode(operator, sent.blockNumber)).exitAt;
-    const remark = "leave the daemon running until its committees have other members: shares that are lost stay lost";
+    const remark =
+      "leave the daemon running until its committees have other members: `tallystick-nbm replace` proposes them";
     return { facts: { exitAt, ...sent }, text: `the stake can be withdrawn from ${timeOf(exitAt)} on; ${remark}` };
   },
 });

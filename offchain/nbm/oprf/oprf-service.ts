@@ -3,7 +3,7 @@
  * main thread: a full batch takes some hundred milliseconds, and budget and evaluation stay one atomic step.
  */
 
-import { type KeyId, keyName, oprfKey } from "../../core/dkg/key-id.ts";
+import { type GenerationId, generationName } from "../../core/committee/key-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { OprfAnswerMessage } from "../../core/identity/typed-messages.ts";
@@ -11,11 +11,11 @@ import { evaluateBatch, verifyComposed } from "../../core/oprf/ristretto255.ts";
 import { type AnsweredBatch, oprfAnswerMessage } from "../../core/oprf/signed-answer.ts";
 import type { EvaluateAnswer, EvaluateRequest } from "../../core/wire/nbm.ts";
 import type { Database } from "../../store/index/sqlite.ts";
-import type { KeyStateStore } from "../dkg/key-state-store.ts";
+import type { GenerationStore } from "../generations/generation-store.ts";
 import { type Budgets, nodeShareOfBudget } from "./budget.ts";
 
-/** A key whose share this node may use. */
-export interface ServedKey extends KeyId {
+/** A generation whose share of the OPRF key this node may use. */
+export interface ServedKey extends GenerationId {
   readonly index: number;
   readonly size: number;
   readonly threshold: number;
@@ -26,7 +26,7 @@ export interface ServedKey extends KeyId {
 export interface OprfServiceOptions {
   readonly database: Database;
   readonly budgets: Budgets;
-  readonly keyStates: KeyStateStore;
+  readonly generations: GenerationStore;
   /** OPRF outputs the whole committee grants an account per period. */
   readonly budget: { readonly evaluations: number; readonly periodSeconds: number };
   /** Signs with the operator key, 0x hex. */
@@ -42,18 +42,24 @@ export class OprfService {
   }
 
   serve(key: ServedKey): void {
-    this.#served.set(keyName(key), key);
+    this.#served.set(generationName(key), key);
+  }
+
+  /** Forgets the share of a generation that was replaced. */
+  stop(id: GenerationId): void {
+    this.#served.get(generationName(id))?.keyShare.fill(0);
+    this.#served.delete(generationName(id));
   }
 
   /**
    * Evaluates a batch of blinded elements for an account.
    *
-   * @throws TallystickError NOT_FOUND for a key this node does not serve, retryable when it will soon; RATE_LIMITED;
+   * @throws TallystickError NOT_FOUND for a generation this node does not serve, retryable when it will soon; RATE_LIMITED;
    * InvalidPointError for anything but canonical, non-identity elements. Nothing is charged when it throws.
    */
   evaluate(account: string, request: EvaluateRequest): EvaluateAnswer {
-    const wanted = oprfKey(BigInt(request.committeeId), request.generation);
-    const key = this.#served.get(keyName(wanted));
+    const wanted = { committeeId: BigInt(request.committeeId), generation: request.generation };
+    const key = this.#served.get(generationName(wanted));
     if (key === undefined) throw this.#notServed(wanted);
     const { budgets, budget, database } = this.#options;
     const blinded = request.blinded.map((text, position) => fromHex(text, 32, `blinded element ${position}`));
@@ -75,14 +81,14 @@ export class OprfService {
     return { index: key.index, evaluated: evaluated.map(toHex), proof: toHex(proof), signature };
   }
 
-  /** Members notice a little later than the chain that a key generation has ended. */
-  #notServed(wanted: KeyId): TallystickError {
-    const known = this.#options.keyStates.find(wanted);
-    return new TallystickError(`this node does not evaluate with key ${keyName(wanted)}`, {
+  /** Members notice a little later than the chain that a generation is active. */
+  #notServed(wanted: GenerationId): TallystickError {
+    const known = this.#options.generations.find(wanted);
+    return new TallystickError(`this node does not evaluate with generation ${generationName(wanted)}`, {
       code: "NOT_FOUND",
       check: "committee and generation",
       expected: [...this.#served.keys()].join(", ") || "none",
-      received: keyName(wanted),
+      received: generationName(wanted),
       retryable: known !== undefined && known.phase !== "failed",
     });
   }

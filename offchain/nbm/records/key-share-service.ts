@@ -18,7 +18,7 @@ import {
 } from "../../core/wire/nbm.ts";
 import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import { checkExpiry } from "../../daemon/request-time.ts";
-import type { Memberships } from "../dkg/memberships.ts";
+import type { Memberships } from "../generations/memberships.ts";
 import type { Archive, ArchivedRecord } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
 
@@ -133,12 +133,21 @@ export class ShareService {
   /** This node's share of a record; undefined when the record has none for it. */
   async #open(record: KeyRecord): Promise<{ share: Uint8Array; index: number } | undefined> {
     const { chain, memberships, hpkePrivateKey } = this.#options;
-    const index = await memberships.indexIn(record.committeeId);
-    if (index === undefined) return undefined;
+    const indices = await memberships.indicesIn(record.committeeId);
+    if (indices.length === 0) return undefined;
     const payload = parseRecordPayload(record.payload);
-    if (index > payload.policy.shares) return undefined;
     const ledger = ledgerScope(chain.deployment);
-    return { share: await openShare(payload, ledger, record, index, hpkePrivateKey), index };
+    let failure: unknown;
+    // The record does not say in which generation of the committee it was made: the share that opens is the one.
+    for (const index of indices.filter((each) => each <= payload.policy.shares)) {
+      try {
+        return { share: await openShare(payload, ledger, record, index, hpkePrivateKey), index };
+      } catch (cause) {
+        failure ??= cause;
+      }
+    }
+    if (failure !== undefined) throw failure;
+    return undefined;
   }
 }
 

@@ -28,7 +28,7 @@ import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../..
 import { parseRecordPayload } from "../../core/record/key-record.ts";
 import type { RelayAnswer, RelayOwnerRequest, RelayRecordRequest } from "../../core/wire/nbm.ts";
 import { checksumAddress, recoverSigner, type SignatureCheck } from "../../daemon/account-signature.ts";
-import type { Memberships } from "../dkg/memberships.ts";
+import type { Memberships } from "../generations/memberships.ts";
 import type { Archive } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
 import type { ShareService } from "./key-share-service.ts";
@@ -217,7 +217,7 @@ export class Relay {
   }
 
   async #requireCommittee(committeeId: bigint): Promise<void> {
-    if ((await this.#options.memberships.indexIn(committeeId)) !== undefined) return;
+    if ((await this.#options.memberships.indicesIn(committeeId)).length > 0) return;
     throw new TallystickError(`this node is no member of committee ${committeeId}`, {
       code: "NOT_FOUND",
       check: "committee",

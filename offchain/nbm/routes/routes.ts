@@ -1,14 +1,11 @@
 /** The node's HTTP interface: validation by schema, one service call each. */
 
 import { Type } from "@sinclair/typebox";
-import type { KeyId } from "../../core/dkg/key-id.ts";
+import type { GenerationId } from "../../core/committee/key-id.ts";
 import {
-  DkgKeyParams,
-  DkgRound1Answer,
-  DkgRound2Answer,
-  DkgRound2Request,
   EvaluateAnswer,
   EvaluateRequest,
+  GenerationParams,
   MAXIMUM_PAGE,
   NodeAnswer,
   RecordAnswer,
@@ -17,6 +14,8 @@ import {
   RelayAnswer,
   RelayOwnerRequest,
   RelayRecordRequest,
+  RunMessagesAnswer,
+  RunMessagesRequest,
   ShareAnswer,
   ShareRequestBody,
 } from "../../core/wire/nbm.ts";
@@ -24,7 +23,7 @@ import { Bytes32Text } from "../../core/wire/schema.ts";
 import { checksumAddress } from "../../daemon/account-signature.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
-import type { DkgAnswers } from "../dkg/answers.ts";
+import type { RunAnswers } from "../generations/answers.ts";
 import type { NbmMetrics } from "../metrics.ts";
 import type { OprfService } from "../oprf/oprf-service.ts";
 import { type Archive, toRecordAnswer } from "../records/archive.ts";
@@ -36,7 +35,7 @@ export interface NbmServices {
   readonly sessions: Sessions;
   readonly describe: () => NodeAnswer;
   readonly oprf: OprfService;
-  readonly dkg: DkgAnswers;
+  readonly runs: RunAnswers;
   readonly relay: Relay;
   readonly archive: Archive;
   readonly follower: ArchiveFollower;
@@ -50,12 +49,12 @@ const RELAY_TIMEOUT_MILLISECONDS = 320_000;
 const closed = { additionalProperties: false };
 const RecordParams = Type.Object({ recordId: Bytes32Text }, closed);
 
-function keyOf({ committeeId, generation, purpose }: DkgKeyParams): KeyId {
-  return { committeeId: BigInt(committeeId), generation: Number(generation), purpose };
+function generationOf({ committeeId, generation }: GenerationParams): GenerationId {
+  return { committeeId: BigInt(committeeId), generation: Number(generation) };
 }
 
 export function addNbmRoutes(server: DaemonServer, services: NbmServices): void {
-  const { sessions, oprf, dkg, relay, archive, follower, shares, metrics } = services;
+  const { sessions, oprf, runs, relay, archive, follower, shares, metrics } = services;
   const onRequest = sessions.requireSession;
 
   server.get("/v1/node", { schema: { response: { 200: NodeAnswer } } }, async () => services.describe());
@@ -70,18 +69,13 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
     },
   );
 
-  server.get(
-    "/v1/dkg/:committeeId/:generation/:purpose/round1",
-    { schema: { params: DkgKeyParams, response: { 200: DkgRound1Answer } } },
-    async ({ params }) => dkg.round1(keyOf(params)),
-  );
   server.post(
-    "/v1/dkg/:committeeId/:generation/:purpose/round2",
+    "/v1/committees/:committeeId/generations/:generation/messages",
     {
-      bodyLimit: 4096,
-      schema: { params: DkgKeyParams, body: DkgRound2Request, response: { 200: DkgRound2Answer } },
+      bodyLimit: 48 * 1024,
+      schema: { params: GenerationParams, body: RunMessagesRequest, response: { 200: RunMessagesAnswer } },
     },
-    async ({ params, body }) => dkg.round2(keyOf(params), body),
+    async ({ params, body }) => runs.messages(generationOf(params), body),
   );
 
   server.post(

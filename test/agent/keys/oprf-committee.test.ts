@@ -3,7 +3,7 @@ import { expect } from "chai";
 import type { Evaluation } from "../../../offchain/agent/keys/nbm-client.ts";
 import { OprfCommittee, type OprfMember } from "../../../offchain/agent/keys/oprf-committee.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
-import type { KeyId } from "../../../offchain/core/dkg/key-id.ts";
+import type { GenerationId } from "../../../offchain/core/committee/key-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { multiplyBase, randomScalar, ristretto255Group } from "../../../offchain/core/oprf/group.ts";
 import { evaluateBatch, oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
@@ -55,7 +55,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     const members = shares.map((share, position): OprfMember => {
       const index = position + 1;
       const verificationShare = multiplyBase(share);
-      const evaluate = async (_: KeyId, blinded: readonly Uint8Array[], signal?: AbortSignal) => {
+      const evaluate = async (_: GenerationId, blinded: readonly Uint8Array[], signal?: AbortSignal) => {
         asked.push(index);
         const honest = () => ({ index, signature: "0x", ...evaluateBatch(share, verificationShare, [...blinded]) });
         return await (behaviour[position] as Behaviour)(honest, blinded, signal);

@@ -8,7 +8,7 @@ import { WorkerPool } from "../../../offchain/agent/node/worker-pool.ts";
 import { localOprf, type OprfStage } from "../../../offchain/agent/pipeline/oprf-stage.ts";
 import { openSource } from "../../../offchain/agent/put/source.ts";
 import { storeTree } from "../../../offchain/agent/put/store-tree.ts";
-import type { KeyId } from "../../../offchain/core/dkg/key-id.ts";
+import type { GenerationId } from "../../../offchain/core/committee/key-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { multiplyBase, randomScalar, ristretto255Group } from "../../../offchain/core/oprf/group.ts";
 import { evaluateBatch, oprfReady, ristretto255Suite } from "../../../offchain/core/oprf/ristretto255.ts";
@@ -44,7 +44,7 @@ describe("OPRF on worker threads", () => {
     const members = shares.map((share, position): OprfMember => {
       const index = position + 1;
       const verificationShare = multiplyBase(share);
-      const evaluate = async (_: KeyId, blinded: readonly Uint8Array[]) => {
+      const evaluate = async (_: GenerationId, blinded: readonly Uint8Array[]) => {
         const honest = () => ({ index, signature: "0x", ...evaluateBatch(share, verificationShare, [...blinded]) });
         return await (behaviour[position] as Behaviour)(honest);
       };

@@ -6,12 +6,11 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import { judgeComplaint, readComplaint, reviewDealing } from "../../../offchain/core/committee/complaint.ts";
 import { checkDealing, dealShares } from "../../../offchain/core/committee/dealing.ts";
+import { CommitteeFaultError } from "../../../offchain/core/committee/fault.ts";
 import { encodeHead, HEAD_BYTES } from "../../../offchain/core/committee/messages.ts";
 import { announceMember, RunMembers } from "../../../offchain/core/committee/receiving.ts";
 import { COMMITTEE_KEYS } from "../../../offchain/core/committee/run.ts";
 import { finishRun, type Settlement, type SignedBy, settleRun } from "../../../offchain/core/committee/settlement.ts";
-import { kdf } from "../../../offchain/core/crypto/kdf.ts";
-import { DkgFaultError } from "../../../offchain/core/dkg/messages.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { u16be } from "../../../offchain/core/encoding/integers.ts";
 import type { ErrorCode } from "../../../offchain/core/errors.ts";
@@ -45,48 +44,12 @@ import {
   SCOPE,
   sharesOf,
 } from "../../helpers/committee-run.ts";
+import { type Deceit, deceive } from "../../helpers/dishonest-dealer.ts";
 import { expectRejection } from "../../helpers/rejection.ts";
 
 const ANNOUNCED_END = HEAD_BYTES + 32;
 const PROOF_BYTES = 128;
 const NOT_REDUCED = new Uint8Array(32).fill(0xff);
-
-/** What a dealer does instead of what it should. */
-interface Deceit {
-  /** Polynomials of both keys, constant term first. */
-  polynomials?: Uint8Array[][];
-  /** Commitments other than those of the polynomials. */
-  commitments?: Uint8Array[][];
-  /** The two shares for a member. */
-  sharesFor?: (member: number, honest: Uint8Array[]) => Uint8Array[];
-  /** E and Ē, instead of those of the dealer's own e. */
-  ephemeral?: [Uint8Array, Uint8Array];
-}
-
-/** A dealing by the layout of docs/spec.md, whose proof is right for whatever the dealer decided to send. */
-function deceive(members: RunMembers, dealer: number, deceit: Deceit): Uint8Array {
-  const { run, announced, receivingKeys } = members;
-  const polynomials = deceit.polynomials ?? [0, 1].map(() => range(run.threshold).map(() => randomScalar()));
-  const commitments = deceit.commitments ?? polynomials.map((polynomial) => polynomial.map(multiplyBase));
-  const e = randomScalar();
-  const [ephemeralKey, twin] = deceit.ephemeral ?? [multiplyBase(e), multiply(e, secondGenerator())];
-  const head = encodeHead(run, dealer);
-  const sealed = receivingKeys.map((key, position) => {
-    const honest = polynomials.map((polynomial) => evaluatePolynomial(ristretto255Group, polynomial, position + 1));
-    const shares = concatBytes(...(deceit.sharesFor?.(position + 1, honest) ?? honest));
-    const info = concatBytes(head, announced, ephemeralKey, u16be(position + 1));
-    const pad = kdf(multiply(e, key), "committee-share", info, 64);
-    return shares.map((byte, offset) => byte ^ at([...pad], offset));
-  });
-  const committed = commitments.flatMap((list, key) => [Uint8Array.of(key + 1), ...list]);
-  const statement = concatBytes(head, announced, ephemeralKey, twin, ...committed, ...sealed);
-  const relations = [
-    ...commitments.map((list) => [{ element: at(list, 0) }]),
-    [{ element: ephemeralKey }, { base: secondGenerator(), element: twin }],
-  ];
-  const secrets = [...polynomials.map((polynomial) => at(polynomial, 0)), e];
-  return concatBytes(statement, proveRelations({ label: "committee-dealing", context: statement, relations }, secrets));
-}
 
 /** The dealings of a run with one dealer's replaced. */
 function replaced({ dealings }: OpenRun, dealer: number, bytes: Uint8Array): SignedBy[] {
@@ -111,7 +74,7 @@ function expectFault(
   message: RegExp,
 ): void {
   const error = expectRejection(call, code, message);
-  expect(error).to.be.instanceOf(DkgFaultError);
+  expect(error).to.be.instanceOf(CommitteeFaultError);
   expect(error.party).to.equal(`${party} ${index}`);
   expect(error.details).to.deep.equal({ member: index });
 }

@@ -1,7 +1,6 @@
 import { expect } from "chai";
-import { oprfKey } from "../../../offchain/core/dkg/key-id.ts";
 import type { TallystickError } from "../../../offchain/core/errors.ts";
-import { KeyStateStore } from "../../../offchain/nbm/dkg/key-state-store.ts";
+import { GenerationStore } from "../../../offchain/nbm/generations/generation-store.ts";
 import { Budgets } from "../../../offchain/nbm/oprf/budget.ts";
 import { OprfService } from "../../../offchain/nbm/oprf/oprf-service.ts";
 import { SecretBox } from "../../../offchain/nbm/secret-box.ts";
@@ -11,12 +10,14 @@ import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
 describe("evaluation for a committee that has no key here", () => {
   function serviceWith(known: bigint, failed?: string): OprfService {
     const database = openDatabase(":memory:", { migrations: NBM_MIGRATIONS });
-    const keyStates = new KeyStateStore(database, new SecretBox(new Uint8Array(32).fill(7)));
-    const own = { bytes: new Uint8Array(1), signature: "0x00" };
-    keyStates.begin({ ...oprfKey(known), size: 5, threshold: 3, index: 1 }, new Uint8Array(32), own);
-    if (failed !== undefined) keyStates.fail(oprfKey(known), failed);
+    const generations = new GenerationStore(database, new SecretBox(new Uint8Array(32).fill(7)));
+    const announcement = { bytes: new Uint8Array(1), signature: "0x00" };
+    const id = { committeeId: known, generation: 1 };
+    const state = { ...id, from: 0, size: 5, threshold: 3, index: 1, dealer: 1 };
+    generations.begin(state, { secret: new Uint8Array(32), announcement });
+    if (failed !== undefined) generations.fail(id, failed);
     const budget = { evaluations: 10, periodSeconds: 10 };
-    return new OprfService({ database, budgets: new Budgets(database), keyStates, budget, sign: () => "0x" });
+    return new OprfService({ database, budgets: new Budgets(database), generations, budget, sign: () => "0x" });
   }
 
   function refusalOf(service: OprfService, committeeId: string, generation = 1): TallystickError {
@@ -29,7 +30,7 @@ describe("evaluation for a committee that has no key here", () => {
   }
 
   it("is worth asking for again while the key generation has not ended here", () => {
-    expect(refusalOf(serviceWith(1n), "1")).to.include({ code: "NOT_FOUND", received: "1/1/oprf", retryable: true });
+    expect(refusalOf(serviceWith(1n), "1")).to.include({ code: "NOT_FOUND", received: "1/1", retryable: true });
   });
 
   it("is final when the key generation failed, or this node is no member", () => {

@@ -50,17 +50,6 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      }
-    ],
-    "name": "CommitteeNotForming",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
         "internalType": "uint256",
         "name": "maximum",
         "type": "uint256"
@@ -147,12 +136,76 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationNotForming",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "expected",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "received",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationOutOfTurn",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
+    ],
+    "name": "GroupKeyChanged",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
         "name": "position",
         "type": "uint256"
       }
     ],
     "name": "IdentityElement",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint16",
+        "name": "size",
+        "type": "uint16"
+      },
+      {
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
+      }
+    ],
+    "name": "NoSuchIndex",
     "type": "error"
   },
   {
@@ -190,6 +243,11 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint64"
       },
       {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
         "internalType": "address",
         "name": "account",
         "type": "address"
@@ -207,6 +265,22 @@ import type { NonPayableOverrides } from "../common.ts"
       }
     ],
     "name": "NotRegistered",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "OtherKeyMaterial",
     "type": "error"
   },
   {
@@ -287,6 +361,22 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "UnknownGeneration",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
         "name": "expected",
         "type": "uint256"
@@ -315,31 +405,6 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      },
-      {
-        "indexed": false,
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
-      },
-      {
-        "indexed": false,
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
-      }
-    ],
-    "name": "CommitteeActivated",
-    "type": "event"
-  },
-  {
-    "anonymous": false,
-    "inputs": [
-      {
-        "indexed": true,
         "internalType": "address",
         "name": "account",
         "type": "address"
@@ -359,9 +424,106 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
+      }
+    ],
+    "name": "ExitRequested",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
         "internalType": "CommitteeId",
         "name": "id",
         "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationAbandoned",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "keyMaterialHash",
+        "type": "bytes32"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "indexed": false,
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
+      }
+    ],
+    "name": "GenerationActivated",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
         "indexed": true,
@@ -382,7 +544,7 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint16"
       }
     ],
-    "name": "CommitteeAttested",
+    "name": "GenerationAttested",
     "type": "event"
   },
   {
@@ -396,9 +558,15 @@ import type { NonPayableOverrides } from "../common.ts"
       },
       {
         "indexed": true,
-        "internalType": "address",
-        "name": "creator",
-        "type": "address"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint32",
+        "name": "from",
+        "type": "uint32"
       },
       {
         "indexed": false,
@@ -419,7 +587,7 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "address[]"
       }
     ],
-    "name": "CommitteeCreated",
+    "name": "GenerationOpened",
     "type": "event"
   },
   {
@@ -427,18 +595,36 @@ import type { NonPayableOverrides } from "../common.ts"
     "inputs": [
       {
         "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": true,
         "internalType": "address",
-        "name": "operator",
+        "name": "member",
         "type": "address"
       },
       {
         "indexed": false,
-        "internalType": "uint64",
-        "name": "exitAt",
-        "type": "uint64"
+        "internalType": "bytes32",
+        "name": "proposal",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint16",
+        "name": "agreeing",
+        "type": "uint16"
       }
     ],
-    "name": "ExitRequested",
+    "name": "GenerationProposed",
     "type": "event"
   },
   {
@@ -575,6 +761,19 @@ import type { NonPayableOverrides } from "../common.ts"
   },
   {
     "inputs": [],
+    "name": "FORMING_SECONDS",
+    "outputs": [
+      {
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [],
     "name": "MAX_COMMITTEE_SIZE",
     "outputs": [
       {
@@ -633,12 +832,41 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint64"
       },
       {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
         "internalType": "bytes32",
         "name": "keyMaterialHash",
         "type": "bytes32"
       }
     ],
     "name": "agreementOn",
+    "outputs": [
+      {
+        "internalType": "uint16",
+        "name": "",
+        "type": "uint16"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "proposal",
+        "type": "bytes32"
+      }
+    ],
+    "name": "agreementOnProposal",
     "outputs": [
       {
         "internalType": "uint16",
@@ -670,17 +898,39 @@ import type { NonPayableOverrides } from "../common.ts"
         "type": "uint64"
       },
       {
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
       }
     ],
-    "name": "attestCommittee",
+    "name": "attestGeneration",
     "outputs": [],
     "stateMutability": "nonpayable",
     "type": "function"
@@ -691,6 +941,11 @@ import type { NonPayableOverrides } from "../common.ts"
         "internalType": "CommitteeId",
         "name": "id",
         "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
         "internalType": "address",
@@ -722,39 +977,24 @@ import type { NonPayableOverrides } from "../common.ts"
       {
         "components": [
           {
-            "internalType": "enum INodeRegistry.CommitteeStatus",
-            "name": "status",
-            "type": "uint8"
+            "internalType": "uint32",
+            "name": "active",
+            "type": "uint32"
           },
           {
-            "internalType": "uint16",
-            "name": "size",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint16",
-            "name": "threshold",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint64",
-            "name": "createdAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "address[]",
-            "name": "members",
-            "type": "address[]"
+            "internalType": "uint32",
+            "name": "latest",
+            "type": "uint32"
           },
           {
             "internalType": "bytes32",
-            "name": "groupPublicKey",
+            "name": "oprfPublicKey",
             "type": "bytes32"
           },
           {
-            "internalType": "bytes32[]",
-            "name": "verificationShares",
-            "type": "bytes32[]"
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
           }
         ],
         "internalType": "struct INodeRegistry.Committee",
@@ -773,52 +1013,6 @@ import type { NonPayableOverrides } from "../common.ts"
         "internalType": "uint64",
         "name": "",
         "type": "uint64"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      }
-    ],
-    "name": "committeeNodes",
-    "outputs": [
-      {
-        "components": [
-          {
-            "internalType": "uint128",
-            "name": "stakeWei",
-            "type": "uint128"
-          },
-          {
-            "internalType": "uint64",
-            "name": "registeredAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "exitAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "bytes32",
-            "name": "hpkePublicKey",
-            "type": "bytes32"
-          },
-          {
-            "internalType": "string",
-            "name": "endpoint",
-            "type": "string"
-          }
-        ],
-        "internalType": "struct INodeRegistry.Node[]",
-        "name": "nodes",
-        "type": "tuple[]"
       }
     ],
     "stateMutability": "view",
@@ -883,14 +1077,190 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
+        "internalType": "uint64",
+        "name": "position",
+        "type": "uint64"
+      }
+    ],
+    "name": "generationAt",
+    "outputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "generationById",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "enum INodeRegistry.GenerationStatus",
+            "name": "status",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint16",
+            "name": "size",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "threshold",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "from",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "createdAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "activatedAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "activatedBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyMaterialHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "address[]",
+            "name": "members",
+            "type": "address[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.Generation",
+        "name": "generation",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [],
+    "name": "generationCount",
+    "outputs": [
+      {
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "generationNodes",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "uint128",
+            "name": "stakeWei",
+            "type": "uint128"
+          },
+          {
+            "internalType": "uint64",
+            "name": "registeredAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "exitAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "hpkePublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "string",
+            "name": "endpoint",
+            "type": "string"
+          }
+        ],
+        "internalType": "struct INodeRegistry.Node[]",
+        "name": "nodes",
+        "type": "tuple[]"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
       }
     ],
     "name": "hashKeyMaterial",
@@ -1009,6 +1379,64 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
+      }
+    ],
+    "name": "proposalOf",
+    "outputs": [
+      {
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "internalType": "address[]",
+        "name": "members",
+        "type": "address[]"
+      },
+      {
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
+      }
+    ],
+    "name": "proposeGeneration",
+    "outputs": [
+      {
+        "internalType": "uint16",
+        "name": "agreeing",
+        "type": "uint16"
+      }
+    ],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "string",
         "name": "endpoint",
         "type": "string"
@@ -1071,6 +1499,72 @@ import type { NonPayableOverrides } from "../common.ts"
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
+      }
+    ],
+    "name": "verificationSharesOf",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "oprfShare",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "recordShare",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "address payable",
         "name": "to",
         "type": "address"
@@ -1083,7 +1577,7 @@ import type { NonPayableOverrides } from "../common.ts"
   }
 ] as const;
 
-  const _bytecode = "0x60e03461017857601f615eb338819003918201601f19168301916001600160401b038311848410176101115780849260409485528339810103126101785780516020909101516001600160401b038116808203610178578215610160576001600160801b03831161013f576301e1338081116101255750608082905260a05260405190613836908183016001600160401b03811184821017610111576064849260409461267d85393083520460208201520301905ff08015610106576001600160a01b031660c052604051612500908161017d823960805181818161076e0152611ac4015260a05181818161015a0152610eee015260c0518181816104c00152611bfd0152f35b6040513d5f823e3d90fd5b634e487b7160e01b5f52604160045260245ffd5b630c843d4760e21b5f526301e1338060045260245260445ffd5b63c08511af60e01b5f9081526001600160801b036004526024849052604490fd5b63829f116360e01b5f5260016004525f60245260445ffd5b5f80fdfe6080806040526004361015610012575f80fd5b5f3560e01c90816316e5a67314611bd3575080632c341d7714611b8a57806334abcac914611b41578063377c9c0d14611ae75780633b356bbb14611aad5780635008135414611a8f57806361e731b8146119bc57806364d4007e1461161f578063682a9141146114b85780636c1ea7dd14610ffb5780636da49b8314610fde5780637a75985614610fc25780637f10792d14610fa85780637f8e3b4e14610eca5780638f936cfa14610c3057806392f0ce6814610c075780639f1bacbf14610b8d578063b8cf73ad14610b17578063bc813361146109af578063c048bd9214610761578063c23a5cea146105dd578063c96be4cb14610490578063d21af7681461046a578063e32768c1146101ec578063e632b95b146101825763f6ad5c971461013a575f80fd5b3461017e575f60031936011261017e57602060405167ffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b5f80fd5b3461017e577fdc67097e64d2221b9ebaa4cf60b0341bf237b95c0067dae3161d99dc9e66dea26101b136611d24565b6101c98183856101c49796959733612344565b6121a1565b6101e760405192839283526040602084015233956040840191611f87565b0390a2005b3461017e57602060031936011261017e5761020d610208611c21565b61207e565b61ffff815460081c169061022082611f2e565b9161022e6040519384611df9565b8083527fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe061025b82611f2e565b015f5b8181106104535750509060015f9101905b8281106102f957836040518091602082016020835281518091526040830190602060408260051b8601019301915f905b8282106102ae57505050500390f35b919360206102e9827fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc060019597998495030186528851611c8c565b960192019201859493919261029f565b73ffffffffffffffffffffffffffffffffffffffff6103188284611f5e565b90549060031b1c165f52600360205260405f2060026040519161033a83611dc1565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201604051905f9080549061038982611edd565b808552916001811690811561040e57506001146103d5575b5050906103b48160019594930382611df9565b60808201526103c38287611f73565b526103ce8186611f73565b500161026f565b5f908152602081209092505b8183106103f857505081016020016103b4826103a1565b60018160209254838688010152019201916103e1565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff001660208087019190915292151560051b850190920192506103b491508390506103a1565b60209061045e611eb3565b8282880101520161025e565b3461017e575f60031936011261017e57602067ffffffffffffffff5f5416604051908152f35b3461017e57602060031936011261017e576104a9611c69565b73ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001633036105b1576fffffffffffffffffffffffffffffffff61050082612344565b54169061053773ffffffffffffffffffffffffffffffffffffffff821691825f52600360205261053260405f20611fc5565b6123af565b7f51cf713376ddb1e5f5828bb6aa39d99de812176d62c3d3550bdc4e0b5e86e1a56020604051848152a25f80808084335af1610571612021565b501561058257602090604051908152f35b7ff0e31298000000000000000000000000000000000000000000000000000000005f523360045260245260445ffd5b7fb4a46e64000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b3461017e57602060031936011261017e5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017e5780156107395761061e33612344565b548060c01c801561070d578042106106d457506fffffffffffffffffffffffffffffffff1690335f52600360205261065860405f20611fc5565b610661336123af565b806040518381527fb7c918e0e249f999e965cafeb6c664271b3f4317d296461500e71da39f0cbda360203392a35f80808085855af161069e612021565b50156106a657005b7ff0e31298000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f2a2ea07a000000000000000000000000000000000000000000000000000000005f5260045267ffffffffffffffff421660245260445ffd5b7fccabe40d000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b61076a36611d24565b90917f000000000000000000000000000000000000000000000000000000000000000080341061098057506fffffffffffffffffffffffffffffffff341161094057335f52600260205260405f205461091457335f52600360205261082f82848360405f20805477ffffffffffffffff000000000000000000000000000000004260801b16907fffffffffffffffff0000000000000000000000000000000000000000000000006fffffffffffffffffffffffffffffffff34169116171781556121a1565b60015491680100000000000000008310156108e7576108a36108788460017f7139b55ca90805a9dc0e67c9079772241067fad1e28321493ac4e97604e7b7dd9601600155611f46565b339073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b600154335f52600260205260405f20556101e760405192839234845267ffffffffffffffff4216602085015260408401526080606084015233956080840191611f87565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b7f45ed80e9000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fc08511af000000000000000000000000000000000000000000000000000000005f526fffffffffffffffffffffffffffffffff6004523460245260445ffd5b7f829f1163000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b3461017e57604060031936011261017e576004356024356001548083105f14610b1057828103908111610a83575b80821015610b0957505b610a096109f382611f2e565b91610a016040519384611df9565b808352611f2e565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe06020820192013683375f5b8151811015610ab05780840190818511610a835773ffffffffffffffffffffffffffffffffffffffff610a6a600193611f46565b90549060031b1c16610a7c8285611f73565b5201610a36565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b50604051918291602083019060208452518091526040830191905f5b818110610ada575050500390f35b825173ffffffffffffffffffffffffffffffffffffffff16845285945060209384019390920191600101610acc565b90506109e7565b505f6109dd565b3461017e57602060031936011261017e5773ffffffffffffffffffffffffffffffffffffffff610b45611c69565b165f52600760205267ffffffffffffffff60405f2054168015610b78575b60209067ffffffffffffffff60405191168152f35b505f5460401c67ffffffffffffffff16610b63565b3461017e57604060031936011261017e57610ba6611c21565b6024359073ffffffffffffffffffffffffffffffffffffffff8216820361017e5767ffffffffffffffff165f52600560205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b3461017e575f60031936011261017e57602067ffffffffffffffff5f5460401c16604051908152f35b3461017e57602060031936011261017e57610c83610c4c611c21565b606060c0604051610c5c81611ddd565b5f81525f60208201525f60408201525f838201528260808201525f60a0820152015261207e565b604051610c8f81611ddd565b815460ff81166003811015610e55578252602082019261ffff8260081c1684526040830161ffff8360181c16815267ffffffffffffffff606085019360281c1683526001820190604051808360208295549384815201905f5260205f20925f5b818110610e9b575050610d0492500383611df9565b60808501918252600360028401549360a087019485520193604051808660208298549384815201905f5260205f20925f5b818110610e82575050610d4a92500386611df9565b60c08601948552604051966020885261010088019651926003841015610e555761ffff908167ffffffffffffffff94938b9a9998979660208c0152511660408a01525116606088015251166080860152519260e060a08601528351809152602061012086019401905f5b818110610e26575050505160c084015251907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08382030160e0840152602080835192838152019201905f5b818110610e0d575050500390f35b8251845285945060209384019390920191600101610dff565b825173ffffffffffffffffffffffffffffffffffffffff16865287965060209586019590920191600101610db4565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602160045260245ffd5b845483526001948501948a945060209093019201610d35565b845473ffffffffffffffffffffffffffffffffffffffff16835260019485019487945060209093019201610cef565b3461017e575f60031936011261017e57610ee3336120d7565b67ffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001667ffffffffffffffff4216019067ffffffffffffffff8211610a8357805477ffffffffffffffffffffffffffffffffffffffffffffffff7fffffffffffffffff0000000000000000000000000000000000000000000000008460c01b16911617905567ffffffffffffffff604051911681527f12af565fbdd53c6be7b24b4d08750ab523585c012527663059a728d6bf640d5160203392a2005b3461017e575f60031936011261017e576020604051818152f35b3461017e575f60031936011261017e5760206040516101008152f35b3461017e575f60031936011261017e576020600154604051908152f35b3461017e57606060031936011261017e57611014611c21565b60243560443567ffffffffffffffff811161017e57611037903690600401611c38565b916110418461207e565b92835460ff81166003811015610e55576001036114825760081c61ffff169361106b338683612136565b1561144857611079336120d7565b508482036114185782156113ec575f5b85811061139d575060405160208101906110d5816110a986898987611d79565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282611df9565b5190209467ffffffffffffffff871695865f52600560205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f2054875f52600660205260405f20825f5260205261ffff60405f205416908281036112bb575b5061ffff906040519283521690816020820152877f500ec4fbc1eff8ea88e343e6213e9e44ebd90d7ab990d40a906c9fd3d886c34360403393a31461117757005b60039060027fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00825416178155836002820155019467ffffffffffffffff82116108e7576801000000000000000082116108e7578554828755808310611291575b5083955f5260205f20955f5b83811061127d5750507f22b696e72ef603ebeb73cc22f264b4e3004da01bae810f01c3ff12c1a00e1618949550906101e7915f549067ffffffffffffffff8260401c161561123a575b505060405193849384611d79565b6fffffffffffffffff00000000000000007fffffffffffffffffffffffffffffffff0000000000000000ffffffffffffffff9160401b169116175f55868061122c565b60019060208335930192818a0155016111e3565b865f52828060205f20019103905f5b8281106112ae5750506111d7565b5f828201556001016112a0565b80611346575b50875f52600560205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f526020528160405f205561ffff8114610a8357600161ffff9101885f52600660205260405f20835f5260205260405f208282167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000082541617905590611136565b885f52600660205260405f20905f5260205260405f2061ffff8154168015610a83575f1961ffff9101167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0000825416179055896112c1565b6113a8818487611e3a565b35156113b657600101611089565b60018101809111610a83577f82e1b462000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b7f82e1b462000000000000000000000000000000000000000000000000000000005f525f60045260245ffd5b50837f8d1a13e4000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b67ffffffffffffffff867f5a98446e000000000000000000000000000000000000000000000000000000005f52166004523360245260445ffd5b67ffffffffffffffff867fd04b74d3000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b3461017e57602060031936011261017e5773ffffffffffffffffffffffffffffffffffffffff6114e6611c69565b6114ee611eb3565b50165f52600360205260405f2060026040519161150a83611dc1565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201906040515f9280549061155982611edd565b80845291600181169081156115d9575060011461159f575b50506115828161159b940382611df9565b6080820152604051918291602083526020830190611c8c565b0390f35b9093505f5260205f205f905b8482106115c357508101602001925061158281611571565b60018160209254838587010152019101906115ab565b61159b965084925060209150927fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00611582941682840152151560051b8201019450611571565b3461017e57604060031936011261017e5760043567ffffffffffffffff811161017e57611650903690600401611c38565b906024359061ffff82169283830361017e57801580156119b2575b6119825783158015611979575b611949575f549267ffffffffffffffff84169367ffffffffffffffff8514610a835767ffffffffffffffff60017fffffffffffffffffffffffffffffffffffffffffffffffff000000000000000096011694859116175f555f5f5b838110611896575015611866575f848152600460205260409020805460189290921b64ffff000000167fffffffffffffffffffffffffffffffffffffff00000000000000000000000000909216600884901b62ffff001617919091174260281b6cffffffffffffffff00000000001617600190811782550167ffffffffffffffff82116108e7576801000000000000000082116108e757805482825580831061184a575b5082905f5260205f20905f5b83811061182f5750505080604051946060860190865267ffffffffffffffff4216602087015260606040870152526080840191905f905b8082106117f757505050817f729050ce489fc8ccbcaeb62b6a37b5b4ca8844db28ab06c06c86c36e838369858460209533940390a3604051908152f35b90919283359073ffffffffffffffffffffffffffffffffffffffff821680920361017e576020816001938293520194019201906117ba565b600190602061183d84611e77565b9301928185015501611783565b61186090825f52838060205f2001910390611e98565b85611777565b837f5a98446e000000000000000000000000000000000000000000000000000000005f526004523360245260445ffd5b6118a96118a4828688611e3a565b611e77565b6118b2816120d7565b5073ffffffffffffffffffffffffffffffffffffffff165f5b8281106118eb575033146118e2575b6001016116d3565b600191506118da565b8173ffffffffffffffffffffffffffffffffffffffff61190f6118a4848a8c611e3a565b161461191d576001016118cb565b507f4b99be10000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b83907f160f239f000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b50808411611678565b7f8699c478000000000000000000000000000000000000000000000000000000005f52602060045260245260445ffd5b506020811161166b565b3461017e57602060031936011261017e576119d5611c21565b60ff6119e08261207e565b54166003811015610e5557600203611a5957335f52600760205267ffffffffffffffff60405f20911690817fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000825416179055337f7094499bdfeabcb2c9372490a7c5217d4ea0493a6d97a259d91fdbc6c61541ed5f80a3005b67ffffffffffffffff907faf1735d9000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b3461017e575f60031936011261017e5760206040516301e133808152f35b3461017e575f60031936011261017e5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b3461017e57604060031936011261017e5760243567ffffffffffffffff811161017e57611b366110a9611b206020933690600401611c38565b6040939193519283918683019560043587611d79565b519020604051908152f35b3461017e57602060031936011261017e5767ffffffffffffffff611b63611c21565b165f52600460205260ff60405f2054166003811015610e5557602090600260405191148152f35b3461017e57604060031936011261017e5767ffffffffffffffff611bac611c21565b165f52600660205260405f206024355f52602052602061ffff60405f205416604051908152f35b3461017e575f60031936011261017e5760209073ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b6004359067ffffffffffffffff8216820361017e57565b9181601f8401121561017e5782359167ffffffffffffffff831161017e576020808501948460051b01011161017e57565b6004359073ffffffffffffffffffffffffffffffffffffffff8216820361017e57565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f6020608060c0956fffffffffffffffffffffffffffffffff815116865267ffffffffffffffff83820151168387015267ffffffffffffffff604082015116604087015260608101516060870152015160a0608086015280519182918260a0880152018686015e5f8582860101520116010190565b90604060031983011261017e5760043567ffffffffffffffff811161017e578260238201121561017e5780600401359267ffffffffffffffff841161017e576024848301011161017e57602401919060243590565b908152604060208201528260408201527f07ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff831161017e5760609260051b809284830137010190565b60a0810190811067ffffffffffffffff8211176108e757604052565b60e0810190811067ffffffffffffffff8211176108e757604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff8211176108e757604052565b9190811015611e4a5760051b0190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b3573ffffffffffffffffffffffffffffffffffffffff8116810361017e5790565b5f5b828110611ea657505050565b5f82820155600101611e9a565b60405190611ec082611dc1565b60606080835f81525f60208201525f60408201525f838201520152565b90600182811c92168015611f24575b6020831014611ef757565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602260045260245ffd5b91607f1691611eec565b67ffffffffffffffff81116108e75760051b60200190565b600154811015611e4a5760015f5260205f2001905f90565b8054821015611e4a575f5260205f2001905f90565b8051821015611e4a5760209160051b010190565b601f82602094937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe093818652868601375f8582860101520116010190565b6002905f81555f600182015501611fdc8154611edd565b9081611fe6575050565b81601f5f9311600114611ff7575055565b8183526020832061201491601f0160051c5f190190600101611e98565b8082528160208120915555565b3d15612079573d9067ffffffffffffffff82116108e7576040519161206e60207fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f8401160184611df9565b82523d5f602084013e565b606090565b67ffffffffffffffff1690815f52600460205260405f209160ff8354166003811015610e5557156120ac5750565b7fae4620e4000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b906120e182612344565b91825460c01c90816120f1575050565b73ffffffffffffffffffffffffffffffffffffffff907f10c31691000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b909173ffffffffffffffffffffffffffffffffffffffff16906001015f5b83811061216357505050505f90565b8273ffffffffffffffffffffffffffffffffffffffff6121838385611f5e565b90549060031b1c161461219857600101612154565b50505050600190565b9180158015612339575b6123085783156122e057600283019167ffffffffffffffff82116108e7576121d38354611edd565b601f811161229d575b505f90601f8311600114612218576001949392915f918361220d575b50505f1982861b9260031b1c19161790550155565b013590505f806121f8565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0831691845f5260205f20925f5b81811061228557509160019695949291838895931061226c575b505050811b0190550155565b5f1960f88560031b161c199101351690555f8080612260565b91936020600181928787013581550195019201612246565b828111156121dc576122d290845f5260205f2090601f850160051c90602086106122d8575b601f82910160051c039101611e98565b5f6121dc565b5f91506122c2565b7f4bc5be6a000000000000000000000000000000000000000000000000000000005f5260045ffd5b7f90a389da000000000000000000000000000000000000000000000000000000005f5261010060045260245260445ffd5b5061010081116121ab565b73ffffffffffffffffffffffffffffffffffffffff1690815f52600360205260405f20916fffffffffffffffffffffffffffffffff835416156123845750565b7fbfc6c337000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b73ffffffffffffffffffffffffffffffffffffffff16805f52600260205260405f20546001545f198101908111610a83576123fe73ffffffffffffffffffffffffffffffffffffffff91611f46565b90549060031b1c165f198201828111610a83578161241e61244a92611f46565b90919073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b5f52600260205260405f2055600154801561249d575f190161246b81611f46565b73ffffffffffffffffffffffffffffffffffffffff82549160031b1b191690556001555f5260026020525f6040812055565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603160045260245ffdfea264697066735822122008aedba68d68316660d48fc0b370a7311f06bc8b3cddb1cd453c8f2bb270927464736f6c6343000825003360c03461009e57601f61383638819003918201601f19168301916001600160401b038311848410176100a257808492604094855283398101031261009e578051906001600160a01b038216820361009e57602001519060805260a05260405161377f90816100b78239608051818181602f0152818161022401528181610617015281816108db0152610e97015260a05181818161040601526107db0152f35b5f80fd5b634e487b7160e01b5f52604160045260245ffdfe60806040526004361015610083575b3615610018575f80fd5b73ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016330361005757005b7f631a294a000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b5f3560e01c8063042251a51461063b57806306433b1b146105eb57806306fbedbe146105d057806351cff8d91461048d5780636ecb2d591461042957806392946f66146103ef5780639fb07600146103a8578063cb8a3abd14610379578063d71f8f421461017e5763e8c22ea20361000e573461017a5760e060031936011261017a5760043567ffffffffffffffff8116810361017a5760243563ffffffff8116810361017a576044359161ffff8316830361017a576020926101709261014992610e32565b604051915061015782610733565b60a435825260c4358483015260843590606435906111c6565b6040519015158152f35b5f80fd5b3461017a5761010060031936011261017a5760405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408201527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606082015246608082015273ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001660a082015260a0815261025860c082610798565b51902060405190602082017fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928815260043567ffffffffffffffff811680910361017a57604084015260243563ffffffff811680910361017a57606084015260443561ffff811680910361017a5760808401526064359273ffffffffffffffffffffffffffffffffffffffff841680940361017a5760209360a082015260843560c082015260a43560e082015260c43561010082015260e435610120820152610120815261032761014082610798565b51902060405190838201927f19010000000000000000000000000000000000000000000000000000000000008452602283015260428201526042815261036e606282610798565b519020604051908152f35b3461017a57602060031936011261017a576004355f526001602052602060ff60405f2054166040519015158152f35b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a575f525f602052602060405f2054604051908152f35b3461017a575f60031936011261017a5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b6003193601610120811261017a576101001361017a576101043567ffffffffffffffff811161017a573660238201121561017a5780600401359067ffffffffffffffff821161017a57366024838301011161017a57602091602461017092016107d9565b3461017a57602060031936011261017a5760043573ffffffffffffffffffffffffffffffffffffffff811680910361017a5780156105a857335f525f60205260405f205490811561057c57335f525f6020525f6040812055806040518381527fd1c19fbcd4551a5edfb66d43d2e337c04837afda3482b42bdf569a8fccdae5fb60203392a35f80808085855af13d15610577573d61052a81611158565b906105386040519283610798565b81525f60203d92013e5b1561054957005b7f1c43b976000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b610542565b7f751b0fda000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b3461017a575f60031936011261017a57602060405160148152f35b3461017a575f60031936011261017a57602060405173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b3461017a5761010060031936011261017a5760043567ffffffffffffffff8116810361017a576024359063ffffffff8216820361017a5760443561ffff8116810361017a5760209261068c92610e32565b905060405161069a81610733565b60c435815260e435838201526084359160a4356106b68461154a565b90946106c18361154a565b9490876106f1575b50866106dc575b87876040519015158152f35b6106e69650611dfb565b8280808080806106d0565b9650886106c9565b9190820180921161070657565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b6040810190811067ffffffffffffffff82111761074f57604052565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b6080810190811067ffffffffffffffff82111761074f57604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff82111761074f57604052565b7f0000000000000000000000000000000000000000000000000000000000000000803403610d6857506004359167ffffffffffffffff8316830361017a576024359063ffffffff8216820361017a576044359061ffff8216820361017a57610842828487610e32565b5f9691965060405193602085017f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f81527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408701527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606087015246608087015273ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016958660a082015260a0815261091160c082610798565b519020906040519660208801947fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928865267ffffffffffffffff8116810361017a5767ffffffffffffffff16604089015263ffffffff8116810361017a5763ffffffff16606088015261ffff8116810361017a5761ffff1660808701526064359573ffffffffffffffffffffffffffffffffffffffff8716870361017a5773ffffffffffffffffffffffffffffffffffffffff871660a082015273ffffffffffffffffffffffffffffffffffffffff80610a70608435978860c086015260a435958660e087015260c435988961010088015260e43596876101208201526101208152610a1e61014082610798565b5190206040519060208201927f190100000000000000000000000000000000000000000000000000000000000084526022830152604282015260428152610a66606282610798565b5190209b8c611192565b50509a169916898103610d395750875f52600160205260ff60405f205416610d0d57875f52600160205260405f2060017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0082541617905560405193610ad485610733565b84526020840152610ae48461154a565b9094610aef8361154a565b949087610d05575b5086610cf0575b505050505050610ca4579260205f946024604051809781937fc96be4cb0000000000000000000000000000000000000000000000000000000083528660048401525af1938415610c99575f94610c65575b506014840284810460141485151715610706576064900492335f525f60205260405f20610b7d3482546106f9565b905573ffffffffffffffffffffffffffffffffffffffff83169283810361017a57835f525f60205260405f20610bb48682546106f9565b9055507f0f74673a2867b0df1cf279685e3b054792ddbe193b537a56564f58b2ec33cc776060604051338152876020820152866040820152a48103908111610706575f80808084815af13d15610c60573d610c0e81611158565b90610c1c6040519283610798565b81525f60203d92013e5b15610c315750600190565b7f1c43b976000000000000000000000000000000000000000000000000000000005f525f60045260245260445ffd5b610c26565b9093506020813d602011610c91575b81610c8160209383610798565b8101031261017a5751925f610b4f565b3d9150610c74565b6040513d5f823e3d90fd5b505090805f525f60205260405f20610cbd3482546106f9565b9055604051913483527f87346fd5058d1634b6d24ab4e0ed7edf642b132775fbb70be7b22b40684d1fc960203394a45f90565b610cfa9650611dfb565b5f8080808080610afe565b96505f610af7565b877f0a2e12d1000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b897f7d1ad070000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f0c5e03da000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b519061ffff8216820361017a57565b67ffffffffffffffff811161074f5760051b60200190565b61ffff7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff9116019061ffff821161070657565b8051821015610e055760209160051b010190565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b92919063ffffffff166001810361111f575067ffffffffffffffff604051937f8f936cfa000000000000000000000000000000000000000000000000000000008552168060048501525f8460248173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000165afa938415610c99575f94610f62575b5061ffff82169081158015610f54575b610f26575050610f229061ffff610f1060c073ffffffffffffffffffffffffffffffffffffffff610f17608089015185610f1088610dbe565b1690610df1565b511696015192610dbe565b5190565b7f016fbf87000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b5060c0850151518211610ed7565b9093503d805f833e610f748183610798565b81019060208183031261017a5780519067ffffffffffffffff821161017a57019060e08282031261017a576040519160e0830183811067ffffffffffffffff82111761074f576040528051600381101561017a578352610fd660208201610d97565b6020840152610fe760408201610d97565b6040840152606081015167ffffffffffffffff8116810361017a576060840152608081015167ffffffffffffffff811161017a57810182601f8201121561017a57805161103381610da6565b916110416040519384610798565b81835260208084019260051b8201019085821161017a57602001915b8183106110f257505050608084015260a081015160a084015260c08101519067ffffffffffffffff821161017a57019080601f8301121561017a5781516110a381610da6565b926110b16040519485610798565b81845260208085019260051b82010192831161017a57602001905b8282106110e25750505060c0820152925f610ec7565b81518152602091820191016110cc565b825173ffffffffffffffffffffffffffffffffffffffff8116810361017a5781526020928301920161105d565b67ffffffffffffffff847f2ae6ed09000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b67ffffffffffffffff811161074f57601f017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe01660200190565b90604183036111bc576111b59250602081013591604082359201355f1a90611497565b9192909190565b50505f9160029190565b9291928015801561148f575b8015611487575b61147f576111e68261154a565b6111f28694929461154a565b9415908115611476575b5061146c5761144961144061143961142a61146999611425600960026113b360206114509b6113876112dc8f6112d7604461123561191e565b51928761124061191e565b7fffff0000000000000000000000000000000000000000000000000000000000006040519687947e2000000000000000000000000000000000000000000000000000000000000085870152602286015260f01b1660428401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b612531565b949098604051958587019a7e400000000000000000000000000000000000000000000000000000000000008c526022880152604287015260428652611322606287610798565b604051928391868301958690916044927e20000000000000000000000000000000000000000000000000000000000000835260028301527e20000000000000000000000000000000000000000000000000000000000000602283015260248201520190565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b6040519788945180918587015e8401905f84830152518092602283015e01017f436f6d706f7369746500000000000000000000000000000000000000000000008382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b612d46565b93611433611526565b5061320d565b80846132cf565b94611433611526565b80916132cf565b9161145a8161197f565b6114638461197f565b92611dfb565b90565b5050505050505f90565b9050155f6111fc565b505050505f90565b5083156111d9565b5081156111d2565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0841161151b579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15610c99575f5173ffffffffffffffffffffffffffffffffffffffff81161561151157905f905f90565b505f906001905f90565b5050505f9160039190565b604051906115338261077c565b5f6060838281528260208201528260408201520152565b906116bd611556611526565b9277ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8310801590611912575b61190c577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83800990817f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed809160010892600108937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed858009927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8481808480097f52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a309087f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed03937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed851161070657847f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8061188a8180999761187982809a98819909612342565b9d8e9c919c099381859208096124db565b9909099009907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed82860992158015611900575b80156118f8575b6118ef5750604051936118d68561077c565b8452602084015260016040840152606083015260019190565b935050505f9190565b5081156118c4565b506001808416146118bd565b5f925090565b506001808416146116e9565b6040519061192d606083610798565b602182527f32000000000000000000000000000000000000000000000000000000000000006040837f536565642d4f50524656312d012d72697374726574746f3235352d534841353160208201520152565b8051906020810151916060604083015192015190808492857f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610706577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8091870881888808097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8088850981611a3f81808480098609612342565b80959150099209967f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83818a850909936001807f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed875f97091614611d5a575b505050611d2d577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed600192918392091614611cb6575b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811161070657611469927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8092611b50940890096124db565b77ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811115611ad4577f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601260045260245ffd5b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed949550849298507f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b0935083919650099309907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f786c8905cfaffca216c27b91fe01d8409d2f16175a4172be99c8fdaa805d40ea5f9609945f8080611a9e565b9290611e068461154a565b90936120e16020611f788a5177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b99015177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b94158015612318575b80156122ee575b6122e2576113876122706009956121dd6121c3611425998d6122de9d6121d76121d16121c86121c360209d612124611526565b50866121bc6121b66040516121388161077c565b7f216936d3cd6e53fec0a4e231fdd6dc5c692cc7609525a7b2c9562d608f25d51a81527f66666666666666666666666666666666666666666666666666666666666666586020820152600160408201527f67875f0fd78b766566ea4e8e64abe37d20f09f80775152f56dde8ab3a5b7dda36060820152611433611526565b9261320d565b9189613490565b61197f565b9a611433611526565b9161320d565b92613490565b90604051968688019a7e200000000000000000000000000000000000000000000000000000000000008c5260228901527e20000000000000000000000000000000000000000000000000000000000000604289015260448801527e200000000000000000000000000000000000000000000000000000000000006064880152606687015260668652611322608687610798565b6040519687945180918587015e840190838201905f8252519283915e01017f4368616c6c656e676500000000000000000000000000000000000000000000008152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe9810184520182610798565b1490565b50505050505050505f90565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8510156120f1565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8810156120ea565b9060205f60c060405183815283808201528360408201528560608201527f6fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffee60808201527f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed60a082015260055afa60203d1416915f5192156124b3577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed908184800990097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec81149081801561248a575b612435575b906001611469921490811561242d575b50926124db565b90505f612426565b929060017f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b061146994099491925050612416565b507f547cdb7fb03e20f4d4b2ff66c2042858d0bce7f952d01b873b11e4d8b5f15f3d8114612411565b7fde4cbc4d000000000000000000000000000000000000000000000000000000005f5260045ffd5b600181811603611469577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed81116107065790565b908151601181018111610706576011608091086080036080811161070657607f1661257461255e82611158565b9161256c6040519384610798565b808352611158565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0602083019101368237835191828060031b04600814831517156107065760209461265a937fffffffffffffffffffffffffffffffff00000000000000000000000000000000876010956001956040519a868c9751918291018589015e8601907f800000000000000000000000000000000000000000000000000000000000000084830152518092602183015e01019160831b168382015203017ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0810185520183610798565b6040516126696102a082610798565b61028081527f428a2f98d728ae227137449123ef65cdb5c0fbcfec4d3b2fe9b5dba58189dbbc60208201527f3956c25bf348b53859f111f1b605d019923f82a4af194f9bab1c5ed5da6d811860408201527fd807aa98a303024212835b0145706fbe243185be4ee4b28c550c7dc3d5ffb4e260608201527f72be5d74f27b896f80deb1fe3b1696b19bdc06a725c71235c19bf174cf69269460808201527fe49b69c19ef14ad2efbe4786384f25e30fc19dc68b8cd5b5240ca1cc77ac9c6560a08201527f2de92c6f592b02754a7484aa6ea6e4835cb0a9dcbd41fbd476f988da831153b560c08201527f983e5152ee66dfaba831c66d2db43210b00327c898fb213fbf597fc7beef0ee460e08201527fc6e00bf33da88fc2d5a79147930aa72506ca6351e003826f142929670a0e6e706101008201527f27b70a8546d22ffc2e1b21385c26c9264d2c6dfc5ac42aed53380d139d95b3df6101208201527f650a73548baf63de766a0abb3c77b2a881c2c92e47edaee692722c851482353b6101408201527fa2bfe8a14cf10364a81a664bbc423001c24b8b70d0f89791c76c51a30654be306101608201527fd192e819d6ef5218d69906245565a910f40e35855771202a106aa07032bbd1b86101808201527f19a4c116b8d2d0c81e376c085141ab532748774cdf8eeb9934b0bcb5e19b48a86101a08201527f391c0cb3c5c95a634ed8aa4ae3418acb5b9cca4f7763e373682e6ff3d6b2b8a36101c08201527f748f82ee5defb2fc78a5636f43172f6084c87814a1f0ab728cc702081a6439ec6101e08201527f90befffa23631e28a4506cebde82bde9bef9a3f7b2c67915c67178f2e372532b6102008201527fca273eceea26619cd186b8c721c0c207eada7dd6cde0eb1ef57d4f7fee6ed1786102208201527f06f067aa72176fba0a637dc5a2c898a6113f9804bef90dae1b710b35131c471b6102408201527f28db77f523047d8432caab7b40c724933c9ebe0a15c9bebc431d67c49c100d4c6102608201527f4cc5d4becb3e42b6597f299cfc657e2a5fcb6fab3ad6faec6c44198c4a47581761028082015260405192610a0084016040527f6a09e667f3bcc908bb67ae8584caa73b3c6ef372fe94f82ba54ff53a5f1d36f1907f510e527fade682d19b05688c2b3e6c1f1f83d9abfb41bd6b5be0cd19137e2179905f915b8151831015612cdb578282015f5b60108110612cbe57505061020087015b610a0088018110612bde57508360c01c67ffffffffffffffff8560801c16908867ffffffffffffffff8760401c169667ffffffffffffffff8116938560c01c9367ffffffffffffffff8760801c169567ffffffffffffffff8860401c169a8c67ffffffffffffffff8a16965f915b60508310612b4f5750505091612ad39391612b3b99989796959360401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9760401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9291608081018091116107065791926129c6565b9867ffffffffffffffff91819f97959b9960019497959b6020680100000000000000018502938a60051b0151918a60031b01015160c01c0192898c18168918918060291c908060121c90600e1c1818010101816801000000000000000185028686178c1687871617908060271c908060221c90601c1c18180182011696989e9a01169792919493018f8e612a52565b8067ffffffffffffffff7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe206020930151680100000000000000018102907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0840151916801000000000000000183027ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe008601517fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff20870151019360061c9080603d1c9060131c18189160071c908060081c9060011c18180101168152016129e4565b80602060019260031b8401015160c01c8160051b8b0152016129d4565b9550505090509190565b60405190612cf4606083610798565b602a82527f35352d53484135313229000000000000000000000000000000000000000000006040837f48617368546f5363616c61722d4f50524656312d012d72697374726574746f3260208201520152565b6130a07f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed7f0ffffffffffffffffffffffffffffffec6ef5bf4737dcf70d6ec31748d98951d613207612f3860616112d7612eb986986112d7600360405192612daf60a085610798565b60808452612e35602085017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe060a001368237602080604051948593828501995180918b5e8401908282015f8152815193849201905e01015f8152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b602080612e40612ce5565b6040519687945180918487015e8401907e40000000000000000000000000000000000000000000000000000000000000838301525f6022830152805192839101602383015e01015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b92906020612ec5612ce5565b6040519586938385015260408401527f010000000000000000000000000000000000000000000000000000000000000060608401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282610798565b949077ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b9377ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b09900890565b60405161080081019283604052600180835260208301525f60408301526002606083015282516020840151906060604086015195015193859383836080840198898511610706576132609289928b613675565b6101008201808311610706579793949092979591959484871198895b61070657858710156132c35791613295939189936136dc565b969293919490956132a98888888885613675565b60808101809111610706579591938997939795919561327c565b50505050935050509150565b9091506132da611526565b505f91600180915f93610100805b61331057505050604051936132fc8561077c565b845260208401526040830152606082015290565b959691956003190194507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9390919060049085905b818080888d0980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda039b800996800995868101968303019681889209800108937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed80878c0997818482099709920198891561340a575094977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9550908590613345565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9295989493995096959609949592938686868685851c600f8116613455575b5050505050806132e8565b859b5061347e979a506107809193959950613478929496985060071b16896106f9565b936136dc565b9592939194909493965f80808061344a565b613498611526565b505f9360019182935f95610100805b6134bd575050505050604051936132fc8561077c565b939892977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed97509495919490936003190192909160049088905b8180808b880980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda03968009998009988981019983030199818b9209800108967fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed808a87099a818482099a0992019384156135bb57507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9893918991506134f7565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed929794509a95929a9994979909969794958888888887851c600f811661363f575b505050505081811c600f8116613615575b50806134a7565b9681999296613478610780613631969b949a60071b16886106f9565b97929591969096959861360e565b909396995061078091949c50613662979b5061347892959a5060071b16886106f9565b9692949195909594975f808080806135fd565b937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed92908360609593819382828103820889520860208701527f2406d9dc56dffce7198e80f2eef3d13000e0149a8283b156ebd69b9426b2f1590960408501528008910152565b939294917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed91906060838080948189518b82038301099960208a0151910109986040880151900995015190099380820386019380830386019501950181808686099681838209960993099056fea2646970667358221220a74602fd06df1aad1593cc81bc13aa4a6ec601cf673e5f2920c87cd5e283733664736f6c63430008250033";
+  const _bytecode = "0x60e03461017857601f61702838819003918201601f19168301916001600160401b038311848410176101115780849260409485528339810103126101785780516020909101516001600160401b038116808203610178578215610160576001600160801b03831161013f576301e1338081116101255750608082905260a0526040519061383c908183016001600160401b0381118482101761011157606484926040946137ec85393083520460208201520301905ff08015610106576001600160a01b031660c05260405161366f908161017d8239608051818181610ac90152612166015260a0518181816107370152611227015260c05181818161081b015261273f0152f35b6040513d5f823e3d90fd5b634e487b7160e01b5f52604160045260245ffd5b630c843d4760e21b5f526301e1338060045260245260445ffd5b63c08511af60e01b5f9081526001600160801b036004526024849052604490fd5b63829f116360e01b5f5260016004525f60245260445ffd5b5f80fdfe6080806040526004361015610012575f80fd5b5f3560e01c90816316e5a673146127155750806317b67acc146126ec5780631dfcbf26146126725780631f77c75e146123eb578063216978bf146121ca57806334abcac9146121895780633b356bbb1461214f5780633e9a5130146121325780633f168e47146120e3578063413954ba1461209a578063500813541461207c5780635f16d2591461198157806361e731b8146118c057806364d4007e146114f4578063682a91411461139157806369984fa6146113345780636da49b83146113175780637a759856146112fb5780637f10792d146112e15780637f8e3b4e146112035780637f9d5198146111a15780638f936cfa1461110457806392f0ce68146110db578063a7845d1114610f3c578063b8cf73ad14610ec6578063bc81336114610da0578063bc9619c514610d0e578063c048bd9214610abc578063c23a5cea14610938578063c96be4cb146107eb578063d21af768146107c5578063e632b95b1461075b578063f6ad5c97146107175763fb661b2314610192575f80fd5b34610713576060600319360112610713576101ab612763565b6101b361279d565b9060443567ffffffffffffffff8111610713578060040160806003198336030112610713576101e183612ed8565b926101ec8582612df7565b6101f581612e7a565b60068110156106e6576001036106a65761020f3382612f2e565b156106625761ffff90610221336130fc565b505460081c169361023483868385613484565b60405160208101906020825261027d816102516040820188612c2b565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282612988565b5190209167ffffffffffffffff811695865f52600960205260405f2063ffffffff89165f5260205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f205497875f52600a60205260405f2063ffffffff82165f5260205260405f20855f5260205261ffff60405f2054169885810361055c575b5063ffffffff61ffff9116986040518a8a7f526e262517a747a6a2416dd920d766522906d323c0e4d0fdcba99e91a4d87f74339380610350878d8390929161ffff6020916040840195845216910152565b0390a4161461035b57005b7fd51112fcb67928d0aaa7c2f95a107ddd69a074efe2d31b166cf57281c38ca0a09463ffffffff83541680155f1461050f575060249085356001850155013560028301555f549067ffffffffffffffff8260801c16156104c4575b50505b857fffffffffffffffffffffffffffffffffffffffffffffffffffffffff00000000825416179055835f52600560205260405f20855f5260205280600260405f20817fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0082541617815580547fffffffffffffff0000000000000000ffffffffffffffffffffffffffffffffff78ffffffffffffffff00000000000000000000000000000000004260881b1691161781556001810167ffffffffffffffff804316167fffffffffffffffffffffffffffffffffffffffffffffffff000000000000000082541617905501556104bf6040519283928352604060208401526040830190612c2b565b0390a3005b77ffffffffffffffff000000000000000000000000000000007fffffffffffffffff0000000000000000ffffffffffffffffffffffffffffffff9160801b169116175f555f806103b6565b915050855f52600560205263ffffffff60405f2091165f5260205260405f2060037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff008254161790556103b9565b6105b061ffff929a8263ffffffff93610604575b508a5f52600960205260405f20838d165f5260205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f526020528760405f2055612b38565b99895f52600a60205260405f208282165f5260205260405f20875f5260205260405f20838c167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff000082541617905591506102ff565b8b5f52600a6020528c8460405f2091165f5260205260405f20905f5260205260405f208461063481835416612b28565b167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00008254161790555f610570565b7f44c093eb000000000000000000000000000000000000000000000000000000005f5267ffffffffffffffff821660045263ffffffff86166024523360445260645ffd5b63ffffffff8667ffffffffffffffff847fa660bd5a000000000000000000000000000000000000000000000000000000005f52166004521660245260445ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602160045260245ffd5b5f80fd5b34610713575f60031936011261071357602060405167ffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b34610713577fdc67097e64d2221b9ebaa4cf60b0341bf237b95c0067dae3161d99dc9e66dea261078a366128c2565b6107a281838561079d97969597336132fe565b61315b565b6107c060405192839283526040602084015233956040840191612ce5565b0390a2005b34610713575f60031936011261071357602067ffffffffffffffff5f5416604051908152f35b346107135760206003193601126107135761080461277a565b73ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016330361090c576fffffffffffffffffffffffffffffffff61085b826132fe565b54169061089273ffffffffffffffffffffffffffffffffffffffff821691825f52600360205261088d60405f20612d3e565b613369565b7f51cf713376ddb1e5f5828bb6aa39d99de812176d62c3d3550bdc4e0b5e86e1a56020604051848152a25f80808084335af16108cc612d9a565b50156108dd57602090604051908152f35b7ff0e31298000000000000000000000000000000000000000000000000000000005f523360045260245260445ffd5b7fb4a46e64000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b346107135760206003193601126107135760043573ffffffffffffffffffffffffffffffffffffffff8116809103610713578015610a9457610979336132fe565b548060c01c8015610a6857804210610a2f57506fffffffffffffffffffffffffffffffff1690335f5260036020526109b360405f20612d3e565b6109bc33613369565b806040518381527fb7c918e0e249f999e965cafeb6c664271b3f4317d296461500e71da39f0cbda360203392a35f80808085855af16109f9612d9a565b5015610a0157005b7ff0e31298000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b7f2a2ea07a000000000000000000000000000000000000000000000000000000005f5260045267ffffffffffffffff421660245260445ffd5b7fccabe40d000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b610ac5366128c2565b90917f0000000000000000000000000000000000000000000000000000000000000000803410610cdf57506fffffffffffffffffffffffffffffffff3411610c9f57335f52600260205260405f2054610c7357335f90815260036020526040902080547fffffffffffffffff00000000000000000000000000000000000000000000000016346fffffffffffffffffffffffffffffffff16174260801b77ffffffffffffffff0000000000000000000000000000000016178155610b8e9083908590849061315b565b6001549168010000000000000000831015610c4657610c02610bd78460017f7139b55ca90805a9dc0e67c9079772241067fad1e28321493ac4e97604e7b7dd9601600155612a0b565b339073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b600154335f52600260205260405f20556107c060405192839234845267ffffffffffffffff4216602085015260408401526080606084015233956080840191612ce5565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b7f45ed80e9000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fc08511af000000000000000000000000000000000000000000000000000000005f526fffffffffffffffffffffffffffffffff6004523460245260445ffd5b7f829f1163000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b3461071357606060031936011261071357610d27612763565b610d2f61279d565b6044359173ffffffffffffffffffffffffffffffffffffffff831683036107135767ffffffffffffffff165f52600960205263ffffffff60405f2091165f5260205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b34610713576040600319360112610713576004356024356001548083105f14610ebf57828103908111610e71575b80821015610eb857505b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0610e1b610e05836129c9565b92610e136040519485612988565b8084526129c9565b013660208301375f5b8151811015610e9e5780830190818411610e715773ffffffffffffffffffffffffffffffffffffffff610e58600193612a0b565b90549060031b1c16610e6a8285612a65565b5201610e24565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b60405160208082528190610eb490820185612848565b0390f35b9050610dd8565b505f610dce565b346107135760206003193601126107135773ffffffffffffffffffffffffffffffffffffffff610ef461277a565b165f52600b60205267ffffffffffffffff60405f2054168015610f27575b60209067ffffffffffffffff60405191168152f35b505f5460801c67ffffffffffffffff16610f12565b3461071357608060031936011261071357610f55612763565b610f5d61279d565b6044359161ffff8316808403610713576064359167ffffffffffffffff83116107135782600401936080600319853603011261071357610f9c91612df7565b906002820154604051602081019060208252610fbf81610251604082018a612c2b565b519020908082036110ad5750508015801561109c575b61106557508361103961ffff61104973ffffffffffffffffffffffffffffffffffffffff61101461105196600361100d60609c612c7d565b9101612a50565b90549060031b1c1696606461104061102f60448a0184612c91565b866110398a612c7d565b1691612b6a565b35970190612c91565b929093612c7d565b359060405192835260208301526040820152f35b61ffff825460081c167f4182afbc000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b5061ffff825460081c168111610fd5565b7f3dc405ff000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b34610713575f60031936011261071357602067ffffffffffffffff5f5460801c16604051908152f35b34610713576020600319360112610713576080611147611122612763565b5f606060405161113181612950565b8281528260208201528260408201520152612ed8565b60405161115381612950565b81549163ffffffff8084169384845281602085019160201c16815260606002600185015494604087019586520154940193845260405194855251166020840152516040830152516060820152f35b34610713576060600319360112610713576111ba612763565b67ffffffffffffffff6111cb61279d565b91165f52600a60205263ffffffff60405f2091165f5260205260405f206044355f52602052602061ffff60405f205416604051908152f35b34610713575f6003193601126107135761121c336130fc565b67ffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001667ffffffffffffffff4216019067ffffffffffffffff8211610e7157805477ffffffffffffffffffffffffffffffffffffffffffffffff7fffffffffffffffff0000000000000000000000000000000000000000000000008460c01b16911617905567ffffffffffffffff604051911681527f12af565fbdd53c6be7b24b4d08750ab523585c012527663059a728d6bf640d5160203392a2005b34610713575f600319360112610713576020604051818152f35b34610713575f6003193601126107135760206040516101008152f35b34610713575f600319360112610713576020600154604051908152f35b346107135760206003193601126107135760043567ffffffffffffffff811161071357608060031982360301126107135760209060405161138681610251858201948686526040830190600401612c2b565b519020604051908152f35b346107135760206003193601126107135773ffffffffffffffffffffffffffffffffffffffff6113bf61277a565b6113c76129e1565b50165f52600360205260405f206002604051916113e383612917565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201906040515f9280549061143282612a79565b80845291600181169081156114ae5750600114611474575b505061145b81610eb4940382612988565b60808201526040519182916020835260208301906127b0565b9093505f5260205f205f905b84821061149857508101602001925061145b8161144a565b6001816020925483858701015201910190611480565b610eb4965084925060209150927fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0061145b941682840152151560051b820101945061144a565b346107135760406003193601126107135760043567ffffffffffffffff811161071357611525903690600401612891565b6024359061ffff8216808303610713577fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000925f5467ffffffffffffffff61156d818316612b4b565b1694859116175f55611580818487612fa1565b5f5f5b84811061187f57501561184a57600390845f52600460205260405f206401000000007fffffffffffffffffffffffffffffffffffffffffffffffff00000000ffffffff825416179055845f52600560205260405f2060015f5260205260405f209060017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0083541617825581549064ffff0000007fffffffffffffffffffffffffffffff0000000000000000ffffffffffffffffff70ffffffffffffffff0000000000000000004260481b16937fffffffffffffffffffffffffffffffffffffffffffffff0000000000000000ff62ffff008a60081b16911617169160181b1617178155019367ffffffffffffffff8311610c4657680100000000000000008311610c4657845483865580841061182e575b5080945f5260205f20945f5b848110611813576020866001817fb3968f1807185adf2e01ad241f1c4318e133f85de21907b793ce5bdeb8d0a23e89896118088a6040516117008161296c565b86815289810188815267ffffffffffffffff5f54611722828260401c16612b4b565b907fffffffffffffffffffffffffffffffff0000000000000000ffffffffffffffff6fffffffffffffffff00000000000000008360401b169116175f55165f5260068b5267ffffffffffffffff8060405f20935116167fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000835416178255517fffffffffffffffffffffffffffffffffffffffff00000000ffffffffffffffff6bffffffff000000000000000083549260401b1691161790556040519384935f85528a85015267ffffffffffffffff42166040850152608060608501526080840191612ad6565b0390a3604051908152f35b600190602061182184612b7a565b93019281890155016116c0565b61184490865f52848060205f2001910390612d23565b856116b4565b837f44c093eb000000000000000000000000000000000000000000000000000000005f5260045260016024523360445260645ffd5b3373ffffffffffffffffffffffffffffffffffffffff6118a86118a384898c612b6a565b612b7a565b16146118b7575b600101611583565b600191506118af565b346107135760206003193601126107135767ffffffffffffffff6118e2612763565b63ffffffff6118f082612ed8565b54161561195557335f52600b60205260405f208282167fffffffffffffffffffffffffffffffffffffffffffffffff000000000000000082541617905516337f7094499bdfeabcb2c9372490a7c5217d4ea0493a6d97a259d91fdbc6c61541ed5f80a3005b7faf1735d9000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b346107135760806003193601126107135761199a612763565b6119a261279d565b9060443567ffffffffffffffff8111610713576119c3903690600401612891565b929060643561ffff811690818103610713576119de85612ed8565b9283549363ffffffff851692831561204657600163ffffffff8760201c160163ffffffff8111610e715763ffffffff169663ffffffff811697808903612008575067ffffffffffffffff891696875f52600560205260405f2063ffffffff87165f5260205260405f2099611a52338c612f2e565b15611fc55750611a63838c87612fa1565b88611a8a611abc8d604051928391602083019586526060604084015260808301908b612ad6565b8b6060830152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe08101835282612988565b51902099885f52600760205260405f2073ffffffffffffffffffffffffffffffffffffffff33165f5260205260405f20549a895f52600860205260405f20815f5260205261ffff60405f2054169b818103611ee5575b506040805191825261ffff8d81166020840152928392909133918e918e917f195d020b88983d5803bd67ad619cd64fd316834222fa215239262b2ee1f0c4cb9190a45460181c169a16998a14611b6e575b60208a604051908152f35b875f52600560205260405f2063ffffffff80865460201c16165f5260205260405f209160ff8354169260068410156106e65760039560018e9514611e85575b5050885f52600460205260405f20907fffffffffffffffffffffffffffffffffffffffffffffffff00000000ffffffff67ffffffff0000000083549260201b169116179055875f52600560205260405f20895f5260205268ffffffff00000000008060405f209460017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0087541617865564ffff0000007fffffffffffffffffffffffffffffff0000000000000000ffffffffffffffffff87547fffffffffffffffffffffffffffffffffffffffffffffff0000000000000000ff62ffff0070ffffffffffffffff0000000000000000004260481b169960081b16911617169160181b16179260281b161617178155019667ffffffffffffffff8111610c4657680100000000000000008111610c46578754818955808210611e69575b5081975f5260205f20975f5b828110611e4e575050602097507fb3968f1807185adf2e01ad241f1c4318e133f85de21907b793ce5bdeb8d0a23e939291611e3d91604051611d368161296c565b8781528a810189815267ffffffffffffffff5f54611d58828260401c16612b4b565b907fffffffffffffffffffffffffffffffff0000000000000000ffffffffffffffff6fffffffffffffffff00000000000000008360401b169116175f55165f5260068c5267ffffffffffffffff8060405f20935116167fffffffffffffffffffffffffffffffffffffffffffffffff0000000000000000835416178255517fffffffffffffffffffffffffffffffffffffffff00000000ffffffffffffffff6bffffffff000000000000000083549260401b16911617905560405194859485528a85015267ffffffffffffffff42166040850152608060608501526080840191612ad6565b0390a3828080808080808080611b63565b6001906020611e5c84612b7a565b930192818c015501611cf5565b611e7f90895f52828060205f2001910390612d23565b88611ce9565b63ffffffff9160057fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff008254161790555460201c16897f66903374930da874162a199ec914d371359b62e7f974aa6843aebcb72d4af8f45f80a38c80611bad565b9b8c8b939d611f72575b50825f52600760205260405f203373ffffffffffffffffffffffffffffffffffffffff165f526020528160405f2055611f2790612b38565b5f838152600860209081526040808320858452909152902080547fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00001661ffff83161790559b91611b12565b835f52600860205260405f20905f5260205260405f2061ffff611f9781835416612b28565b167fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff00008254161790558e611eef565b7f44c093eb000000000000000000000000000000000000000000000000000000005f5267ffffffffffffffff1660045263ffffffff86166024523360445260645ffd5b889067ffffffffffffffff8b7f12032a3e000000000000000000000000000000000000000000000000000000005f521660045260245260445260645ffd5b67ffffffffffffffff887faf1735d9000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b34610713575f6003193601126107135760206040516301e133808152f35b346107135760406003193601126107135767ffffffffffffffff6120bc612763565b165f52600860205260405f206024355f52602052602061ffff60405f205416604051908152f35b346107135760206003193601126107135767ffffffffffffffff612105612763565b165f5260066020526040805f205463ffffffff82519167ffffffffffffffff81168352831c166020820152f35b34610713575f600319360112610713576020604051620151808152f35b34610713575f6003193601126107135760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b346107135760206003193601126107135767ffffffffffffffff6121ab612763565b165f526004602052602063ffffffff60405f2054161515604051908152f35b34610713576040600319360112610713576121e3612763565b6121eb61279d565b60606101006040516121fc81612933565b5f81525f60208201525f60408201525f838201525f60808201525f60a08201525f60c08201525f60e082015201526122348183612df7565b906040519261224284612933565b82549261225260ff851686612aca565b6020850161ffff8560081c168152604086019361ffff8660181c168552606087019163ffffffff8760281c168352608088019667ffffffffffffffff8160481c16885267ffffffffffffffff60a08a019160881c16815267ffffffffffffffff6001860154169260c08a01938452600360028701549660e08c01978852019660405180988991602082549182815201915f5260205f20905f5b8181106123bc5750505067ffffffffffffffff929161230b91038a612988565b6101008c01988952165f52600560205263ffffffff60405f2091165f5260205261234061233a60405f20612e7a565b8a612aca565b6040519860208a52519660068810156106e657899863ffffffff67ffffffffffffffff9661ffff8896948d604083610eb49f988b9960208501525116910152511660608d0152511660808b0152511660a0890152511660c0870152511660e0850152516101008401525161012080840152610140830190612848565b825473ffffffffffffffffffffffffffffffffffffffff1684528c9450602090930192600192830192016122eb565b3461071357604060031936011261071357612415612407612763565b61240f61279d565b90612df7565b61ffff815460081c1690612428826129c9565b916124366040519384612988565b8083527fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0612463826129c9565b015f5b81811061265b5750509060035f9101905b82811061250157836040518091602082016020835281518091526040830190602060408260051b8601019301915f905b8282106124b657505050500390f35b919360206124f1827fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0600195979984950301865288516127b0565b96019201920185949391926124a7565b73ffffffffffffffffffffffffffffffffffffffff6125208284612a50565b90549060031b1c165f52600360205260405f2060026040519161254283612917565b80546fffffffffffffffffffffffffffffffff8116845267ffffffffffffffff8160801c16602085015260c01c60408401526001810154606084015201604051905f9080549061259182612a79565b808552916001811690811561261657506001146125dd575b5050906125bc8160019594930382612988565b60808201526125cb8287612a65565b526125d68186612a65565b5001612477565b5f908152602081209092505b81831061260057505081016020016125bc826125a9565b60018160209254838688010152019201916125e9565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff001660208087019190915292151560051b850190920192506125bc91508390506125a9565b6020906126666129e1565b82828801015201612466565b346107135760406003193601126107135761268b612763565b6024359073ffffffffffffffffffffffffffffffffffffffff821682036107135767ffffffffffffffff165f52600760205273ffffffffffffffffffffffffffffffffffffffff60405f2091165f52602052602060405f2054604051908152f35b34610713575f60031936011261071357602067ffffffffffffffff5f5460401c16604051908152f35b34610713575f6003193601126107135760209073ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b6004359067ffffffffffffffff8216820361071357565b6004359073ffffffffffffffffffffffffffffffffffffffff8216820361071357565b6024359063ffffffff8216820361071357565b907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f6020608060c0956fffffffffffffffffffffffffffffffff815116865267ffffffffffffffff83820151168387015267ffffffffffffffff604082015116604087015260608101516060870152015160a0608086015280519182918260a0880152018686015e5f8582860101520116010190565b90602080835192838152019201905f5b8181106128655750505090565b825173ffffffffffffffffffffffffffffffffffffffff16845260209384019390920191600101612858565b9181601f840112156107135782359167ffffffffffffffff8311610713576020808501948460051b01011161071357565b9060406003198301126107135760043567ffffffffffffffff811161071357826023820112156107135780600401359267ffffffffffffffff8411610713576024848301011161071357602401919060243590565b60a0810190811067ffffffffffffffff821117610c4657604052565b610120810190811067ffffffffffffffff821117610c4657604052565b6080810190811067ffffffffffffffff821117610c4657604052565b6040810190811067ffffffffffffffff821117610c4657604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff821117610c4657604052565b67ffffffffffffffff8111610c465760051b60200190565b604051906129ee82612917565b60606080835f81525f60208201525f60408201525f838201520152565b600154811015612a235760015f5260205f2001905f90565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603260045260245ffd5b8054821015612a23575f5260205f2001905f90565b8051821015612a235760209160051b010190565b90600182811c92168015612ac0575b6020831014612a9357565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52602260045260245ffd5b91607f1691612a88565b60068210156106e65752565b916020908281520191905f905b808210612af05750505090565b90919283359073ffffffffffffffffffffffffffffffffffffffff821680920361071357602081600193829352019401920190612ae3565b61ffff168015610e71575f190190565b61ffff1661ffff8114610e715760010190565b67ffffffffffffffff1667ffffffffffffffff8114610e715760010190565b9190811015612a235760051b0190565b3573ffffffffffffffffffffffffffffffffffffffff811681036107135790565b90357fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe18236030181121561071357016020813591019167ffffffffffffffff8211610713578160051b3603831361071357565b90918281527f07ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff83116107135760209260051b809284830137010190565b612c7a918135815260208201356020820152612c6c612c61612c506040850185612b9b565b608060408601526080850191612bee565b926060810190612b9b565b916060818503910152612bee565b90565b61ffff5f199116019061ffff8211610e7157565b9035907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe181360301821215610713570180359067ffffffffffffffff821161071357602001918160051b3603831361071357565b601f82602094937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe093818652868601375f8582860101520116010190565b5f5b828110612d3157505050565b5f82820155600101612d25565b6002905f81555f600182015501612d558154612a79565b9081612d5f575050565b81601f5f9311600114612d70575055565b81835260208320612d8d91601f0160051c5f190190600101612d23565b8082528160208120915555565b3d15612df2573d9067ffffffffffffffff8211610c465760405191612de760207fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0601f8401160184612988565b82523d5f602084013e565b606090565b67ffffffffffffffff90929192612e0d81612ed8565b501691825f52600560205260405f2063ffffffff82165f5260205260405f209260ff84541660068110156106e65715612e44575050565b63ffffffff92507f2ae6ed09000000000000000000000000000000000000000000000000000000005f526004521660245260445ffd5b549060ff82169160068310156106e657600183149081612ea2575b50612e9c57565b60049150565b62015180915067ffffffffffffffff9060481c160167ffffffffffffffff8111610e715767ffffffffffffffff1642115f612e95565b67ffffffffffffffff1690815f52600460205260405f209163ffffffff835460201c1615612f035750565b7fae4620e4000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b805460081c61ffff169173ffffffffffffffffffffffffffffffffffffffff16906003015f5b838110612f6357505050505f90565b8273ffffffffffffffffffffffffffffffffffffffff612f838385612a50565b90549060031b1c1614612f9857600101612f54565b50505050600190565b91811580156130f2575b6130c15761ffff16801580156130b8575b61308957505f5b818110612fcf57505050565b612fe5612fe06118a3838587612b6a565b6130fc565b505f5b818110612ff85750600101612fc3565b6130066118a3828587612b6a565b73ffffffffffffffffffffffffffffffffffffffff8061302a6118a386888a612b6a565b1691161461303a57600101612fe8565b73ffffffffffffffffffffffffffffffffffffffff61305d6118a3848688612b6a565b7f4b99be10000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b907f160f239f000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b50818111612fbc565b507f8699c478000000000000000000000000000000000000000000000000000000005f52602060045260245260445ffd5b5060208211612fab565b90613106826132fe565b91825460c01c9081613116575050565b73ffffffffffffffffffffffffffffffffffffffff907f10c31691000000000000000000000000000000000000000000000000000000005f521660045260245260445ffd5b91801580156132f3575b6132c257831561329a57600283019167ffffffffffffffff8211610c465761318d8354612a79565b601f8111613257575b505f90601f83116001146131d2576001949392915f91836131c7575b50505f1982861b9260031b1c19161790550155565b013590505f806131b2565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0831691845f5260205f20925f5b81811061323f575091600196959492918388959310613226575b505050811b0190550155565b5f1960f88560031b161c199101351690555f808061321a565b91936020600181928787013581550195019201613200565b828111156131965761328c90845f5260205f2090601f850160051c9060208610613292575b601f82910160051c039101612d23565b5f613196565b5f915061327c565b7f4bc5be6a000000000000000000000000000000000000000000000000000000005f5260045ffd5b7f90a389da000000000000000000000000000000000000000000000000000000005f5261010060045260245260445ffd5b506101008111613165565b73ffffffffffffffffffffffffffffffffffffffff1690815f52600360205260405f20916fffffffffffffffffffffffffffffffff8354161561333e5750565b7fbfc6c337000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b73ffffffffffffffffffffffffffffffffffffffff16805f52600260205260405f20546001545f198101908111610e71576133b873ffffffffffffffffffffffffffffffffffffffff91612a0b565b90549060031b1c165f198201828111610e7157816133d861340492612a0b565b90919073ffffffffffffffffffffffffffffffffffffffff8084549260031b9316831b921b1916179055565b5f52600260205260405f20556001548015613457575f190161342581612a0b565b73ffffffffffffffffffffffffffffffffffffffff82549160031b1b191690556001555f5260026020525f6040812055565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52603160045260245ffd5b9290916040820190806134978385612c91565b90500361362f5760608301816134ad8286612c91565b9050036135f457833592831580156135e8575b6135bc575f5b838110613547575050505063ffffffff83541615613541576001830154149182159261352c575b50506134f65750565b67ffffffffffffffff907fcc3ca40a000000000000000000000000000000000000000000000000000000005f521660045260245ffd5b60209192506002015491013514155f806134ed565b50505050565b61355b816135558489612c91565b90612b6a565b351580156135a6575b613570576001016134c6565b60018101809111610e71577f82e1b462000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b506135b5816135558589612c91565b3515613564565b7f82e1b462000000000000000000000000000000000000000000000000000000005f525f60045260245ffd5b506020850135156134c0565b6135fe9084612c91565b9190507f8d1a13e4000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b6135fe8284612c9156fea2646970667358221220f49f17f4aa365e5b6083cb478ff19556fbc4b3711c383c32463c057cd0604e4c64736f6c6343000825003360c0346100a557601f61383c38819003918201601f19168301916001600160401b038311848410176100a95780849260409485528339810103126100a5578051906001600160a01b03821682036100a557602001519060805260a05260405161377e90816100be82396080518181816031015281816101e6015281816103bf0152818161068a015281816108d20152610b82015260a0518181816105a10152610b440152f35b5f80fd5b634e487b7160e01b5f52604160045260245ffdfe6080806040526004361015610085575b50361561001a575f80fd5b73ffffffffffffffffffffffffffffffffffffffff7f000000000000000000000000000000000000000000000000000000000000000016330361005957005b7f631a294a000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b5f3560e01c90816306433b1b146108a85750806306fbedbe1461088d57806351cff8d91461074a5780638a179a2d146105c457806392946f661461058a5780639fb0760014610543578063cb8a3abd14610514578063d71f8f4214610319578063da2eb29e1461028f5763dbc2a6d2146100ff575f61000f565b3461028b5761010060031936011261028b5760043567ffffffffffffffff8116810361028b576024359063ffffffff8216820361028b576044359161ffff8316830361028b5760407fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff5c36011261028b5760e43567ffffffffffffffff811161028b576080600319823603011261028b576101cd60609360405195869485947fa7845d110000000000000000000000000000000000000000000000000000000086526004019260048601610a64565b038173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000165afa90811561028057602091610244915f9161024e575b506040519061022b826108f6565b60a435825260c4358483015260843590606435906111c8565b6040519015158152f35b610270915060603d606011610279575b610268818361095b565b81019061099c565b5090505f61021d565b503d61025e565b6040513d5f823e3d90fd5b5f80fd5b6003193601610140811261028b576101001361028b576101043567ffffffffffffffff811161028b573660238201121561028b5780600401359067ffffffffffffffff821161028b57366024838301011161028b57610124359067ffffffffffffffff821161028b576080600319833603011261028b576020926024610244936004019201610b41565b3461028b5761010060031936011261028b5760405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408201527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc6606082015246608082015273ffffffffffffffffffffffffffffffffffffffff7f00000000000000000000000000000000000000000000000000000000000000001660a082015260a081526103f360c08261095b565b51902060405190602082017fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928815260043567ffffffffffffffff811680910361028b57604084015260243563ffffffff811680910361028b57606084015260443561ffff811680910361028b5760808401526064359273ffffffffffffffffffffffffffffffffffffffff841680940361028b5760209360a082015260843560c082015260a43560e082015260c43561010082015260e43561012082015261012081526104c26101408261095b565b51902060405190838201927f19010000000000000000000000000000000000000000000000000000000000008452602283015260428201526042815261050960628261095b565b519020604051908152f35b3461028b57602060031936011261028b576004355f526001602052602060ff60405f2054166040519015158152f35b3461028b57602060031936011261028b5760043573ffffffffffffffffffffffffffffffffffffffff811680910361028b575f525f602052602060405f2054604051908152f35b3461028b575f60031936011261028b5760206040517f00000000000000000000000000000000000000000000000000000000000000008152f35b3461028b576003193601610120811261028b576101001361028b576101043567ffffffffffffffff811161028b576080600319823603011261028b5760043567ffffffffffffffff8116810361028b5760243563ffffffff8116810361028b576044359261ffff8416840361028b5761067160609360405195869485947fa7845d110000000000000000000000000000000000000000000000000000000086526004019260048601610a64565b038173ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000165afa8015610280576020915f91610728575b506040516106c9816108f6565b60c435815260e435838201526084359160a4356106e584611549565b90946106f083611549565b949087610720575b508661070b575b87876040519015158152f35b6107159650611dfa565b8280808080806106ff565b9650886106f8565b610741915060603d60601161027957610268818361095b565b509050826106bc565b3461028b57602060031936011261028b5760043573ffffffffffffffffffffffffffffffffffffffff811680910361028b57801561086557335f525f60205260405f205490811561083957335f525f6020525f6040812055806040518381527fd1c19fbcd4551a5edfb66d43d2e337c04837afda3482b42bdf569a8fccdae5fb60203392a35f80808085855af13d15610834573d6107e78161115a565b906107f5604051928361095b565b81525f60203d92013e5b1561080657005b7f1c43b976000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b6107ff565b7f751b0fda000000000000000000000000000000000000000000000000000000005f523360045260245ffd5b7fd27b4443000000000000000000000000000000000000000000000000000000005f5260045ffd5b3461028b575f60031936011261028b57602060405160148152f35b3461028b575f60031936011261028b5760209073ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000168152f35b6040810190811067ffffffffffffffff82111761091257604052565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52604160045260245ffd5b6080810190811067ffffffffffffffff82111761091257604052565b90601f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0910116810190811067ffffffffffffffff82111761091257604052565b9081606091031261028b57805173ffffffffffffffffffffffffffffffffffffffff8116810361028b57916040602083015192015190565b90357fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe18236030181121561028b57016020813591019167ffffffffffffffff821161028b578160051b3603831361028b57565b90918281527f07ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff831161028b5760209260051b809284830137010190565b919263ffffffff610b04959467ffffffffffffffff61ffff941685521660208401521660408201526080606082015281356080820152602082013560a0820152610ad4610ac9610ab760408501856109d4565b608060c0860152610100850191610a27565b9260608101906109d4565b9160e07fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff8082860301910152610a27565b90565b91908201809211610b1457565b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b907f000000000000000000000000000000000000000000000000000000000000000080340361112b575073ffffffffffffffffffffffffffffffffffffffff7f0000000000000000000000000000000000000000000000000000000000000000166004359167ffffffffffffffff8316830361028b576024359263ffffffff8416840361028b5760443561ffff8116810361028b576060610c1297604051809981927fa7845d11000000000000000000000000000000000000000000000000000000008352858a8860048601610a64565b0381875afa908115610280575f975f92611106575b5060405160208101907f8b73c3c69bb8fe3d512ecc4cf759cc79239f7b179b0ffacaa9a75d522b39400f82527fc5bbecb198480542a38727b306e1c62b4cad81c258e52e368f20316d937d278760408201527fc89efdaa54c0f20c7adf612882df0950f5a951637e0307cdcb4c672f298b8bc660608201524660808201528660a082015260a08152610cba60c08261095b565b519020906040519660208801947fb4826a295737f42fba4468cebf02651a39f581ec5d4b55443b81ef90fcf6a928865267ffffffffffffffff8116810361028b5767ffffffffffffffff16604089015263ffffffff8116810361028b5763ffffffff16606088015261ffff8116810361028b5761ffff1660808701526064359573ffffffffffffffffffffffffffffffffffffffff8716870361028b5773ffffffffffffffffffffffffffffffffffffffff871660a082015273ffffffffffffffffffffffffffffffffffffffff80610e19608435978860c086015260a435958660e087015260c435988961010088015260e43596876101208201526101208152610dc76101408261095b565b5190206040519060208201927f190100000000000000000000000000000000000000000000000000000000000084526022830152604282015260428152610e0f60628261095b565b5190209b8c611194565b50509a1699168981036110d75750875f52600160205260ff60405f2054166110ab57875f52600160205260405f2060017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff0082541617905560405193610e7d856108f6565b84526020840152610e8d84611549565b9094610e9883611549565b9490876110a3575b508661108e575b505050505050611042579260205f946024604051809781937fc96be4cb0000000000000000000000000000000000000000000000000000000083528660048401525af1938415610280575f9461100e575b506014840284810460141485151715610b14576064900492335f525f60205260405f20610f26348254610b07565b905573ffffffffffffffffffffffffffffffffffffffff83169283810361028b57835f525f60205260405f20610f5d868254610b07565b9055507f0f74673a2867b0df1cf279685e3b054792ddbe193b537a56564f58b2ec33cc776060604051338152876020820152866040820152a48103908111610b14575f80808084815af13d15611009573d610fb78161115a565b90610fc5604051928361095b565b81525f60203d92013e5b15610fda5750600190565b7f1c43b976000000000000000000000000000000000000000000000000000000005f525f60045260245260445ffd5b610fcf565b9093506020813d60201161103a575b8161102a6020938361095b565b8101031261028b5751925f610ef8565b3d915061101d565b505090805f525f60205260405f2061105b348254610b07565b9055604051913483527f87346fd5058d1634b6d24ab4e0ed7edf642b132775fbb70be7b22b40684d1fc960203394a45f90565b6110989650611dfa565b5f8080808080610ea7565b96505f610ea0565b877f0a2e12d1000000000000000000000000000000000000000000000000000000005f5260045260245ffd5b897f7d1ad070000000000000000000000000000000000000000000000000000000005f5260045260245260445ffd5b909750611122915060603d60601161027957610268818361095b565b5090965f610c27565b7f0c5e03da000000000000000000000000000000000000000000000000000000005f526004523460245260445ffd5b67ffffffffffffffff811161091257601f017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe01660200190565b90604183036111be576111b79250602081013591604082359201355f1a90611496565b9192909190565b50505f9160029190565b9291928015801561148e575b8015611486575b61147e576111e882611549565b6111f486949294611549565b9415908115611475575b5061146b5761144b61144261143b61142c610b0499611427600960026113b560206114529b6113896112de8f6112d9604461123761191d565b51928761124261191d565b7fffff0000000000000000000000000000000000000000000000000000000000006040519687947e2000000000000000000000000000000000000000000000000000000000000085870152602286015260f01b1660428401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0810183528261095b565b612530565b949098604051958587019a7e400000000000000000000000000000000000000000000000000000000000008c52602288015260428701526042865261132460628761095b565b604051928391868301958690916044927e20000000000000000000000000000000000000000000000000000000000000835260028301527e20000000000000000000000000000000000000000000000000000000000000602283015260248201520190565b037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0810183528261095b565b6040519788945180918587015e8401905f84830152518092602283015e01017f436f6d706f7369746500000000000000000000000000000000000000000000008382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe981018452018261095b565b612d45565b93611435611525565b5061320c565b80846132ce565b94611435611525565b80916132ce565b9161145c8161197e565b6114658461197e565b92611dfa565b5050505050505f90565b9050155f6111fe565b505050505f90565b5083156111db565b5081156111d4565b91907f7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0841161151a579160209360809260ff5f9560405194855216868401526040830152606082015282805260015afa15610280575f5173ffffffffffffffffffffffffffffffffffffffff81161561151057905f905f90565b505f906001905f90565b5050505f9160039190565b604051906115328261093f565b5f6060838281528260208201528260408201520152565b906116bc611555611525565b9277ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8310801590611911575b61190b577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83800990817f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610b14577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed809160010892600108937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed858009927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8481808480097f52036cee2b6ffe738cc740797779e89800700a4d4141d8ab75eb4dca135978a309087f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed03937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8511610b1457847f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed806118898180999761187882809a98819909612341565b9d8e9c919c099381859208096124da565b9909099009907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed828609921580156118ff575b80156118f7575b6118ee5750604051936118d58561093f565b8452602084015260016040840152606083015260019190565b935050505f9190565b5081156118c3565b506001808416146118bc565b5f925090565b506001808416146116e8565b6040519061192c60608361095b565b602182527f32000000000000000000000000000000000000000000000000000000000000006040837f536565642d4f50524656312d012d72697374726574746f3235352d534841353160208201520152565b8051906020810151916060604083015192015190808492857f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610b14577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8091870881888808097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8088850981611a3e81808480098609612341565b80959150099209967f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed83818a850909936001807f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed875f97091614611d59575b505050611d2c577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed600192918392091614611cb5575b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610b1457610b04927f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8092611b4f940890096124da565b77ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed811115611ad3577f4e487b71000000000000000000000000000000000000000000000000000000005f52601160045260245ffd5b7f4e487b71000000000000000000000000000000000000000000000000000000005f52601260045260245ffd5b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed949550849298507f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b0935083919650099309907f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f786c8905cfaffca216c27b91fe01d8409d2f16175a4172be99c8fdaa805d40ea5f9609945f8080611a9d565b9290611e0584611549565b90936120e06020611f778a5177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b99015177ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b94158015612317575b80156122ed575b6122e15761138961226f6009956121dc6121c2611427998d6122dd9d6121d66121d06121c76121c260209d612123611525565b50866121bb6121b56040516121378161093f565b7f216936d3cd6e53fec0a4e231fdd6dc5c692cc7609525a7b2c9562d608f25d51a81527f66666666666666666666666666666666666666666666666666666666666666586020820152600160408201527f67875f0fd78b766566ea4e8e64abe37d20f09f80775152f56dde8ab3a5b7dda36060820152611435611525565b9261320c565b918961348f565b61197e565b9a611435611525565b9161320c565b9261348f565b90604051968688019a7e200000000000000000000000000000000000000000000000000000000000008c5260228901527e20000000000000000000000000000000000000000000000000000000000000604289015260448801527e20000000000000000000000000000000000000000000000000000000000000606488015260668701526066865261132460868761095b565b6040519687945180918587015e840190838201905f8252519283915e01017f4368616c6c656e676500000000000000000000000000000000000000000000008152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe981018452018261095b565b1490565b50505050505050505f90565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8510156120f0565b507f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed8810156120e9565b9060205f60c060405183815283808201528360408201528560608201527f6fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffee60808201527f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed60a082015260055afa60203d1416915f5192156124b2577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed908184800990097f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffec811490818015612489575b612434575b906001610b04921490811561242c575b50926124da565b90505f612425565b929060017f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed7f2b8324804fc1df0b2b4d00993dfbd7a72f431806ad2fe478c4ee1b274a0ea0b0610b0494099491925050612415565b507f547cdb7fb03e20f4d4b2ff66c2042858d0bce7f952d01b873b11e4d8b5f15f3d8114612410565b7fde4cbc4d000000000000000000000000000000000000000000000000000000005f5260045ffd5b600181811603610b04577f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed037f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed8111610b145790565b908151601181018111610b145760116080910860800360808111610b1457607f1661257361255d8261115a565b9161256b604051938461095b565b80835261115a565b7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0602083019101368237835191828060031b0460081483151715610b1457602094612659937fffffffffffffffffffffffffffffffff00000000000000000000000000000000876010956001956040519a868c9751918291018589015e8601907f800000000000000000000000000000000000000000000000000000000000000084830152518092602183015e01019160831b168382015203017ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff081018552018361095b565b6040516126686102a08261095b565b61028081527f428a2f98d728ae227137449123ef65cdb5c0fbcfec4d3b2fe9b5dba58189dbbc60208201527f3956c25bf348b53859f111f1b605d019923f82a4af194f9bab1c5ed5da6d811860408201527fd807aa98a303024212835b0145706fbe243185be4ee4b28c550c7dc3d5ffb4e260608201527f72be5d74f27b896f80deb1fe3b1696b19bdc06a725c71235c19bf174cf69269460808201527fe49b69c19ef14ad2efbe4786384f25e30fc19dc68b8cd5b5240ca1cc77ac9c6560a08201527f2de92c6f592b02754a7484aa6ea6e4835cb0a9dcbd41fbd476f988da831153b560c08201527f983e5152ee66dfaba831c66d2db43210b00327c898fb213fbf597fc7beef0ee460e08201527fc6e00bf33da88fc2d5a79147930aa72506ca6351e003826f142929670a0e6e706101008201527f27b70a8546d22ffc2e1b21385c26c9264d2c6dfc5ac42aed53380d139d95b3df6101208201527f650a73548baf63de766a0abb3c77b2a881c2c92e47edaee692722c851482353b6101408201527fa2bfe8a14cf10364a81a664bbc423001c24b8b70d0f89791c76c51a30654be306101608201527fd192e819d6ef5218d69906245565a910f40e35855771202a106aa07032bbd1b86101808201527f19a4c116b8d2d0c81e376c085141ab532748774cdf8eeb9934b0bcb5e19b48a86101a08201527f391c0cb3c5c95a634ed8aa4ae3418acb5b9cca4f7763e373682e6ff3d6b2b8a36101c08201527f748f82ee5defb2fc78a5636f43172f6084c87814a1f0ab728cc702081a6439ec6101e08201527f90befffa23631e28a4506cebde82bde9bef9a3f7b2c67915c67178f2e372532b6102008201527fca273eceea26619cd186b8c721c0c207eada7dd6cde0eb1ef57d4f7fee6ed1786102208201527f06f067aa72176fba0a637dc5a2c898a6113f9804bef90dae1b710b35131c471b6102408201527f28db77f523047d8432caab7b40c724933c9ebe0a15c9bebc431d67c49c100d4c6102608201527f4cc5d4becb3e42b6597f299cfc657e2a5fcb6fab3ad6faec6c44198c4a47581761028082015260405192610a0084016040527f6a09e667f3bcc908bb67ae8584caa73b3c6ef372fe94f82ba54ff53a5f1d36f1907f510e527fade682d19b05688c2b3e6c1f1f83d9abfb41bd6b5be0cd19137e2179905f915b8151831015612cda578282015f5b60108110612cbd57505061020087015b610a0088018110612bdd57508360c01c67ffffffffffffffff8560801c16908867ffffffffffffffff8760401c169667ffffffffffffffff8116938560c01c9367ffffffffffffffff8760801c169567ffffffffffffffff8860401c169a8c67ffffffffffffffff8a16965f915b60508310612b4e5750505091612ad29391612b3a99989796959360401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b9760401b179160801b9060c01b17179077ffffffffffffffff0000000000000000ffffffffffffffff9081807fffffffffffffffff0000000000000000ffffffffffffffff0000000000000000818660401c16828560401c160160401b169416911601161790565b929160808101809111610b145791926129c5565b9867ffffffffffffffff91819f97959b9960019497959b6020680100000000000000018502938a60051b0151918a60031b01015160c01c0192898c18168918918060291c908060121c90600e1c1818010101816801000000000000000185028686178c1687871617908060271c908060221c90601c1c18180182011696989e9a01169792919493018f8e612a51565b8067ffffffffffffffff7ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe206020930151680100000000000000018102907fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc0840151916801000000000000000183027ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe008601517fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff20870151019360061c9080603d1c9060131c18189160071c908060081c9060011c18180101168152016129e3565b80602060019260031b8401015160c01c8160051b8b0152016129d3565b9550505090509190565b60405190612cf360608361095b565b602a82527f35352d53484135313229000000000000000000000000000000000000000000006040837f48617368546f5363616c61722d4f50524656312d012d72697374726574746f3260208201520152565b61309f7f1000000000000000000000000000000014def9dea2f79cd65812631a5cf5d3ed7f0ffffffffffffffffffffffffffffffec6ef5bf4737dcf70d6ec31748d98951d613206612f3760616112d9612eb886986112d9600360405192612dae60a08561095b565b60808452612e34602085017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe060a001368237602080604051948593828501995180918b5e8401908282015f8152815193849201905e01015f8152037fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0810183528261095b565b602080612e3f612ce4565b6040519687945180918487015e8401907e40000000000000000000000000000000000000000000000000000000000000838301525f6022830152805192839101602383015e01015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0810183528261095b565b92906020612ec4612ce4565b6040519586938385015260408401527f010000000000000000000000000000000000000000000000000000000000000060608401528051918291018484015e81015f8382015203017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffe0810183528261095b565b949077ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b9377ffffffffffffffff0000000000000000ffffffffffffffff8160081c9160081b917cff000000ff000000ff000000ff000000ff000000ff000000ff000000ff7dff000000ff000000ff000000ff000000ff000000ff000000ff000000ff007fff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff0085167eff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff00ff84161760101c941691161760101b9179ffff000000000000ffff000000000000ffff000000000000ffff7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff847dffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff0000ffff84161760201c941691161760201b7bffffffff00000000ffffffff00000000ffffffff00000000ffffffff82821673ffffffff000000000000000000000000ffffffff85161760401b93161760401c16178060801b9060801c1790565b09900890565b60405161080081019283604052600180835260208301525f60408301526002606083015282516020840151906060604086015195015193859383836080840198898511610b145761325f9289928b613674565b6101008201808311610b14579793949092979591959484871198895b610b1457858710156132c25791613294939189936136db565b969293919490956132a88888888885613674565b60808101809111610b14579591938997939795919561327b565b50505050935050509150565b9091506132d9611525565b505f91600180915f93610100805b61330f57505050604051936132fb8561093f565b845260208401526040830152606082015290565b959691956003190194507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9390919060049085905b818080888d0980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda039b800996800995868101968303019681889209800108937fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed80878c09978184820997099201988915613409575094977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9550908590613344565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9295989493995096959609949592938686868685851c600f8116613454575b5050505050806132e7565b859b5061347d979a506107809193959950613477929496985060071b1689610b07565b936136db565b9592939194909493965f808080613449565b613497611525565b505f9360019182935f95610100805b6134bc575050505050604051936132fb8561093f565b939892977f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed97509495919490936003190192909160049088905b8180808b880980017fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffda03968009998009988981019983030199818b9209800108967fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed808a87099a818482099a0992019384156135ba57507f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed9893918991506134f6565b7f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed929794509a95929a9994979909969794958888888887851c600f811661363e575b505050505081811c600f8116613614575b50806134a6565b9681999296613477610780613630969b949a60071b1688610b07565b97929591969096959861360d565b909396995061078091949c50613661979b5061347792959a5060071b1688610b07565b9692949195909594975f808080806135fc565b937f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed92908360609593819382828103820889520860208701527f2406d9dc56dffce7198e80f2eef3d13000e0149a8283b156ebd69b9426b2f1590960408501528008910152565b939294917f7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed91906060838080948189518b82038301099960208a0151910109986040880151900995015190099380820386019380830386019501950181808686099681838209960993099056fea2646970667358221220a1df11c51851577c89e80bd529c093f50475d87de733dd894a9ad69806d3290064736f6c63430008250033";
 
   
       type NodeRegistryConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;

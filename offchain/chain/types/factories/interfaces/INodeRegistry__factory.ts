@@ -32,17 +32,6 @@
   {
     "inputs": [
       {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      }
-    ],
-    "name": "CommitteeNotForming",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
         "internalType": "uint256",
         "name": "maximum",
         "type": "uint256"
@@ -129,12 +118,76 @@
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationNotForming",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "expected",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "received",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationOutOfTurn",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      }
+    ],
+    "name": "GroupKeyChanged",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
         "name": "position",
         "type": "uint256"
       }
     ],
     "name": "IdentityElement",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint16",
+        "name": "size",
+        "type": "uint16"
+      },
+      {
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
+      }
+    ],
+    "name": "NoSuchIndex",
     "type": "error"
   },
   {
@@ -172,6 +225,11 @@
         "type": "uint64"
       },
       {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
         "internalType": "address",
         "name": "account",
         "type": "address"
@@ -189,6 +247,22 @@
       }
     ],
     "name": "NotRegistered",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "bytes32",
+        "name": "expected",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "received",
+        "type": "bytes32"
+      }
+    ],
+    "name": "OtherKeyMaterial",
     "type": "error"
   },
   {
@@ -269,6 +343,22 @@
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "UnknownGeneration",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint256",
         "name": "expected",
         "type": "uint256"
@@ -297,31 +387,6 @@
     "inputs": [
       {
         "indexed": true,
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      },
-      {
-        "indexed": false,
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
-      },
-      {
-        "indexed": false,
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
-      }
-    ],
-    "name": "CommitteeActivated",
-    "type": "event"
-  },
-  {
-    "anonymous": false,
-    "inputs": [
-      {
-        "indexed": true,
         "internalType": "address",
         "name": "account",
         "type": "address"
@@ -341,9 +406,106 @@
     "inputs": [
       {
         "indexed": true,
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint64",
+        "name": "exitAt",
+        "type": "uint64"
+      }
+    ],
+    "name": "ExitRequested",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
         "internalType": "CommitteeId",
         "name": "id",
         "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "GenerationAbandoned",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "keyMaterialHash",
+        "type": "bytes32"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "indexed": false,
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
+      }
+    ],
+    "name": "GenerationActivated",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
         "indexed": true,
@@ -364,7 +526,7 @@
         "type": "uint16"
       }
     ],
-    "name": "CommitteeAttested",
+    "name": "GenerationAttested",
     "type": "event"
   },
   {
@@ -378,9 +540,15 @@
       },
       {
         "indexed": true,
-        "internalType": "address",
-        "name": "creator",
-        "type": "address"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint32",
+        "name": "from",
+        "type": "uint32"
       },
       {
         "indexed": false,
@@ -401,7 +569,7 @@
         "type": "address[]"
       }
     ],
-    "name": "CommitteeCreated",
+    "name": "GenerationOpened",
     "type": "event"
   },
   {
@@ -409,18 +577,36 @@
     "inputs": [
       {
         "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "indexed": true,
         "internalType": "address",
-        "name": "operator",
+        "name": "member",
         "type": "address"
       },
       {
         "indexed": false,
-        "internalType": "uint64",
-        "name": "exitAt",
-        "type": "uint64"
+        "internalType": "bytes32",
+        "name": "proposal",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint16",
+        "name": "agreeing",
+        "type": "uint16"
       }
     ],
-    "name": "ExitRequested",
+    "name": "GenerationProposed",
     "type": "event"
   },
   {
@@ -557,6 +743,19 @@
   },
   {
     "inputs": [],
+    "name": "FORMING_SECONDS",
+    "outputs": [
+      {
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [],
     "name": "MIN_STAKE_WEI",
     "outputs": [
       {
@@ -576,12 +775,41 @@
         "type": "uint64"
       },
       {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
         "internalType": "bytes32",
         "name": "keyMaterialHash",
         "type": "bytes32"
       }
     ],
     "name": "agreementOn",
+    "outputs": [
+      {
+        "internalType": "uint16",
+        "name": "",
+        "type": "uint16"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "proposal",
+        "type": "bytes32"
+      }
+    ],
+    "name": "agreementOnProposal",
     "outputs": [
       {
         "internalType": "uint16",
@@ -613,17 +841,39 @@
         "type": "uint64"
       },
       {
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
       }
     ],
-    "name": "attestCommittee",
+    "name": "attestGeneration",
     "outputs": [],
     "stateMutability": "nonpayable",
     "type": "function"
@@ -634,6 +884,11 @@
         "internalType": "CommitteeId",
         "name": "id",
         "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
       },
       {
         "internalType": "address",
@@ -665,39 +920,24 @@
       {
         "components": [
           {
-            "internalType": "enum INodeRegistry.CommitteeStatus",
-            "name": "status",
-            "type": "uint8"
+            "internalType": "uint32",
+            "name": "active",
+            "type": "uint32"
           },
           {
-            "internalType": "uint16",
-            "name": "size",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint16",
-            "name": "threshold",
-            "type": "uint16"
-          },
-          {
-            "internalType": "uint64",
-            "name": "createdAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "address[]",
-            "name": "members",
-            "type": "address[]"
+            "internalType": "uint32",
+            "name": "latest",
+            "type": "uint32"
           },
           {
             "internalType": "bytes32",
-            "name": "groupPublicKey",
+            "name": "oprfPublicKey",
             "type": "bytes32"
           },
           {
-            "internalType": "bytes32[]",
-            "name": "verificationShares",
-            "type": "bytes32[]"
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
           }
         ],
         "internalType": "struct INodeRegistry.Committee",
@@ -716,52 +956,6 @@
         "internalType": "uint64",
         "name": "",
         "type": "uint64"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      }
-    ],
-    "name": "committeeNodes",
-    "outputs": [
-      {
-        "components": [
-          {
-            "internalType": "uint128",
-            "name": "stakeWei",
-            "type": "uint128"
-          },
-          {
-            "internalType": "uint64",
-            "name": "registeredAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "uint64",
-            "name": "exitAt",
-            "type": "uint64"
-          },
-          {
-            "internalType": "bytes32",
-            "name": "hpkePublicKey",
-            "type": "bytes32"
-          },
-          {
-            "internalType": "string",
-            "name": "endpoint",
-            "type": "string"
-          }
-        ],
-        "internalType": "struct INodeRegistry.Node[]",
-        "name": "",
-        "type": "tuple[]"
       }
     ],
     "stateMutability": "view",
@@ -826,14 +1020,190 @@
   {
     "inputs": [
       {
-        "internalType": "bytes32",
-        "name": "groupPublicKey",
-        "type": "bytes32"
+        "internalType": "uint64",
+        "name": "position",
+        "type": "uint64"
+      }
+    ],
+    "name": "generationAt",
+    "outputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
       },
       {
-        "internalType": "bytes32[]",
-        "name": "verificationShares",
-        "type": "bytes32[]"
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "generationById",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "enum INodeRegistry.GenerationStatus",
+            "name": "status",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint16",
+            "name": "size",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint16",
+            "name": "threshold",
+            "type": "uint16"
+          },
+          {
+            "internalType": "uint32",
+            "name": "from",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint64",
+            "name": "createdAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "activatedAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "activatedBlock",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyMaterialHash",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "address[]",
+            "name": "members",
+            "type": "address[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.Generation",
+        "name": "",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [],
+    "name": "generationCount",
+    "outputs": [
+      {
+        "internalType": "uint64",
+        "name": "",
+        "type": "uint64"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "generationNodes",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "uint128",
+            "name": "stakeWei",
+            "type": "uint128"
+          },
+          {
+            "internalType": "uint64",
+            "name": "registeredAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "exitAt",
+            "type": "uint64"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "hpkePublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "string",
+            "name": "endpoint",
+            "type": "string"
+          }
+        ],
+        "internalType": "struct INodeRegistry.Node[]",
+        "name": "",
+        "type": "tuple[]"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
       }
     ],
     "name": "hashKeyMaterial",
@@ -952,6 +1322,64 @@
   {
     "inputs": [
       {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "address",
+        "name": "member",
+        "type": "address"
+      }
+    ],
+    "name": "proposalOf",
+    "outputs": [
+      {
+        "internalType": "bytes32",
+        "name": "proposal",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "internalType": "address[]",
+        "name": "members",
+        "type": "address[]"
+      },
+      {
+        "internalType": "uint16",
+        "name": "threshold",
+        "type": "uint16"
+      }
+    ],
+    "name": "proposeGeneration",
+    "outputs": [
+      {
+        "internalType": "uint16",
+        "name": "agreeing",
+        "type": "uint16"
+      }
+    ],
+    "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "string",
         "name": "endpoint",
         "type": "string"
@@ -1009,6 +1437,72 @@
     "name": "updateNode",
     "outputs": [],
     "stateMutability": "nonpayable",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      },
+      {
+        "internalType": "uint16",
+        "name": "index",
+        "type": "uint16"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
+      }
+    ],
+    "name": "verificationSharesOf",
+    "outputs": [
+      {
+        "internalType": "address",
+        "name": "operator",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "oprfShare",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "recordShare",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "view",
     "type": "function"
   },
   {

@@ -75,38 +75,6 @@
   {
     "inputs": [
       {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint32",
-        "name": "generation",
-        "type": "uint32"
-      }
-    ],
-    "name": "UnknownGeneration",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint16",
-        "name": "index",
-        "type": "uint16"
-      }
-    ],
-    "name": "UnknownMember",
-    "type": "error"
-  },
-  {
-    "inputs": [
-      {
         "internalType": "uint256",
         "name": "expectedWei",
         "type": "uint256"
@@ -377,6 +345,33 @@
         "internalType": "bytes",
         "name": "signature",
         "type": "bytes"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
       }
     ],
     "name": "challenge",
@@ -418,14 +413,48 @@
         "type": "bytes32"
       },
       {
-        "internalType": "bytes32",
-        "name": "c",
-        "type": "bytes32"
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "c",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "s",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct OprfEvaluation.Proof",
+        "name": "proof",
+        "type": "tuple"
       },
       {
-        "internalType": "bytes32",
-        "name": "s",
-        "type": "bytes32"
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
+        "type": "tuple"
       }
     ],
     "name": "isEvaluation",
@@ -505,6 +534,33 @@
         ],
         "internalType": "struct IOprfDisputes.Answer",
         "name": "answer",
+        "type": "tuple"
+      },
+      {
+        "components": [
+          {
+            "internalType": "bytes32",
+            "name": "oprfPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "recordPublicKey",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "oprfShares",
+            "type": "bytes32[]"
+          },
+          {
+            "internalType": "bytes32[]",
+            "name": "recordShares",
+            "type": "bytes32[]"
+          }
+        ],
+        "internalType": "struct INodeRegistry.KeyMaterial",
+        "name": "keys",
         "type": "tuple"
       }
     ],

@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
 import type { TallystickError } from "../../../offchain/core/errors.ts";
-import { askPeer } from "../../../offchain/nbm/dkg/peer.ts";
+import { askPeer } from "../../../offchain/nbm/generations/peer.ts";
 
 const Schema = Type.Object({ x: Type.Integer() });
 
@@ -37,7 +37,7 @@ describe("requests to fellow members", () => {
       [(_, response) => response.end('{"x":"1"}'), "BAD_RESPONSE", "answer schema at /x"],
       [(_, response) => response.end("<html>"), "BAD_RESPONSE", "JSON"],
       [(_, response) => response.writeHead(500).end("{}"), "BAD_RESPONSE", "status"],
-      [(_, response) => response.end(`{"x":1,"y":"${"y".repeat(70_000)}"}`), "BAD_RESPONSE", "size of the answer"],
+      [(_, response) => response.end(`{"x":1,"y":"${"y".repeat(1_100_000)}"}`), "BAD_RESPONSE", "size of the answer"],
     ];
     for (const [answer, code, check] of cases) {
       const { error } = await ask(answer);

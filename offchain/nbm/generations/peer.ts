@@ -10,7 +10,7 @@ import { parseAnswer } from "../../core/wire/schema.ts";
 import { parseJson, readBounded } from "../../http/bounded-body.ts";
 
 const TIMEOUT_MILLISECONDS = 5000;
-const MAXIMUM_ANSWER_BYTES = 64 * 1024;
+const MAXIMUM_ANSWER_BYTES = 1024 * 1024;
 
 /**
  * The answer of a peer to a GET request, or to a POST request when there is something to send.

@@ -1,0 +1,79 @@
+/**
+ * The messages of a run (core/committee) as nodes exchange them: EIP-712 signed with the operator key that the registry
+ * lists, so that a party cannot deny what it sent, and nobody can speak for it. Messages are public. Any node may pass
+ * one on.
+ */
+
+import { keccak_256 } from "@noble/hashes/sha3.js";
+import type { Wallet } from "ethers";
+import type { CommitteeScope } from "../../core/committee/run.ts";
+import { toHex } from "../../core/encoding/hex.ts";
+import { InvalidSignatureError } from "../../core/errors.ts";
+import type { TypedData } from "../../core/identity/typed-messages.ts";
+import type { RunMessageKind } from "../../core/wire/nbm.ts";
+import { recoverSigner } from "../../daemon/account-signature.ts";
+
+/** Codes in signatures and in the database. */
+export const KIND_CODES: Readonly<Record<RunMessageKind, number>> = { announcement: 1, dealing: 2, complaint: 3 };
+
+/** A message and the signature of the party that sent it. */
+export interface SignedBytes {
+  readonly bytes: Uint8Array;
+  readonly signature: string;
+}
+
+/** What is signed of a message beside its run. */
+export interface RunMessageName {
+  readonly kind: RunMessageKind;
+  /** Index of the sender: of a dealing in the generation that deals, otherwise in the one that is made. */
+  readonly sender: number;
+}
+
+const TYPES = {
+  CommitteeMessage: [
+    { name: "registry", type: "address" },
+    { name: "committeeId", type: "uint64" },
+    { name: "generation", type: "uint32" },
+    { name: "kind", type: "uint8" },
+    { name: "sender", type: "uint16" },
+    { name: "messageHash", type: "bytes32" },
+  ],
+};
+
+/** @param generation the one that is made */
+export function runMessage(
+  { chainId, registry, committeeId }: CommitteeScope,
+  generation: number,
+  { kind, sender }: RunMessageName,
+  bytes: Uint8Array,
+): TypedData<object> {
+  const messageHash = toHex(keccak_256(bytes));
+  return {
+    domain: { name: "Tallystick", version: "1", chainId },
+    types: TYPES,
+    primaryType: "CommitteeMessage",
+    message: { registry, committeeId, generation, kind: KIND_CODES[kind], sender, messageHash },
+  };
+}
+
+export async function signMessage(wallet: Wallet, typed: TypedData<object>): Promise<string> {
+  return wallet.signTypedData(typed.domain, typed.types, { ...typed.message });
+}
+
+/** @throws InvalidSignatureError naming the sender when the message is not by its operator key. */
+export function checkMessage(
+  operator: string,
+  { kind, sender }: RunMessageName,
+  typed: TypedData<object>,
+  signature: string,
+): void {
+  const signer = recoverSigner(typed, signature);
+  if (signer === operator) return;
+  const role = kind === "dealing" ? "dealer" : "member";
+  throw new InvalidSignatureError(`the ${kind} is not signed by ${role} ${sender}`, {
+    party: `node ${operator}`,
+    check: "operator signature",
+    expected: operator,
+    ...(signer === undefined ? {} : { received: signer }),
+  });
+}
