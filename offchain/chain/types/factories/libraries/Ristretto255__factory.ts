@@ -16,7 +16,7 @@ import type { NonPayableOverrides } from "../../common.ts"
   }
 ] as const;
 
-  const _bytecode = "0x6080806040523460175760399081601c823930815050f35b5f80fdfe5f80fdfea26469706673582212209ba00c425bea1b3e72e5ec4c6606eaa58b855636c456b2cc5b645da4d81fa79a64736f6c63430008250033";
+  const _bytecode = "0x6080806040523460175760399081601c823930815050f35b5f80fdfe5f80fdfea26469706673582212206290e523ed220d06da8736a1bfb66ff0e2f16f086bd5ece9461bfb06ee8bdee064736f6c63430008250033";
 
   
       type Ristretto255ConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;
