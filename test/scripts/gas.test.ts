@@ -22,6 +22,10 @@ const within = {
     { name: MONTH_FIGURE, gas: 150_000 },
   ],
   records: [{ name: "record, 800-byte payload", gas: 90_000 }],
+  evaluations: [
+    { name: "OprfEvaluation, one element, check", gas: 1_000_000 },
+    { name: "challenge, wrong answer", gas: 1_000_000 },
+  ],
   randomness: [
     { name: "record, prevrandao, first block of a slot", gas: 80_000 },
     { name: "record, drand, first block of a slot", gas: 350_000 },
@@ -31,7 +35,8 @@ const within = {
 describe("bars of gas", () => {
   it("are those that were promised", () => {
     expect(BARS.map(({ limit }) => limit)).to.deep.equal([
-      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 290_000, 400_000, 60_000, 150_000, 90_000, 80_000, 350_000,
+      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 290_000, 400_000, 60_000, 150_000, 90_000, 1_000_000,
+      1_000_000, 80_000, 350_000,
     ]);
     expect(SHARE_BARS.map(({ limitPercent }) => limitPercent)).to.deep.equal([85, 90, 10]);
   });
@@ -55,6 +60,8 @@ describe("bars of gas", () => {
       60_000,
       150_000,
       90_000,
+      1_000_000,
+      1_000_000,
       80_000,
       350_000,
     ]);
