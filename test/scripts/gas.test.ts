@@ -70,9 +70,9 @@ describe("bars of gas", () => {
       expect(judge({ ...within, proofs })[k]?.pass).to.equal(false);
     }
     const over = { ...within, records: [{ name: "record, 800-byte payload", gas: 90_001 }] };
-    expect(judge(over).at(-3)?.pass).to.equal(false);
+    expect(judge(over).at(-5)?.pass).to.equal(false);
     const dear = { ...within, sets: [...within.sets.slice(0, -1), { name: MONTH_FIGURE, gas: 150_001 }] };
-    expect(judge(dear).at(-4)?.pass).to.equal(false);
+    expect(judge(dear).at(-6)?.pass).to.equal(false);
   });
 
   it("are not passed by measuring nothing", () => {
