@@ -8,7 +8,7 @@ import { OprfEvaluation } from "./libraries/OprfEvaluation.sol";
 import { CommitteeId } from "./types/CommitteeId.sol";
 
 /// @title Disputes about OPRF evaluations
-/// @notice Holds what was won and not yet withdrawn, and no other money. Deployed by the registry whose nodes it judges.
+/// @notice Holds what was won and not yet withdrawn, and no other money. The registry whose nodes it judges deploys it.
 ///
 /// Why there is no time limit: the answer that a node signed carries its own proof, so the chain decides in the
 /// transaction of the challenge. A node need not be up, watch the chain or answer, and no right answer can ever be held

@@ -29,7 +29,7 @@ const BLOCK_BYTES = 128;
 const COMMITTEE_SIZE = 5;
 const THRESHOLD = 3;
 
-/** The checks alone, then transactions. @throws Error when a right proof does not verify, or a function has no figure */
+/** The checks alone, then transactions. @throws Error when a right proof does not verify, or a figure is missing */
 export async function measureOprfGas(): Promise<GasFigure[]> {
   return [...(await measureChecks()), ...(await measureChallenges())];
 }

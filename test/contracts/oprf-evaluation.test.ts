@@ -7,6 +7,8 @@ import fc from "fast-check";
 import { network } from "hardhat";
 import type { NetworkConnection } from "hardhat/types/network";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { proveDleq } from "../../offchain/core/oprf/dleq.ts";
+import { identityElement, randomScalar, ristretto255Group } from "../../offchain/core/oprf/group.ts";
 import { composeEvaluation, evaluateBatch, oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
 import { loadVectors } from "../helpers/vectors.ts";
 
@@ -48,6 +50,10 @@ const elements = fc
 const BAD_ENCODINGS = {
   "not canonical: p": littleEndian(FIELD),
   "not canonical: p + 1, which reduces to 1": littleEndian(FIELD + 1n),
+  // Even, and the same field element as the generator's encoding up to its sign: only its size gives it away.
+  "not canonical: 2p minus the encoding of the generator": littleEndian(
+    2n * FIELD - BigInt(`0x${toHex(Point.BASE.toBytes()).slice(2).match(/../g)?.reverse().join("")}`),
+  ),
   "not canonical: all bits": `0x${"ff".repeat(32)}`,
   "not canonical: the top bit": `0x${"00".repeat(31)}80`,
   "negative: 1": littleEndian(1n),
@@ -221,6 +227,15 @@ describe("OPRF evaluations in Solidity", function () {
         expect(await call("isEvaluation", ...args)).to.equal(false);
       });
     }
+
+    it("refuses the identity also with a proof that would verify for it", async () => {
+      const identity = { element: identityElement(), bytes: identityElement() };
+      const share = { element: fromHex(publicKey), bytes: fromHex(publicKey) };
+      const made = proveDleq(ristretto255Group, fromHex(secretKey), share, [identity], [identity], randomScalar());
+      const hollow = proofOf(toHex(made.proof));
+      expect(await call("isComposite", publicKey, zero, zero, hollow)).to.equal(true);
+      expect(await call("isEvaluation", publicKey, zero, zero, hollow)).to.equal(false);
+    });
 
     it("refuses any flipped bit", () =>
       fc.assert(

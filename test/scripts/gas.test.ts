@@ -22,6 +22,10 @@ const within = {
     { name: MONTH_FIGURE, gas: 150_000 },
   ],
   records: [{ name: "record, 800-byte payload", gas: 90_000 }],
+  evaluations: [
+    { name: "OprfEvaluation, one element, check", gas: 1_000_000 },
+    { name: "challenge, wrong answer", gas: 1_000_000 },
+  ],
   randomness: [
     { name: "record, prevrandao, first block of a slot", gas: 80_000 },
     { name: "record, drand, first block of a slot", gas: 350_000 },
@@ -31,7 +35,8 @@ const within = {
 describe("bars of gas", () => {
   it("are those that were promised", () => {
     expect(BARS.map(({ limit }) => limit)).to.deep.equal([
-      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 290_000, 400_000, 60_000, 150_000, 90_000, 80_000, 350_000,
+      220_000, 325_000, 230_000, 380_000, 290_000, 400_000, 290_000, 400_000, 60_000, 150_000, 90_000, 1_000_000,
+      1_000_000, 80_000, 350_000,
     ]);
     expect(SHARE_BARS.map(({ limitPercent }) => limitPercent)).to.deep.equal([85, 90, 10]);
   });
@@ -55,6 +60,8 @@ describe("bars of gas", () => {
       60_000,
       150_000,
       90_000,
+      1_000_000,
+      1_000_000,
       80_000,
       350_000,
     ]);
@@ -63,9 +70,9 @@ describe("bars of gas", () => {
       expect(judge({ ...within, proofs })[k]?.pass).to.equal(false);
     }
     const over = { ...within, records: [{ name: "record, 800-byte payload", gas: 90_001 }] };
-    expect(judge(over).at(-3)?.pass).to.equal(false);
+    expect(judge(over).at(-5)?.pass).to.equal(false);
     const dear = { ...within, sets: [...within.sets.slice(0, -1), { name: MONTH_FIGURE, gas: 150_001 }] };
-    expect(judge(dear).at(-4)?.pass).to.equal(false);
+    expect(judge(dear).at(-6)?.pass).to.equal(false);
   });
 
   it("are not passed by measuring nothing", () => {

@@ -1,5 +1,5 @@
 /**
- * Evidence against key nodes, one file for each node in the home folder. There are no more than committees have members.
+ * Evidence against key nodes, one file for each node in the home folder: no more than the members of committees.
  */
 
 import { readdirSync, readFileSync } from "node:fs";
