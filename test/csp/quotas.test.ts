@@ -169,4 +169,21 @@ describe("quotas of a provider", () => {
     await refusal(quotas.requireHead(ALICE, 9001), "STORAGE_UNAVAILABLE");
     await quotas.requireHead(ALICE, 8999);
   });
+
+  it("count stub files, and take one that is not larger from an account that is above its limit", async () => {
+    const { quotas, upload, index, outside } = await open();
+    const digest = new Uint8Array(32);
+    await quotas.requireStubFile(ALICE, 9000, true);
+    await index.stubFiles.replace(ALICE, digest, 0, { epoch: 1, sealed: new Uint8Array(9000 - 128) });
+    await upload(ALICE, 1000);
+    const error = await refusal(upload(ALICE, 10), "RATE_LIMITED");
+    expect(error.received).to.equal("10001 bytes in 2 objects");
+    await refusal(quotas.requireStubFile(ALICE, 1, false), "RATE_LIMITED");
+    await quotas.requireStubFile(ALICE, 0, false);
+    await quotas.requireStubFile(BOB, 9000, true);
+    outside.free = 0;
+    outside.milliseconds += 2000;
+    await refusal(quotas.requireStubFile(BOB, 1, true), "STORAGE_UNAVAILABLE");
+    await quotas.requireStubFile(ALICE, -8, false);
+  });
 });

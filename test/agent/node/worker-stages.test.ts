@@ -171,7 +171,7 @@ describe("stages on worker threads", () => {
     expect((await pending) as TallystickError).to.include({ code: "INTERNAL" });
   });
 
-  for (const keyMode of ["oprf", "merkle"] satisfies KeyMode[]) {
+  for (const keyMode of ["oprf", "merkle", "revocable"] satisfies KeyMode[]) {
     it(`store what one thread stores, in mode ${keyMode}, in memory that depends on no size`, async () => {
       const large = pseudoRandomBytes("large", 60 * MIB);
       const inputs = [
