@@ -168,12 +168,7 @@ interface INodeRegistry {
     /// @param number Number of the generation.
     /// @param keyMaterialHash `hashKeyMaterial` of the key material.
     /// @param keys The key material.
-    event GenerationActivated(
-        CommitteeId indexed id,
-        uint32 indexed number,
-        bytes32 keyMaterialHash,
-        KeyMaterial keys
-    );
+    event GenerationActivated(CommitteeId indexed id, uint32 indexed number, bytes32 keyMaterialHash, KeyMaterial keys);
     /// @notice An account has chosen its committee.
     /// @param account The account.
     /// @param id Number of the committee.
