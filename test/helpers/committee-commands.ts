@@ -1,14 +1,14 @@
 /** What operators of key nodes and users of a committee do in tests: propose generations, evaluate. */
 
+import { AgentContext } from "../../offchain/agent/context.ts";
+import { SILENT } from "../../offchain/agent/progress.ts";
 import { createCommitteeCall } from "../../offchain/chain/registry.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
-import { SILENT } from "../../offchain/agent/progress.ts";
-import { AgentContext } from "../../offchain/agent/context.ts";
 import { oprfInput } from "../../offchain/core/crypto/encryption.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { programPath } from "../../scripts/programs.ts";
 import { runDaemonCommandBeside } from "./daemon-process.ts";
-import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import type { LocalChain } from "./local-chain.ts";
 import { memoryPlatform } from "./memory-platform.ts";
 import { PASSPHRASE, type TestNode } from "./nbm-committee.ts";
