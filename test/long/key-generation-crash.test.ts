@@ -24,7 +24,7 @@ const HELD_BACK: Readonly<Record<"announcing" | "dealing" | "attesting", (answer
 const STEPS = ["announcing", "dealing", "attesting", "ready"] as const satisfies readonly GenerationPhase[];
 
 describe("generations of nodes that crash", function () {
-  this.timeout(180_000);
+  this.timeout(300_000);
   let local: LocalChain;
   let committee: TestCommittee;
   let gate: Awaited<ReturnType<typeof serveHandler>>;
