@@ -377,13 +377,7 @@ contract NodeRegistry is INodeRegistry {
         }
     }
 
-    function _open(
-        CommitteeId id,
-        uint32 number,
-        uint32 from,
-        address[] calldata members,
-        uint16 threshold
-    ) private {
+    function _open(CommitteeId id, uint32 number, uint32 from, address[] calldata members, uint16 threshold) private {
         _committees[id].latest = number;
         Generation storage generation = _generations[id][number];
         generation.status = GenerationStatus.Forming;

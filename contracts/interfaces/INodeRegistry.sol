@@ -9,18 +9,19 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 /// signed a wrong answer loses its stake instead.
 ///
 /// A committee outlives its members. Its keys are made by generation 1. Each later generation has the same two group
-/// public keys, and shares of its own for the members that it names: the same ones (a refresh, which makes stolen shares
-/// useless), or others, with any threshold (resharing, the replacement of a member, retirement).
+/// public keys, and shares of its own for the members that it names: the same ones (a refresh, which makes stolen
+/// shares useless), or others, with any threshold (resharing, the replacement of a member, retirement).
 ///
 /// Who may propose: a next generation is opened when as many members of the active one as its threshold have proposed
 /// the same members and threshold. Fewer could not deal it, and as many hold the keys anyway, so the rule gives nobody
 /// more than it has. A member that is leaving, or has left, proposes as well: it still holds its shares.
 ///
 /// Who must attest: all members of the new generation, each for the same key material. A node attests after its own
-/// shares, checked against this key material, are on its disk. So every honest member surely has its shares when the old
-/// ones may be erased, whatever the other members did; a quorum of 2 * threshold - 1 would give the same for `threshold`
-/// of them, and is all members in most committees. A member that does not attest delays a generation: it expires, or
-/// the members of the active one open another without it. The number of a generation that failed is not used again.
+/// shares, checked against this key material, are on its disk. So every honest member surely has its shares when the
+/// old ones may be erased, whatever the other members did; a quorum of 2 * threshold - 1 would give the same for
+/// `threshold` of them, and is all members in most committees. A member that does not attest delays a generation: it
+/// expires, or the members of the active one open another without it. The number of a generation that failed is not
+/// used again.
 interface INodeRegistry {
     /// @dev `Forming` until all members have attested to the same key material, then `Active` until the next one is.
     /// `Expired`: not active in time. `Abandoned`: the members of the active generation opened another one.
@@ -173,12 +174,7 @@ interface INodeRegistry {
     /// @param number Number of the generation.
     /// @param keyMaterialHash `hashKeyMaterial` of the key material.
     /// @param keys The key material.
-    event GenerationActivated(
-        CommitteeId indexed id,
-        uint32 indexed number,
-        bytes32 keyMaterialHash,
-        KeyMaterial keys
-    );
+    event GenerationActivated(CommitteeId indexed id, uint32 indexed number, bytes32 keyMaterialHash, KeyMaterial keys);
     /// @notice An account has chosen its committee.
     /// @param account The account.
     /// @param id Number of the committee.
@@ -315,8 +311,8 @@ interface INodeRegistry {
     function createCommittee(address[] calldata members, uint16 threshold) external returns (CommitteeId id);
 
     /// @notice A member of the active generation proposes the next one, in place of what it proposed before. It is
-    /// opened when as many members as the threshold of the active generation propose the same; one that is still forming
-    /// is abandoned by that.
+    /// opened when as many members as the threshold of the active generation propose the same; one that is still
+    /// forming is abandoned by that.
     /// @param id Number of the committee.
     /// @param number The latest generation's number plus one, so that a proposal is never counted for a later turn.
     /// @param members 1 to 32 distinct operators, registered and not exiting, in index order.

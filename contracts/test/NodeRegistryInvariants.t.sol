@@ -281,10 +281,7 @@ contract NodeRegistryInvariants is TestBase {
             for (uint32 turn = 1; turn <= committee.latest; ++turn) {
                 INodeRegistry.Generation memory generation = _registry.generationById(id, turn);
                 bool wasActive = generation.keyMaterialHash != 0;
-                vm.assertEq(
-                    generation.status == INodeRegistry.GenerationStatus.Active,
-                    turn == committee.active
-                );
+                vm.assertEq(generation.status == INodeRegistry.GenerationStatus.Active, turn == committee.active);
                 vm.assertEq(
                     generation.status == INodeRegistry.GenerationStatus.Replaced,
                     wasActive && turn != committee.active

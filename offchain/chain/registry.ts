@@ -197,7 +197,7 @@ export async function* listCommittees(chain: ChainReader): AsyncIterable<Committ
   for (let id = 1n; id <= count; id++) yield await readCommittee(chain, id);
 }
 
-/** The generations of all committees in the order in which they were opened, from a position on, which counts from 1. */
+/** The generations of all committees in the order in which they were opened, from a position on; the first is 1. */
 export async function* listOpened(
   chain: ChainReader,
   from: bigint,

@@ -1,6 +1,6 @@
 /**
- * The node's tables. State is durable before another party sees an effect of it: a message of a run before it is served, a
- * charged budget before the evaluation is sent. Columns named `…_sealed` are encrypted (secret-box.ts).
+ * The node's tables. State is durable before another party sees an effect of it: a message of a run before it is
+ * served, a charged budget before the evaluation is sent. Columns named `…_sealed` are encrypted (secret-box.ts).
  */
 
 import { BUDGET_TABLES } from "../daemon/quota.ts";
@@ -37,8 +37,8 @@ export const NBM_MIGRATIONS: readonly string[] = [
     PRIMARY KEY (committee_id, generation)
   ) STRICT, WITHOUT ROWID;
 
-  -- The signed messages of a run, this node's own and those of others. A party that signs two different announcements or
-  -- dealings has a row for each of the first two.
+  -- The signed messages of a run, this node's own and those of others. A party that signs two different announcements
+  -- or dealings has a row for each of the first two.
   CREATE TABLE run_messages (
     committee_id TEXT NOT NULL,
     generation INTEGER NOT NULL,

@@ -1,9 +1,9 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
-Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json, run-messages.json, daemon-
-keys.json, randomness.json, data-set.json and evidence.json. It shares nothing with offchain/: Python's hashlib, the
-package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and arithmetic of its own for Keccak-256,
-secp256k1, BLS12-381 and GF(2^8).
+Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json,
+run-messages.json, daemon-keys.json, randomness.json, data-set.json and evidence.json. It shares nothing with
+offchain/: Python's hashlib, the package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and
+arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and GF(2^8).
 Run it from this folder to derive them again:
 
     python3 derive-layouts.py
@@ -345,7 +345,8 @@ def record(case, recipients, n, k, r):
 
 def chain_vectors():
     keys = [sha256(b"key %d" % j) for j in range(8)]
-    # abi.encode of a struct with two arrays: offset of the struct; its head (values, offsets); length and items of each.
+    # abi.encode of a struct with two arrays: offset of the struct; its head (values, offsets); length and items of
+    # each.
     oprf_shares, record_shares = keys[2:5], keys[5:8]
     head = keys[0] + keys[1] + word(128) + word(128 + 32 + 3 * 32)
     arrays = word(3) + b"".join(oprf_shares) + word(3) + b"".join(record_shares)
@@ -716,8 +717,8 @@ def run_message_vectors():
 
 def daemon_vectors():
     secret = sha256(b"daemon secret")
-    nonce, place, value = sha256(b"nonce")[:12], "run_results.shares 7/1 0x" + "ab" * 32, b"a key share of a committee member"
-    state_key = kdf(secret, "nbm-state")
+    nonce, place = sha256(b"nonce")[:12], "run_results.shares 7/1 0x" + "ab" * 32
+    value, state_key = b"a key share of a committee member", kdf(secret, "nbm-state")
     return {
         "secret": hexed(secret),
         "nbmOperator": checksummed(address_of(kdf(secret, "nbm-operator"))),

@@ -1,4 +1,4 @@
-/** What this node serves of its runs: the signed messages that it has, and the transcript of its outcome. All public. */
+/** What this node serves of its runs, all public: the signed messages that it has, the transcript of its outcome. */
 
 import { type GenerationId, generationName } from "../../core/committee/key-id.ts";
 import { toHex } from "../../core/encoding/hex.ts";

@@ -125,7 +125,7 @@ export class Bulletin {
     return false;
   }
 
-  /** The dealer that a complaint is founded about; undefined when it changes nothing; "later" when that is not known. */
+  /** The dealer that a complaint is founded about; undefined: it changes nothing; "later": not known yet. */
   #accused(sender: number, bytes: Uint8Array): number | "later" | undefined {
     try {
       const members = this.members();

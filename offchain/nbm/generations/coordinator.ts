@@ -162,6 +162,8 @@ export class GenerationCoordinator {
   async #advanceRun(state: GenerationState, committee: Committee): Promise<string | undefined> {
     const { chain, store, wallet, logger } = this.#options;
     const run = await this.#runOf(state, committee);
+    const dealers = state.from === 0 ? committee : await readCommittee(chain, state.committeeId, state.from);
+    run.exchange.reach({ members: committee.members, dealers: dealers.members });
     const before = run.bulletin.version();
     await run.exchange.collect(run.bulletin, state, logger);
     const waiting = await run.steps.advance(state);

@@ -10,17 +10,22 @@ import { askPeer } from "./peer.ts";
 import type { RunParties } from "./run-parties.ts";
 
 export class Exchange {
-  readonly #members: readonly CommitteeMember[];
-  readonly #others: readonly CommitteeMember[];
+  #members: readonly CommitteeMember[] = [];
+  #others: readonly CommitteeMember[] = [];
   readonly #transcripts = new Map<string, string | undefined>();
   readonly #own: string;
 
   /** @param own this node's operator */
-  constructor({ members, dealers }: RunParties, own: string) {
+  constructor(parties: Pick<RunParties, "members" | "dealers">, own: string) {
     this.#own = own;
+    this.reach(parties);
+  }
+
+  /** Asks the parties where the registry has them now: nodes that start again may have moved. */
+  reach({ members, dealers }: Pick<RunParties, "members" | "dealers">): void {
     this.#members = members;
     const parties = new Map([...dealers, ...members].map((party) => [party.operator, party]));
-    this.#others = [...parties.values()].filter(({ operator, url }) => operator !== own && url !== "");
+    this.#others = [...parties.values()].filter(({ operator, url }) => operator !== this.#own && url !== "");
   }
 
   /** Asks all others side by side. Who does not answer, or answers wrongly, costs only its own messages. */

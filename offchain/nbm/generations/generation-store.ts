@@ -1,10 +1,11 @@
 /**
- * The generations on disk that this node makes or has: how far each is, the messages of its run, and the shares it ended
- * with. Every change is one transaction, so a restart at any moment finds the state before or after a step, never
+ * The generations on disk that this node makes or has: how far each is, the messages of its run, and the shares it
+ * ended with. Every change is one transaction, so a restart at any moment finds the state before or after a step, never
  * between.
  *
  * Old shares and receiving keys are what a refresh makes useless to a thief. They are erased when nothing needs them:
- * `secure_delete` overwrites deleted rows, and a checkpoint that truncates the write-ahead log removes the copies in it.
+ * `secure_delete` overwrites deleted rows, and a checkpoint that truncates the write-ahead log removes the copies in
+ * it.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

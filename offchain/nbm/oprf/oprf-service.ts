@@ -54,8 +54,8 @@ export class OprfService {
   /**
    * Evaluates a batch of blinded elements for an account.
    *
-   * @throws TallystickError NOT_FOUND for a generation this node does not serve, retryable when it will soon; RATE_LIMITED;
-   * InvalidPointError for anything but canonical, non-identity elements. Nothing is charged when it throws.
+   * @throws TallystickError NOT_FOUND for a generation this node does not serve, retryable when it will soon;
+   * RATE_LIMITED; InvalidPointError for anything but canonical, non-identity elements. Nothing is charged then.
    */
   evaluate(account: string, request: EvaluateRequest): EvaluateAnswer {
     const wanted = { committeeId: BigInt(request.committeeId), generation: request.generation };
