@@ -107,10 +107,7 @@ contract OprfDisputes is IOprfDisputes {
     }
 
     /// @inheritdoc IOprfDisputes
-    function isRight(
-        Answer calldata answer,
-        INodeRegistry.KeyMaterial calldata keys
-    ) external view returns (bool) {
+    function isRight(Answer calldata answer, INodeRegistry.KeyMaterial calldata keys) external view returns (bool) {
         (, bytes32 share, ) = REGISTRY.verificationSharesOf(answer.committeeId, answer.generation, answer.index, keys);
         return _isRight(share, answer);
     }

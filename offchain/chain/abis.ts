@@ -39,7 +39,8 @@ const BESIDE_THE_INTERFACE = [
   "function NOTICE_EPOCHS() view returns (uint256)",
   "function REPLACED_EPOCHS() view returns (uint256)",
   "function RULES() view returns (address)",
-  "function eip712Domain() view returns (bytes1 fields, string name, string version, uint256 chainId, address verifyingContract, bytes32 salt, uint256[] extensions)",
+  "function eip712Domain() view returns (bytes1 fields, string name, string version, uint256 chainId, " +
+    "address verifyingContract, bytes32 salt, uint256[] extensions)",
 ];
 
 export const ESCROW_ABI = new Interface([

@@ -85,7 +85,10 @@ describe("key nodes that sign wrong answers", function () {
     const account = new AgentAccount(fromHex(wallet.privateKey));
     const client = new NbmClient(url, operator, new SessionTokens(account, net.deployment));
     const { blinded } = blindInputs([pseudoRandomBytes("input", 40), pseudoRandomBytes("other", 40)]);
-    const { index, evaluated, proof, signature } = await client.evaluate({ committeeId: COMMITTEE, generation: 1 }, blinded);
+    const { index, evaluated, proof, signature } = await client.evaluate(
+      { committeeId: COMMITTEE, generation: 1 },
+      blinded,
+    );
     const { keys } = await readCommitteeKeys(chain, COMMITTEE, 1);
     const share = keys.oprf.verificationShares[index - 1] ?? new Uint8Array();
     return {

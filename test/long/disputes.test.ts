@@ -101,7 +101,7 @@ describe("disputes with the command line", function () {
     expect(again).to.include({ code: "CONFLICT", check: "one dispute per epoch" });
   });
 
-  it("are settled for others by evidence, which anybody can check, and which decides nothing when it is damaged", async () => {
+  it("are settled for others by evidence that anybody can check, and that decides nothing when damaged", async () => {
     const evidence = join(net.dir, "evidence.cbor");
     const found = await documentOf("data-set", "verdict", id, "--samples", "2", "--export", evidence);
     expect(found).to.include({ verdict: "intact", fault: "nobody" });

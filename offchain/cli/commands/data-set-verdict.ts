@@ -2,8 +2,8 @@
 import type { Command } from "commander";
 import { type CheckedEvidence, checkEvidence, checkEvidenceOn } from "../../agent/data-sets/evidence-check.ts";
 import { DEFAULT_VERDICT_DRAWS, type VerdictReport } from "../../agent/data-sets/verdict.ts";
+import type { FoundDeployment } from "../../agent/node/deployment-file.ts";
 import { readEvidence, writeEvidence } from "../../agent/node/evidence-file.ts";
-import type { Deployment } from "../../chain/deployment.ts";
 import type { Fault, Verdict } from "../../core/audit/verdict.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -19,8 +19,8 @@ these slices are downloaded. A draw costs up to a slice (248 KiB by default) and
 newest proof on chain are opened, which with the usual 460 draws can be a gigabyte. An exported file holds the
 ciphertexts: who has it learns no content, but can tell that you store a file that it has itself.
 
-Exit code: 0 when the data is intact, 7 when it is not, whoever is at fault; with --check, 10 when the file does not show
-who is: something is missing or damaged in it that its author may have left out.
+Exit code: 0 when the data is intact, 7 when it is not, whoever is at fault; with --check, 10 when the file does not
+show who is: something is missing or damaged in it that its author may have left out.
 
 Examples:
   $ tallystick data-set verdict 0x3f9ac2d1
@@ -94,7 +94,10 @@ async function check(
 }
 
 /** @throws InvalidInputError naming the file when it is no evidence or does not fit together; what the check throws */
-async function checkFile(file: string, deployment: Deployment | undefined): Promise<CheckedEvidence> {
+async function checkFile(
+  file: string,
+  deployment: FoundDeployment["deployment"] | undefined,
+): Promise<CheckedEvidence> {
   try {
     const bytes = readEvidence(file);
     return await (deployment === undefined ? checkEvidence(bytes) : checkEvidenceOn(deployment, bytes));
