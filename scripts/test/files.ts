@@ -21,7 +21,7 @@ export function filesOfFolders(wanted: readonly string[]): string[] {
 }
 
 /** Files of test/long that measure times. They run by name only: what runs beside them would be measured too. */
-const MEASUREMENTS: readonly string[] = ["hostile-provider"];
+const MEASUREMENTS: readonly string[] = ["hostile-provider", "committee-times"];
 
 /** Files of test/long with these names; all but the measurements when none is given. */
 export function longFiles(wanted: readonly string[]): string[] {

@@ -55,14 +55,10 @@ describe("a committee and its generations", function () {
     await local?.stop();
   });
 
-  it("makes its keys within five seconds, 3 of 5", async () => {
-    const begun = performance.now();
+  it("makes its keys, 3 of 5", async () => {
     await createCommittee(local, some(1, 2, 3, 4, 5), 3);
     await serving(some(1, 2, 3, 4, 5), 1);
-    const seconds = (performance.now() - begun) / 1000;
     output = await outputOf(context);
-    expect(seconds).to.be.lessThan(5);
-    console.log(`      key generation of 3 of 5: ${seconds.toFixed(1)} s`);
   });
 
   it("is refreshed when three members propose it, and erases the old shares when that is final", async () => {
@@ -159,31 +155,4 @@ describe("a committee and its generations", function () {
     const files = ["nbm.db", "nbm.db-wal"].map((name) => readFileSync(join(node.folder, "data", name)));
     return files.some((file) => file.includes(Buffer.from(bytes)));
   }
-});
-
-describe("the refresh of nine nodes", function () {
-  this.timeout(120_000);
-  it("takes at most ten seconds", async () => {
-    await oprfReady();
-    const local = await startLocalChain();
-    const config = { pollMilliseconds: 1000, eraseAfterBlocks: 0 };
-    const network = await prepareCommittee(local, { size: 9, config, form: false });
-    try {
-      await network.startAll();
-      await createCommittee(local, network.nodes, 5);
-      await serving(network.nodes, 1);
-      for (const node of network.nodes.slice(0, 4)) await operatorCommand(node, "refresh", "1");
-      const [, , , , fifth] = network.nodes as TestNode[];
-      await operatorCommand(fifth as TestNode, "refresh", "1");
-      const begun = performance.now();
-      await serving(network.nodes, 2);
-      const seconds = (performance.now() - begun) / 1000;
-      console.log(`      refresh of 9 nodes: ${seconds.toFixed(1)} s after the command`);
-      const { createdAt, activatedAt } = await readCommittee(local.chain, 1n, 2);
-      expect(Math.max(seconds, activatedAt - createdAt)).to.be.lessThan(10);
-    } finally {
-      await network.stop();
-      await local.stop();
-    }
-  });
 });
