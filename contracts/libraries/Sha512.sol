@@ -94,23 +94,27 @@ library Sha512 {
         }
     }
 
-    /// @dev The 80 rounds (§6.4.2, steps 2 and 3) on a state of four words in each argument.
+    /// @dev The 80 rounds (§6.4.2, steps 2 and 3) on a state of four words in each argument. Arguments and results are
+    /// variables of the rounds as well, which the older code generator has too few of otherwise.
+    /// @param d a ‖ b ‖ c ‖ d
+    /// @param h e ‖ f ‖ g ‖ h
+    /// @return a a ‖ b ‖ c ‖ d
+    /// @return e e ‖ f ‖ g ‖ h
     function _rounds(
         bytes memory roundWords,
         uint256 schedule,
-        uint256 stateHigh,
-        uint256 stateLow
-    ) private pure returns (uint256 high, uint256 low) {
+        uint256 d,
+        uint256 h
+    ) private pure returns (uint256 a, uint256 e) {
         assembly ("memory-safe") {
-            let a := shr(192, stateHigh)
-            let b := and(shr(128, stateHigh), 0xffffffffffffffff)
-            let c := and(shr(64, stateHigh), 0xffffffffffffffff)
-            let d := and(stateHigh, 0xffffffffffffffff)
-            let e := shr(192, stateLow)
-            let f := and(shr(128, stateLow), 0xffffffffffffffff)
-            let g := and(shr(64, stateLow), 0xffffffffffffffff)
-            let h := and(stateLow, 0xffffffffffffffff)
-            let constants := add(roundWords, 0x20)
+            a := shr(192, d)
+            let b := and(shr(128, d), 0xffffffffffffffff)
+            let c := and(shr(64, d), 0xffffffffffffffff)
+            d := and(d, 0xffffffffffffffff)
+            e := shr(192, h)
+            let f := and(shr(128, h), 0xffffffffffffffff)
+            let g := and(shr(64, h), 0xffffffffffffffff)
+            h := and(h, 0xffffffffffffffff)
             for {
                 let t := 0
             } lt(t, 80) {
@@ -120,7 +124,8 @@ library Sha512 {
                 // T1 = h + Σ1(e) + Ch(e, f, g) + K_t + W_t, with Σ1 = ROTR14 ⊕ ROTR18 ⊕ ROTR41
                 h := add(h, xor(xor(shr(14, twice), shr(18, twice)), shr(41, twice)))
                 h := add(h, xor(g, and(e, xor(f, g))))
-                h := add(h, add(shr(192, mload(add(constants, shl(3, t)))), mload(add(schedule, shl(5, t)))))
+                h := add(h, shr(192, mload(add(add(roundWords, 0x20), shl(3, t)))))
+                h := add(h, mload(add(schedule, shl(5, t))))
                 // T2 = Σ0(a) + Maj(a, b, c), with Σ0 = ROTR28 ⊕ ROTR34 ⊕ ROTR39
                 twice := mul(a, 0x10000000000000001)
                 twice := xor(xor(shr(28, twice), shr(34, twice)), shr(39, twice))
@@ -137,8 +142,8 @@ library Sha512 {
                 b := a
                 a := twice
             }
-            high := or(or(shl(192, a), shl(128, b)), or(shl(64, c), d))
-            low := or(or(shl(192, e), shl(128, f)), or(shl(64, g), h))
+            a := or(or(shl(192, a), shl(128, b)), or(shl(64, c), d))
+            e := or(or(shl(192, e), shl(128, f)), or(shl(64, g), h))
         }
     }
 

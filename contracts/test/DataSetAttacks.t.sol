@@ -381,6 +381,14 @@ contract DataSetAttacksTest is DataSetTestBase {
         new StorageEscrow(2, 2);
     }
 
+    function test_termsThatTheRulesRefuseDoNotOpen() public {
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
+        terms.breachLimit = 0;
+        IStorageEscrow.Update memory first = _signed(_escrow.idOf(terms), 0, _next(1, _list(1, 100)));
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "breachLimit"));
+        _escrow.open(terms, _audit(), first);
+    }
+
     function test_aSetWithoutSlicesDoesNotOpen() public {
         IStorageEscrow.Terms memory terms = _onDemandTerms();
         IStorageEscrow.Update memory first = _signed(_escrow.idOf(terms), 0, _next(1, ""));

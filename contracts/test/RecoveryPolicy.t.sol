@@ -509,20 +509,31 @@ contract RecoveryPolicyTest is RecoveryPolicyBase {
         SingleKeyWallet author = new SingleKeyWallet(vm.addr(_authorKey));
         IRecoveryPolicy.Secret memory s = _secret();
         s.author = address(author);
-        IRecoveryPolicy.RecoveryData memory data = _data();
-        data.guardians = new address[](2);
-        bool isSenderFirst = address(sender) < address(signer);
-        data.guardians[isSenderFirst ? 0 : 1] = address(sender);
-        data.guardians[isSenderFirst ? 1 : 0] = address(signer);
+        IRecoveryPolicy.RecoveryData memory data = _guardedBy(address(sender), address(signer));
         bytes32 secretId = _idOf(s, data);
         IRecoveryPolicy.Request memory r = IRecoveryPolicy.Request(GUARDIANS, address(signer), _requester, KEY, 1);
         _policy.open(s, data, r, START, _signature(_guardianKeys[0], _openingDigest(secretId, r, START)));
-        sender.execute(address(_policy), 0, abi.encodeCall(_policy.approve, (s, data, r, address(sender), "")));
+        _approveBy(sender, s, data, r);
         vm.warp(START + GUARDIAN_DELAY - 1);
         bytes memory veto = _signature(_authorKey, _vetoDigest(secretId, GUARDIANS, address(signer)));
         _policy.veto(s, keccak256(abi.encode(data)), GUARDIANS, address(signer), veto);
         vm.warp(START + GUARDIAN_DELAY);
         vm.assertFalse(_policy.mayRelease(s.recordId, _requester, _context(s, abi.encode(data), KEY)));
+    }
+
+    function _guardedBy(address one, address other) private view returns (IRecoveryPolicy.RecoveryData memory data) {
+        data = _data();
+        data.guardians = new address[](2);
+        (data.guardians[0], data.guardians[1]) = one < other ? (one, other) : (other, one);
+    }
+
+    function _approveBy(
+        RejectingWallet sender,
+        IRecoveryPolicy.Secret memory s,
+        IRecoveryPolicy.RecoveryData memory data,
+        IRecoveryPolicy.Request memory r
+    ) private {
+        sender.execute(address(_policy), 0, abi.encodeCall(_policy.approve, (s, data, r, address(sender), "")));
     }
 
     // The policy's data

@@ -247,6 +247,10 @@ contract StorageEscrowTest is DataSetTestBase {
             _list(1, 40, 90, 20),
             abi.encodeWithSelector(LiveRanges.IndexNotLive.selector, uint256(90), uint256(100), uint256(100))
         );
+        _refuseUpdate(
+            _list(1, 40, 100, 20),
+            abi.encodeWithSelector(LiveRanges.IndexNotLive.selector, uint256(100), uint256(100), uint256(100))
+        );
         _update(_t, _list(1, 40, 101, 20));
     }
 

@@ -688,8 +688,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     file: "StorageEscrow.sol",
     original: "if (level.fee != feeBefore || available != account.available)",
-    replacement: "if (level.fee != feeBefore)",
-    breaks: "what is paid ahead is not taken",
+    replacement: "if (available != account.available)",
+    breaks: "a fee that grows is not charged",
   },
   {
     file: "libraries/Schedules.sol",

@@ -32,8 +32,12 @@ describe("snapshots of gas and code size", () => {
       "KeyLedger",
       "LiveRanges",
       "NodeRegistry",
+      "OprfDisputes",
+      "OwnersPolicy",
       "PossessionVerifier",
       "PrevrandaoRandomness",
+      "RecoveryPolicy",
+      "Ristretto255",
       "StorageEscrow",
     ]);
     expect(sizeProblems(sizes)).to.deep.equal([]);

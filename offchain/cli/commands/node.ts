@@ -24,7 +24,10 @@ function costLine({ bondWei, gas, gasFee }: ChallengeQuote): string {
 }
 
 export function registerNode(program: Command): void {
-  const node = program.command("node").description("challenge key nodes that signed wrong answers");
+  const node = program
+    .command("node")
+    .description("challenge key nodes that signed wrong answers")
+    .addHelpText("after", "\nExample:\n  $ tallystick node challenge");
   node
     .command("challenge")
     .description("show the chain a wrong answer that a key node signed: the node loses its stake")

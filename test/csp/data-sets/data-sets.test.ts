@@ -52,6 +52,12 @@ describe("data sets of a provider", function () {
   });
   afterEach(async () => provider.remove());
 
+  /** Takes blocks back, and mines as many others: a branch that replaces another one is not shorter. */
+  const replaceSince = async (snapshot: unknown): Promise<void> => {
+    const head = await local.chain.provider.getBlockNumber();
+    await local.chain.provider.send("evm_revert", [snapshot]);
+    await local.mine(head - (await local.chain.provider.getBlockNumber()));
+  };
   const device = async (account: number, funds = FUNDS): Promise<Device> => {
     const made = await Device.connect(local.chain, provider, local.account(account));
     if (funds > 0n) await made.deposit(funds);
@@ -256,7 +262,7 @@ describe("data sets of a provider", function () {
     await alice.add(randomChunk(SLICE_BYTES));
     const before = await local.chain.provider.send("evm_snapshot", []);
     ok(await alice.update());
-    await local.chain.provider.send("evm_revert", [before]);
+    await replaceSince(before);
     expect((await alice.onChain())?.decoded.version).to.equal(1n);
     await local.mine(2);
     await until(
@@ -281,7 +287,7 @@ describe("data sets of a provider", function () {
     await alice.add(randomChunk(SLICE_BYTES));
     ok(await alice.update());
     expect(await alice.status()).to.include({ state: "running", version: "2" });
-    await local.chain.provider.send("evm_revert", [before]);
+    await replaceSince(before);
     expect(await alice.onChain()).to.equal(undefined);
     await local.mine(5);
     await until(

@@ -16,7 +16,7 @@ describe("relay of a signature that expires soon", () => {
       deployment: { chainId: 1, contracts: { keyLedger: LEDGER } },
       provider: { call: async () => ABI.encodeFunctionResult("recordedAt", [0n]) },
     },
-    memberships: { indexIn: async () => 1 },
+    memberships: { indicesIn: async () => [1] },
     now: () => NOW,
   } as unknown as RelayOptions);
 

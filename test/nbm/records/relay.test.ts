@@ -53,7 +53,7 @@ describe("relay", () => {
         checked.push(account);
       },
       sender: { send },
-      memberships: { indexIn: async () => 1 },
+      memberships: { indicesIn: async () => [1] },
       budget: { take: () => undefined },
       maximumFeeGwei: 30,
       now: () => now,
