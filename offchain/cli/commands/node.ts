@@ -74,6 +74,7 @@ export function registerNode(program: Command): void {
     .description("withdraw what challenges have left: bonds and rewards")
     .option("--to <address>", "who receives it (default: the account)", address)
     .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addHelpText("after", "\nExample:\n  $ tallystick node collect")
     .action(async (options: { to?: string; maxFee?: bigint }, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
         const amountWei = await agent.keyNodes.owed();
