@@ -111,8 +111,21 @@ export class GenerationCoordinator {
   async #discover(): Promise<void> {
     const { chain, store } = this.#options;
     for await (const { position, id, generation } of listOpened(chain, this.#nextPosition)) {
-      if (store.find({ committeeId: id, generation }) === undefined) await this.#consider(id, generation);
+      if (store.find({ committeeId: id, generation }) === undefined) await this.#considerSafely(id, generation);
       this.#nextPosition = position + 1n;
+    }
+  }
+
+  /** A generation whose keys do not belong together is not joined: any stranger may name this node in one. */
+  async #considerSafely(id: bigint, generation: number): Promise<void> {
+    try {
+      await this.#consider(id, generation);
+    } catch (error) {
+      if (!(error instanceof TallystickError) || error.retryable || error.code === "CHAIN_UNAVAILABLE") throw error;
+      this.#options.logger.warn(
+        { committee: String(id), generation, code: error.code },
+        `not joining: ${error.message}`,
+      );
     }
   }
 
@@ -218,10 +231,14 @@ export class GenerationCoordinator {
 
   /** Erases shares when a later generation is active for good. */
   async #retire(state: GenerationState): Promise<undefined> {
-    const { chain } = this.#options;
-    const { active } = await readCommitteeState(chain, state.committeeId);
+    const { chain, store, wallet } = this.#options;
+    const { committeeId } = state;
+    const { active } = await readCommitteeState(chain, committeeId);
     if (active <= state.generation) return undefined;
-    const later = await readCommittee(chain, state.committeeId, active);
+    const later = await readCommittee(chain, committeeId, active);
+    // If the others have lost theirs as well, these are the last shares of the keys.
+    const isMember = indexOf(later, wallet.address) > 0;
+    if (isMember && store.find({ committeeId, generation: active })?.phase !== "ready") return undefined;
     if (await this.#isFinal(later)) this.#erase(state, `generation ${active} has replaced it`);
     return undefined;
   }

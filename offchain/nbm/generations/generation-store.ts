@@ -255,14 +255,14 @@ export class GenerationStore {
     this.#truncateLog();
   }
 
-  /** Gives a run up and erases its secrets; the messages stay, because they show who is at fault. */
+  /**
+   * Gives a run up and erases its receiving key. The messages stay, because they show who is at fault; and outcomes,
+   * because what was attested may become active all the same.
+   */
   fail(id: GenerationId, problem: string): void {
-    this.#database.transaction(() => {
-      this.#database
-        .prepare(`UPDATE generations SET phase = 'failed', problem = ?, receiving_key_sealed = NULL WHERE ${OF}`)
-        .run(problem.slice(0, MAXIMUM_PROBLEM_CHARACTERS), ...valuesOf(id));
-      this.#database.prepare(`DELETE FROM run_results WHERE ${OF}`).run(...valuesOf(id));
-    });
+    this.#database
+      .prepare(`UPDATE generations SET phase = 'failed', problem = ?, receiving_key_sealed = NULL WHERE ${OF}`)
+      .run(problem.slice(0, MAXIMUM_PROBLEM_CHARACTERS), ...valuesOf(id));
     this.#truncateLog();
   }
 
