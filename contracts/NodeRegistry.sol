@@ -162,7 +162,8 @@ contract NodeRegistry is INodeRegistry {
         if (!_isMember(current, msg.sender)) revert NotMember(id, active, msg.sender);
         _checkMembers(members, threshold);
 
-        bytes32 proposal = keccak256(abi.encode(number, members, threshold));
+        // With the generation that proposes, so that votes of a replaced one count for nothing.
+        bytes32 proposal = keccak256(abi.encode(active, number, members, threshold));
         bytes32 before = proposalOf[id][msg.sender];
         agreeing = agreementOnProposal[id][proposal];
         if (before != proposal) {

@@ -128,7 +128,7 @@ interface INodeRegistry {
     /// @param id Number of the committee.
     /// @param number Number that the generation will have.
     /// @param member The operator.
-    /// @param proposal keccak256(abi.encode(number, members, threshold)).
+    /// @param proposal keccak256(abi.encode(active, number, members, threshold)), with the active generation.
     /// @param agreeing Number of members that propose the same.
     event GenerationProposed(
         CommitteeId indexed id,
@@ -422,12 +422,13 @@ interface INodeRegistry {
     /// @notice What a member proposed last.
     /// @param id Number of the committee.
     /// @param member The operator.
-    /// @return proposal keccak256(abi.encode(number, members, threshold)); zero when it has proposed nothing.
+    /// @return proposal keccak256(abi.encode(active, number, members, threshold)), with the active generation; zero when
+    /// it has proposed nothing.
     function proposalOf(CommitteeId id, address member) external view returns (bytes32 proposal);
 
     /// @notice How many members propose the same.
     /// @param id Number of the committee.
-    /// @param proposal keccak256(abi.encode(number, members, threshold)).
+    /// @param proposal keccak256(abi.encode(active, number, members, threshold)), with the active generation.
     /// @return Number of members.
     function agreementOnProposal(CommitteeId id, bytes32 proposal) external view returns (uint16);
 

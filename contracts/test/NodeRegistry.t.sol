@@ -499,7 +499,7 @@ contract NodeRegistryTest is TestBase {
         (address dave, ) = _account("dave");
         _register(dave);
         address[] memory members = _three(dave, _alice, _bob);
-        bytes32 proposal = keccak256(abi.encode(uint32(2), members, uint16(3)));
+        bytes32 proposal = keccak256(abi.encode(uint32(1), uint32(2), members, uint16(3)));
         vm.expectEmit(address(_registry));
         emit INodeRegistry.GenerationProposed(id, 2, _alice, proposal, 1);
         vm.assertEq(_propose(_alice, id, 2, members, 3), 1);
@@ -531,6 +531,24 @@ contract NodeRegistryTest is TestBase {
         // The next one is for the members of this one to propose.
         vm.expectRevert(abi.encodeWithSelector(INodeRegistry.NotMember.selector, id, 2, _carol));
         _propose(_carol, id, 3, members, 3);
+    }
+
+    /// @dev Else members that were voted out would choose the next generation together with fewer than a threshold.
+    function test_votes_of_a_replaced_generation_count_for_nothing() public {
+        CommitteeId id = _active();
+        _open(id, 2);
+        address[] memory taken = new address[](1);
+        taken[0] = _carol;
+        vm.assertEq(_propose(_carol, id, 3, taken, 1), 1);
+        _attest(_alice, id, 2, "group", _shares(20));
+        _attest(_bob, id, 2, "group", _shares(20));
+        _attest(_carol, id, 2, "group", _shares(20));
+        vm.assertEq(_registry.committeeById(id).active, 2);
+        vm.assertEq(_propose(_bob, id, 3, taken, 1), 1);
+        vm.assertEq(_registry.committeeById(id).latest, 2);
+        // Hers counts again when she repeats it.
+        vm.assertEq(_propose(_carol, id, 3, taken, 1), 2);
+        vm.assertEq(_registry.committeeById(id).latest, 3);
     }
 
     function test_refuses_other_group_keys_in_a_later_generation() public {

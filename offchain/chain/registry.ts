@@ -233,13 +233,13 @@ export async function readAttestation(
 export async function readProposers(
   chain: ChainReader,
   id: bigint,
-  generation: number,
+  { active, generation }: { readonly active: number; readonly generation: number },
   members: readonly string[],
   threshold: number,
   atBlock: number | "latest" = "latest",
 ): Promise<number> {
-  const types = ["uint32", "address[]", "uint16"];
-  const proposal = keccak256(AbiCoder.defaultAbiCoder().encode(types, [generation, members, threshold]));
+  const types = ["uint32", "uint32", "address[]", "uint16"];
+  const proposal = keccak256(AbiCoder.defaultAbiCoder().encode(types, [active, generation, members, threshold]));
   const read = () => nodeRegistry(chain).agreementOnProposal(id, proposal, { blockTag: atBlock });
   return Number(await readChain("reading proposals", read));
 }

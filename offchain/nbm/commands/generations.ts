@@ -102,7 +102,8 @@ async function propose(
   }
   const generation = latest + 1;
   const sent = await operator.send(proposeGenerationCall(chain.deployment, id, generation, members, threshold));
-  const proposers = await readProposers(chain, id, generation, members, threshold, sent.blockNumber);
+  const turn = { active: current.generation, generation };
+  const proposers = await readProposers(chain, id, turn, members, threshold, sent.blockNumber);
   const isOpen = proposers >= current.threshold;
   const facts = {
     committee: id,
