@@ -422,8 +422,8 @@ interface INodeRegistry {
     /// @notice What a member proposed last.
     /// @param id Number of the committee.
     /// @param member The operator.
-    /// @return proposal keccak256(abi.encode(active, number, members, threshold)), with the active generation; zero when
-    /// it has proposed nothing.
+    /// @return proposal keccak256(abi.encode(active, number, members, threshold)), with the active generation; zero
+    /// when it has proposed nothing.
     function proposalOf(CommitteeId id, address member) external view returns (bytes32 proposal);
 
     /// @notice How many members propose the same.
