@@ -28,6 +28,11 @@ export class FairQueue {
     this.#options = options;
   }
 
+  /** Tasks that wait. */
+  get waiting(): number {
+    return this.#total - this.#running;
+  }
+
   /**
    * Runs a task when it is the account's turn.
    * @throws TallystickError RATE_LIMITED at once when too many wait; whatever the task throws

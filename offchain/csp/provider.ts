@@ -40,6 +40,7 @@ import { gcCommand } from "./commands/gc.ts";
 import { noticeCommand } from "./commands/notice.ts";
 import { type CspConfig, loadCspConfig } from "./config.ts";
 import { AnswerSigner } from "./data-sets/answer-signer.ts";
+import { AuditThreads } from "./data-sets/audit-threads.ts";
 import { ProvingCapacity } from "./data-sets/capacity.ts";
 import { ChainView } from "./data-sets/chain-view.ts";
 import { ChallengeKey } from "./data-sets/challenge-key.ts";
@@ -103,7 +104,7 @@ const MINED_SECONDS = 60;
 
 async function buildDataSets(
   base: DaemonBase<CspConfig, ProviderDatabase>,
-  { store, chunks, workers, payoutAccount }: DataSetSurroundings,
+  { store, chunks, threads, payoutAccount }: DataSetSurroundings,
 ) {
   const { config, chain, database, sender, logger, failures, checkSignature } = base;
   const { index } = database;
@@ -140,7 +141,7 @@ async function buildDataSets(
     sets,
     view,
     segments: new SegmentService(parts),
-    verification: new SegmentVerification(parts, data, chunks, workers),
+    verification: new SegmentVerification(parts, data, chunks, new VerificationWorkers(threads)),
     updates: new UpdateService({
       ...parts,
       ...onChain,
@@ -171,7 +172,7 @@ async function buildDataSets(
     /** Needs the metrics, which need the index of the data sets. */
     proversWith: (metrics: CspMetrics) => {
       const { proofRetrySeconds: retrySeconds } = config;
-      const proofs = new DataSetProofs(data, chunks, metrics, new AnswerSigner(chain, signer));
+      const proofs = new DataSetProofs({ data, chunks, metrics, threads, signer: new AnswerSigner(chain, signer) });
       const prover = new DataSetProver({
         ...onChain,
         rows: index.dataSets,
@@ -188,7 +189,7 @@ async function buildDataSets(
 interface DataSetSurroundings {
   readonly store: ObjectStore;
   readonly chunks: ChunkService;
-  readonly workers: VerificationWorkers;
+  readonly threads: AuditThreads;
   readonly payoutAccount: string;
 }
 
@@ -209,9 +210,9 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     unixSeconds,
     isShared ? { shared: index.leases } : {},
   );
-  const workers = new VerificationWorkers();
+  const threads = new AuditThreads();
   const payoutAccount = checksumAddress(config.payoutAccount ?? sender.address, "payoutAccount");
-  const dataSets = await buildDataSets(base, { store, chunks, workers, payoutAccount });
+  const dataSets = await buildDataSets(base, { store, chunks, threads, payoutAccount });
   // A process that starts meanwhile waits, so that none that is not counted puts objects.
   await withLease(index.leases, RECONCILIATION, RECONCILIATION_SECONDS, async () => {
     const others = await index.leases.endLapsed(0);
@@ -312,7 +313,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     close: async () => {
       stopped.abort();
       dataSets.updates.close();
-      await Promise.all([setProvers.prover.close(), refill.close(), workers.close()]);
+      await Promise.all([setProvers.prover.close(), refill.close(), threads.close()]);
     },
   };
 }

@@ -15,6 +15,7 @@ import { ChallengeRefill } from "../../offchain/csp/chunks/challenge-refill.ts";
 import { ChunkService, type ReadFrames } from "../../offchain/csp/chunks/chunk-service.ts";
 import { ClaimService } from "../../offchain/csp/chunks/claims.ts";
 import { OwnershipChallenges } from "../../offchain/csp/chunks/ownership-challenges.ts";
+import { AuditThreads } from "../../offchain/csp/data-sets/audit-threads.ts";
 import { ProvingCapacity } from "../../offchain/csp/data-sets/capacity.ts";
 import { DataSetService } from "../../offchain/csp/data-sets/data-sets.ts";
 import { Locks } from "../../offchain/csp/data-sets/locks.ts";
@@ -78,13 +79,14 @@ export async function openProvider(
   const sets = new DataSetService(parts, new ProvingCapacity({} as ChainReader, GRID));
   const segments = new SegmentService(parts);
   const data = { store, segments: index.segments, streams };
+  const threads = new AuditThreads();
   // As on a machine with four cores or more.
-  const workers = new VerificationWorkers(2);
+  const workers = new VerificationWorkers(threads, 2);
   const verification = new SegmentVerification(parts, data, chunks, workers);
   const close = async () => {
     if (!opened.delete(close)) return;
     database.close();
-    await workers.close();
+    await threads.close();
     await provided.close();
     await store.close();
   };
@@ -104,7 +106,7 @@ export async function openProvider(
     sets,
     segments,
     data,
-    workers,
+    threads,
     verification,
     logger,
     clock,

@@ -127,6 +127,7 @@ describe("a provider under a flood of cheap sets", function () {
       sliceElements: SLICE_ELEMENTS,
       sliceCount: 1,
       highestIndex: HIGHEST_INDEX,
+      segments: [{ pieces: { pieces: 1, squares: 1, most: 1 } }],
     });
     expect(taken.length * each).to.be.within(5000, 11_000);
 

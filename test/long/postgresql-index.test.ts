@@ -18,6 +18,7 @@ import { requireLife } from "../../offchain/store/index/sql/leases.ts";
 import { openPostgresqlDatabase } from "../../offchain/store/index/sql/open-postgresql.ts";
 import { SqlProviderIndex } from "../../offchain/store/index/sql/provider-index.ts";
 import type { SqlDatabase } from "../../offchain/store/index/sql/sql-database.ts";
+import { manifestFacts } from "../csp/manifest-facts.ts";
 import { freePort } from "../helpers/local-chain.ts";
 import { DATABASE_PASSWORD, PostgresqlServer } from "../helpers/postgresql.ts";
 import { until } from "../helpers/promises.ts";
@@ -231,7 +232,7 @@ describe("PostgreSQL", () => {
       const created = outcomes.flatMap((each, k) => (each.outcome === "created" ? [{ id: each.id, k }] : []));
       expect(created.length).to.equal(5);
       // All five begin at the same index. Each is completed by the process that began it.
-      const given = await Promise.all(created.map(({ id, k }) => of(k).segments.complete(id, 3, new Uint8Array(32))));
+      const given = await Promise.all(created.map(({ id, k }) => of(k).segments.complete(id, manifestFacts(3))));
       expect(given.filter((outcome) => outcome === "given").length).to.equal(1);
       expect((await index.dataSets.find(set.id))?.givenIndex).to.equal(3);
     });

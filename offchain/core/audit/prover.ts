@@ -69,8 +69,13 @@ export async function proveAudit(
 
   const accumulator = fieldKernel().sliceAccumulator(sliceElements);
   const tags: PointG1[] = [];
-  for (const index of drawn) {
-    const slice = await source.readSlice(index);
+  let reading = drawn[0] === undefined ? undefined : source.readSlice(drawn[0]);
+  for (const [k, index] of drawn.entries()) {
+    const slice = (await reading) ?? new Uint8Array(0);
+    const next = drawn[k + 1];
+    // The next one is read while this one is multiplied.
+    reading = next === undefined ? undefined : source.readSlice(next);
+    reading?.catch(() => undefined);
     if (slice.length !== expectedBytes) throw wrongSlice(index, expectedBytes, slice.length);
     for (const weight of weightsOf.get(index) ?? []) accumulator.add(slice, weight);
     tags.push(decodeExpandedG1(await source.readTag(index), `tag of slice ${index}`));

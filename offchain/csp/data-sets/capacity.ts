@@ -12,13 +12,15 @@ import { readChain } from "../../chain/revert.ts";
 import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { ProvingLoad } from "../../store/index/data-set-index.ts";
+import { PROVING_THREADS } from "./proving-threads.ts";
+import { type CountedSegment, mostPieces } from "./slice-pieces.ts";
 
 /**
  * Measured by `npm run bench:audit` on one core of an AMD EPYC (docs/audit.md): W takes 0.18 ms for an index up
- * to the highest drawn, ψ 0.15 ms for an element of a slice, and the check before sending 44 ms. A sample is a read of
- * a disk that turns.
+ * to the highest drawn, ψ 0.15 ms for an element of a slice, and the check before sending 44 ms. A piece of an object
+ * is a read of a disk that turns.
  */
-const MILLISECONDS = { perIndex: 0.2, perElement: 0.16, perSample: 10, perProof: 60 };
+const MILLISECONDS = { perIndex: 0.2, perElement: 0.16, perPiece: 10, perProof: 60 };
 
 /** The part of a window that may be promised: the rest is for retries, transactions and everything else. */
 const USABLE_PART = 0.5;
@@ -46,16 +48,21 @@ export interface PhaseGrid {
   readonly delaySeconds: number;
 }
 
-/** Estimate of the time that a proof takes, milliseconds. */
+/**
+ * Estimate of the time that a proof takes, milliseconds.
+ * @param set.sliceCount live slices, at least 1
+ * @param set.segments all that live slices may belong to
+ */
 export function provingMilliseconds(set: {
   readonly sliceElements: number;
   readonly sliceCount: number;
   readonly highestIndex: number;
   readonly sampleCount: number;
+  readonly segments: readonly CountedSegment[];
 }): number {
-  const { perIndex, perElement, perSample, perProof } = MILLISECONDS;
-  const drawn = Math.min(set.sampleCount, set.sliceCount);
-  return Math.ceil(perProof + perSample * drawn + perElement * set.sliceElements + perIndex * set.highestIndex);
+  const { perIndex, perElement, perPiece, perProof } = MILLISECONDS;
+  const pieces = mostPieces(set.segments, set.sliceCount, set.sampleCount);
+  return Math.ceil(perProof + perPiece * pieces + perElement * set.sliceElements + perIndex * set.highestIndex);
 }
 
 /** The escrow takes no set whose windows are longer. @throws InvalidInputError */
@@ -134,19 +141,21 @@ export class ProvingCapacity {
   async roomFor(id: number, mode: DataSetMode, phase: number, milliseconds: number): Promise<RequireRoom> {
     const { windowBlocks, delaySeconds } = this.#grid;
     const windowSeconds = windowBlocks * (await this.blockSeconds()) - delaySeconds;
-    const room = Math.max(0, windowSeconds) * 1000 * USABLE_PART;
+    // What one proof may take, which has one thread, and all of them together.
+    const roomForOne = Math.max(0, windowSeconds) * 1000 * USABLE_PART;
+    const room = roomForOne * PROVING_THREADS;
     return (loads) => {
       const others = loads.filter((load) => load.id !== id);
       const inWindow = this.#promised(others.filter((load) => load.mode === "every-epoch"));
       const onDemand = others.filter((load) => load.mode === "on-demand");
       const disputes = onDemand.reduce((sum, load) => sum + load.milliseconds, 0);
       const promised = disputes + (mode === "on-demand" ? this.#most(inWindow) : inWindow(phase));
-      if (promised + milliseconds <= room) return;
+      if (promised + milliseconds <= room && milliseconds <= roomForOne) return;
       throw new TallystickError("the provider could not prove so much in the window of this data set", {
         code: "RATE_LIMITED",
         party: "provider",
         check: "proving time in a window",
-        expected: `at most ${Math.max(0, Math.floor(room - promised))} ms more`,
+        expected: `at most ${Math.max(0, Math.floor(Math.min(room - promised, roomForOne)))} ms more`,
         received: `${milliseconds} ms`,
         hint:
           "store what is new with another provider, or outside of the data set (`--no-data-set`); to end this one " +

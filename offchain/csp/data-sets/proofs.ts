@@ -1,13 +1,12 @@
 /**
  * Possession proofs of data sets over the stored bytes. A proof for the chain is verified against the public key before
- * it leaves; when it does not verify, the damaged chunks are found and named.
+ * it leaves; when it does not verify, the damaged chunks are found and named. Proofs for the chain have deadlines: the
+ * one with the nearest is made first, and audits of owners, which have a thread of their own, read nothing meanwhile.
  */
 import PQueue from "p-queue";
 import { type AuditChallenge, challengeId, expandChallenge, type SliceRange } from "../../core/audit/challenge.ts";
-import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { type AuditProof, encodeProof } from "../../core/audit/proof.ts";
-import { proveAudit } from "../../core/audit/prover.ts";
-import { verifyPublic } from "../../core/audit/verifier.ts";
+import type { SliceSource } from "../../core/audit/prover.ts";
 import { lastIndexOf, subtractRanges } from "../../core/data-set/ranges.ts";
 import type { AskedChallenge } from "../../core/data-set/sealed-challenge.ts";
 import { digestOf } from "../../core/encoding/content-id.ts";
@@ -15,13 +14,13 @@ import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, InvalidPointError, InvalidProofError, TallystickError } from "../../core/errors.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
 import type { ChunkService } from "../chunks/chunk-service.ts";
+import { FairQueue } from "../fair-queue.ts";
 import type { CspMetrics } from "../metrics.ts";
 import type { AnswerSigner } from "./answer-signer.ts";
+import type { AuditThreads } from "./audit-threads.ts";
 import { DataDamagedError } from "./data-damaged.ts";
+import { PROVING_THREADS, proveInThread } from "./proving-threads.ts";
 import { SetData, type SetDataParts } from "./set-data.ts";
-
-/** Proofs for the chain have deadlines, so no number of private audits comes before them. */
-const PRIORITY = { chain: 1, owner: 0 } as const;
 
 /**
  * Proofs that are kept: a user who changes the schedule while one is on its way has it sent again, and shall not have
@@ -37,55 +36,97 @@ const PUBLIC_PAUSE_FACTOR = 10;
 /** While one is under way. */
 const MAXIMUM_PAUSE_MILLISECONDS = 600_000;
 
-/** Most private audits that one account may have waiting or running. */
+/** Most audits of owners that wait or run, of one account and in all. */
 const AUDITS_PER_ACCOUNT = 4;
+const AUDITS_IN_ALL = 256;
+
+/** How many times the estimate a proof may take while others wait for its thread, and the least time that one has. */
+const PATIENCE_FACTOR = 4;
+
+/** When it is looked whether others wait for the thread of a proof that takes long. */
+export interface Patience {
+  /** Not before. */
+  readonly leastMilliseconds: number;
+  /** How often, from then on. */
+  readonly lookMilliseconds: number;
+}
+
+const PATIENCE: Patience = { leastMilliseconds: 60_000, lookMilliseconds: 1000 };
+
+export interface ProofParts {
+  readonly data: SetDataParts;
+  readonly chunks: ChunkService;
+  readonly metrics: CspMetrics;
+  readonly threads: AuditThreads;
+  readonly signer: AnswerSigner;
+}
+
+/** How urgent a proof for the chain is. */
+export interface Urgency {
+  /** The last block that counts. */
+  readonly deadlineBlock: number;
+  /** Ends it. */
+  readonly signal: AbortSignal;
+}
+
+interface ProofKind {
+  readonly isPublic: boolean;
+  readonly isVerified: boolean;
+  readonly signal: AbortSignal;
+}
 
 export class DataSetProofs {
-  readonly #parts: SetDataParts;
-  readonly #chunks: ChunkService;
-  readonly #metrics: CspMetrics;
-  readonly #signer: AnswerSigner;
-  /** One proof at a time, since each takes a core. */
-  readonly #queue = new PQueue({ concurrency: 1 });
-  /** Private audits waiting or running, by account. */
-  readonly #audits = new Map<string, number>();
+  readonly #parts: ProofParts;
+  readonly #patience: Patience;
+  /** Proofs for the chain. */
+  readonly #chain = new PQueue({ concurrency: PROVING_THREADS });
+  readonly #audits = new FairQueue({
+    what: "audits",
+    concurrency: 1,
+    perAccount: AUDITS_PER_ACCOUNT,
+    inAll: AUDITS_IN_ALL,
+  });
   /** When an account may ask for a proof for anybody again, in milliseconds of the clock of this process. */
   readonly #publicNotBefore = new Map<string, number>();
   /** The newest verified proofs for the chain, by set and challenge. */
   readonly #made = new Map<string, AuditProof>();
 
-  constructor(parts: SetDataParts, chunks: ChunkService, metrics: CspMetrics, signer: AnswerSigner) {
-    this.#signer = signer;
+  constructor(parts: ProofParts, patience = PATIENCE) {
     this.#parts = parts;
-    this.#chunks = chunks;
-    this.#metrics = metrics;
+    this.#patience = patience;
   }
 
   /**
    * A proof for the chain, verified.
-   * @throws DataDamagedError when no valid proof can be made of what is stored
+   * @throws DataDamagedError when no valid proof can be made of what is stored; TallystickError RATE_LIMITED when it
+   *   takes far longer than it was estimated to, and others wait
    */
-  provePublic(set: DataSetRow, challenge: AuditChallenge): Promise<AuditProof> {
+  provePublic(set: DataSetRow, challenge: AuditChallenge, { deadlineBlock, signal }: Urgency): Promise<AuditProof> {
     const name = `${set.id} ${toHex(challengeId(challenge))}`;
     const work = async (): Promise<AuditProof> => {
       const made = this.#made.get(name);
       if (made !== undefined) return made;
       const startedAt = performance.now();
-      const proof = await this.#prove(set, challenge, { key: set.key });
+      const slow = limited(this.#patience, PATIENCE_FACTOR * set.provingMilliseconds, () => this.#chain.size > 0);
       try {
-        verifyPublic(set.key, challenge, proof);
-      } catch (error) {
-        throw await this.#diagnose(set, challenge, error);
+        const ends = AbortSignal.any([signal, slow.signal]);
+        const proof = await this.#prove(set, challenge, { isPublic: true, isVerified: true, signal: ends });
+        this.#parts.metrics.proofSeconds.set((performance.now() - startedAt) / 1000);
+        this.#keep(name, proof);
+        return proof;
+      } finally {
+        slow.end();
       }
-      this.#metrics.proofSeconds.set((performance.now() - startedAt) / 1000);
-      this.#made.set(name, proof);
-      for (const oldest of this.#made.keys()) {
-        if (this.#made.size <= KEPT_PROOFS) break;
-        this.#made.delete(oldest);
-      }
-      return proof;
     };
-    return this.#queue.add(work, { priority: PRIORITY.chain });
+    return this.#chain.add(work, { priority: -deadlineBlock });
+  }
+
+  #keep(name: string, proof: AuditProof): void {
+    this.#made.set(name, proof);
+    for (const oldest of this.#made.keys()) {
+      if (this.#made.size <= KEPT_PROOFS) break;
+      this.#made.delete(oldest);
+    }
   }
 
   /**
@@ -111,39 +152,21 @@ export class DataSetProofs {
       });
     }
     const { account } = set;
-    const waiting = this.#audits.get(account) ?? 0;
-    if (waiting >= AUDITS_PER_ACCOUNT) {
-      throw new TallystickError("the account has too many audits under way", {
-        code: "RATE_LIMITED",
-        party: "client",
-        check: "audits at once",
-        expected: `at most ${AUDITS_PER_ACCOUNT}`,
-        retryable: true,
-        retryAfterSeconds: 1,
-      });
-    }
-    if (isPublic) this.#requirePublicPause(account);
-    this.#audits.set(account, waiting + 1);
-    try {
-      const options = isPublic ? { key: set.key } : {};
-      const prove = async (): Promise<AuditProof> => {
-        const startedAt = performance.now();
-        try {
-          return await this.#prove(set, challenge, options);
-        } finally {
-          const now = performance.now();
-          if (isPublic) this.#publicNotBefore.set(account, now + PUBLIC_PAUSE_FACTOR * (now - startedAt));
-        }
-      };
-      const made = await this.#queue.add(prove, { priority: PRIORITY.owner });
-      this.#metrics.auditsAnswered.inc();
-      const proof = encodeProof(made);
-      return { proof, signature: await this.#signer.sign(set, challenge, proof) };
-    } finally {
-      const left = (this.#audits.get(account) ?? 1) - 1;
-      if (left === 0) this.#audits.delete(account);
-      else this.#audits.set(account, left);
-    }
+    const prove = async (): Promise<AuditProof> => {
+      if (isPublic) this.#requirePublicPause(account);
+      const startedAt = performance.now();
+      const slow = limited(this.#patience, 0, () => this.#audits.waiting > 0);
+      try {
+        return await this.#prove(set, challenge, { isPublic, isVerified: false, signal: slow.signal });
+      } finally {
+        slow.end();
+        const now = performance.now();
+        if (isPublic) this.#publicNotBefore.set(account, now + PUBLIC_PAUSE_FACTOR * (now - startedAt));
+      }
+    };
+    const proof = encodeProof(await this.#audits.run(account, prove));
+    this.#parts.metrics.auditsAnswered.inc();
+    return { proof, signature: await this.#parts.signer.sign(set, challenge, proof) };
   }
 
   /** @throws TallystickError RATE_LIMITED; one is under way until its end is known */
@@ -167,14 +190,30 @@ export class DataSetProofs {
   async #prove(
     set: DataSetRow,
     challenge: AuditChallenge,
-    options: { readonly key?: AuditPublicKey },
+    { isPublic, isVerified, signal }: ProofKind,
   ): Promise<AuditProof> {
     try {
-      const data = await SetData.open(this.#parts, set);
-      return await proveAudit(challenge, await data.sliceSource(), options);
+      const data = await SetData.open(this.#parts.data, set);
+      const source = await data.sliceSource();
+      const call = { challenge, key: isPublic ? set.key : undefined, isVerified };
+      // Only proofs for the chain are verified here.
+      return await proveInThread(this.#parts.threads, call, isVerified ? source : this.#yielding(source), signal);
     } catch (error) {
       throw await this.#diagnose(set, challenge, error);
     }
+  }
+
+  /** A source that is read only while no proof for the chain is made. */
+  #yielding(source: SliceSource): SliceSource {
+    const readSlice = async (index: number): Promise<Uint8Array> => {
+      await this.#chain.onIdle();
+      return await source.readSlice(index);
+    };
+    const readPowersB = async (first: number, count: number): Promise<Uint8Array> => {
+      await this.#chain.onIdle();
+      return await source.readPowersB(first, count);
+    };
+    return { ...source, readSlice, readPowersB };
   }
 
   /** Reads every chunk that the challenge samples. Errors that do not come from the data pass through. */
@@ -184,11 +223,39 @@ export class DataSetProofs {
       error instanceof InvalidPointError ||
       (error instanceof TallystickError && error.code === "DISK_FAILED");
     if (!fromData) return error;
-    const data = await SetData.open(this.#parts, set);
+    const data = await SetData.open(this.#parts.data, set);
     const damaged: string[] = [];
     for (const id of await data.chunksOfSlices(new Set(expandChallenge(challenge).indices))) {
-      if ((await this.#chunks.readIntact(id, digestOf(id))) === undefined) damaged.push(id);
+      if ((await this.#parts.chunks.readIntact(id, digestOf(id))) === undefined) damaged.push(id);
     }
     return new DataDamagedError(damaged, error);
   }
+}
+
+/** A signal that ends a proof when others wait for its thread, not before a limit. */
+function limited(
+  { leastMilliseconds, lookMilliseconds }: Patience,
+  milliseconds: number,
+  othersWait: () => boolean,
+): { readonly signal: AbortSignal; end(): void } {
+  const slow = new AbortController();
+  const limit = Math.max(leastMilliseconds, milliseconds);
+  let timer: NodeJS.Timeout;
+  const look = (): void => {
+    if (othersWait()) slow.abort(tooSlow(limit));
+    else timer = setTimeout(look, lookMilliseconds).unref();
+  };
+  timer = setTimeout(look, limit).unref();
+  return { signal: slow.signal, end: () => clearTimeout(timer) };
+}
+
+function tooSlow(limitMilliseconds: number): TallystickError {
+  return new TallystickError("a proof takes too long, and others wait", {
+    code: "RATE_LIMITED",
+    party: "provider",
+    check: "time of a proof",
+    expected: `at most ${Math.round(limitMilliseconds / 1000)} s`,
+    hint: "the object store is slow, or the machine is overloaded",
+    retryable: true,
+  });
 }

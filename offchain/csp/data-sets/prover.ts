@@ -1,11 +1,13 @@
 /**
  * The prover loop of data sets: one proof in the windows of each epoch of every running set, in mode `on-demand` one
  * for each dispute instead. Which epochs are proven and what is disputed is read from the chain, so a restart neither
- * forgets an epoch nor proves one twice. What is due first is proven first. Each proof is verified here and
- * simulated on the chain's pending state before its transaction is sent; sets that are due at the same time share one.
+ * forgets an epoch nor proves one twice. What is due first is proven first, and no proof waits long for a slow one.
+ * Each proof is verified and simulated on the chain's pending state before its transaction is sent; sets that are due at
+ * the same time share one.
  * Damaged data costs no gas: it is logged, counted and shown, and the proof is tried again while a window is open,
  * since an owner may upload the data again.
  */
+import PQueue from "p-queue";
 import { simulateCall } from "../../chain/contract-call.ts";
 import { scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
@@ -17,7 +19,6 @@ import { encodeAnswer } from "../../core/audit/proof.ts";
 import { challengeSeed, disputeWindowsOf, type EpochWindows, epochOf, windowsOf } from "../../core/data-set/epochs.ts";
 import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { levelAt } from "../../core/data-set/schedule.ts";
-import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { Logger } from "../../daemon/logger.ts";
@@ -27,6 +28,7 @@ import { type ChainView, unknownRanges } from "./chain-view.ts";
 import type { ChallengeRandomness } from "./challenge-randomness.ts";
 import { DataDamagedError } from "./data-damaged.ts";
 import { type AnsweredEpoch, DisputeWatch } from "./disputes.ts";
+import { ProofBatches } from "./proof-batches.ts";
 import type { DataSetProofs } from "./proofs.ts";
 
 /** What a source says to a proof without evidence of a block that it does not know. */
@@ -67,8 +69,11 @@ export class DataSetProver {
   readonly #disputes: DisputeWatch;
   /** When an attempt at an epoch may be made again, in milliseconds, by `set:epoch`. */
   readonly #notBefore = new Map<string, number>();
-  /** Proofs whose transaction has been sent and is not mined yet. */
-  readonly #onTheWay = new Map<string, Promise<void>>();
+  /** Proofs that are being made, or whose transaction has been sent and is not mined yet. */
+  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #preparations = new PQueue({ concurrency: MOST_IN_ONE });
+  readonly #batches: ProofBatches<Prepared>;
+  #headBlock = 0;
   /** Sets and epochs whose proof was refused together with others. */
   readonly #alone = new Set<string>();
   /** Epochs whose end was recorded, by set; in mode `on-demand`, the newest one that was disputed. */
@@ -78,13 +83,17 @@ export class DataSetProver {
   constructor(parts: DataSetProverParts) {
     this.#parts = parts;
     this.#disputes = new DisputeWatch(parts);
+    this.#batches = new ProofBatches((batch) => this.#dispatch(batch), MOST_IN_ONE);
   }
 
-  /** Visits every running set once. A failure with one does not keep the others from being proven. */
+  /**
+   * Visits every running set once, and begins the proofs that are due; it does not wait for them. A failure with one
+   * does not keep the others from being proven.
+   */
   async round(headBlock: number): Promise<void> {
     const { chain, rows, failures } = this.#parts;
     const { epochBlocks } = await readEscrowClock(chain);
-    const due: Due[] = [];
+    this.#headBlock = headBlock;
     const sets = await rows.inState("opening", "running");
     for (const answered of await this.#disputes.round(headBlock, sets)) await this.#recordAnswered(answered);
     for (const row of sets) {
@@ -92,34 +101,38 @@ export class DataSetProver {
       if (this.#stop.signal.aborted) return;
       try {
         const found = await this.#dueOf(row, epochBlocks, headBlock);
-        if (found !== undefined) due.push(found);
+        if (found !== undefined) this.#begin(found);
       } catch (error) {
         this.#unavailable(error);
         failures.failed(nameOf(row), error);
       }
     }
-    due.sort((left, right) => left.deadline - right.deadline);
-    while (due.length > 0 && !this.#stop.signal.aborted) {
-      const [first] = due;
-      if (first === undefined) return;
-      const fits = (one: Due) =>
-        one === first ||
-        (isAddressEqual(one.verifier, first.verifier) && !this.#alone.has(one.key) && !this.#alone.has(first.key));
-      const batch = due.filter(fits).slice(0, MOST_IN_ONE);
-      for (const one of batch) due.splice(due.indexOf(one), 1);
-      const prepared: Prepared[] = [];
-      for (const one of batch) {
-        const proof = await this.#prepare(one);
-        if (proof !== undefined) prepared.push({ ...one, proof });
-      }
-      await this.#dispatch(prepared);
-    }
+  }
+
+  /** Makes a proof and sends it, beside everything else. */
+  #begin(due: Due): void {
+    const { failures } = this.#parts;
+    const work = this.#batches.expect(
+      async () => {
+        const proof = await this.#preparations.add(() => this.#prepare(due), { priority: -due.deadline });
+        return proof === undefined ? undefined : { ...due, proof };
+      },
+      this.#alone.has(due.key) ? due.key : due.verifier.toLowerCase(),
+    );
+    const done = work
+      // What became of it could not be recorded; the next round reads it from the chain.
+      .catch((error: unknown) => {
+        if (!this.#stop.signal.aborted) failures.failed(nameOf(due.row), error);
+      })
+      .finally(() => this.#underWay.delete(due.key));
+    this.#underWay.set(due.key, done);
   }
 
   /** Stops waiting for transactions. Those already sent may still be mined; the next start finds them on chain. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await Promise.allSettled([...this.#onTheWay.values(), this.#parts.randomness.close()]);
+    this.#preparations.clear();
+    await Promise.allSettled([...this.#underWay.values(), this.#parts.randomness.close()]);
   }
 
   /** Whether the windows of the current epoch are open and nobody is at the proof. Records how epochs ended. */
@@ -135,7 +148,7 @@ export class DataSetProver {
     // The randomness of the challenge block is known from the next block on.
     if (isOver || headBlock <= windows.challengeBlock) return undefined;
     const key = `${row.id}:${epoch}`;
-    if (this.#onTheWay.has(key) || performance.now() < (this.#notBefore.get(key) ?? 0)) return undefined;
+    if (this.#underWay.has(key) || performance.now() < (this.#notBefore.get(key) ?? 0)) return undefined;
     const deadline = headBlock + 1 > windows.windowEnd ? windows.graceEnd : windows.windowEnd;
     return { row, isDisputed: false, verifier, windows, key, deadline };
   }
@@ -154,7 +167,7 @@ export class DataSetProver {
     if (headBlock + 1 > graceEnd) await this.#recordLost(row, epoch);
     if (headBlock + 1 > graceEnd || headBlock <= challengeBlock) return undefined;
     const key = `${row.id}:${epoch}`;
-    if (this.#onTheWay.has(key) || performance.now() < (this.#notBefore.get(key) ?? 0)) return undefined;
+    if (this.#underWay.has(key) || performance.now() < (this.#notBefore.get(key) ?? 0)) return undefined;
     return { row, isDisputed: true, verifier: audit.verifier, windows, key, deadline: graceEnd };
   }
 
@@ -164,7 +177,7 @@ export class DataSetProver {
     if ((this.#over.get(row.id) ?? -1) >= epoch) return;
     const key = `${row.id}:${epoch}`;
     // Its transaction may be in the last block of the window.
-    if (this.#onTheWay.has(key)) return;
+    if (this.#underWay.has(key)) return;
     const known = await rows.epochState(row.id, epoch);
     if (known !== "proven" && known !== "missed") {
       const standing = await view.standingOf(row, epoch);
@@ -188,7 +201,7 @@ export class DataSetProver {
 
   /** An answer whose transaction an earlier process sent, or somebody else. */
   async #recordAnswered({ row, epoch }: AnsweredEpoch): Promise<void> {
-    if ((this.#over.get(row.id) ?? -1) >= epoch || this.#onTheWay.has(`${row.id}:${epoch}`)) return;
+    if ((this.#over.get(row.id) ?? -1) >= epoch || this.#underWay.has(`${row.id}:${epoch}`)) return;
     await this.#recordFound(row, epoch);
     this.#over.set(row.id, epoch);
   }
@@ -199,7 +212,7 @@ export class DataSetProver {
     if ((this.#over.get(row.id) ?? -1) >= epoch) return;
     const key = `${row.id}:${epoch}`;
     // Its transaction may be in the last block of the window.
-    if (this.#onTheWay.has(key)) return;
+    if (this.#underWay.has(key)) return;
     const known = await rows.epochState(row.id, epoch);
     if (known !== "proven" && known !== "missed" && isPaid(row, epoch)) {
       const standing = await view.standingOf(row, epoch + 1);
@@ -218,9 +231,11 @@ export class DataSetProver {
   }
 
   /** @returns undefined when nothing is to be proven, or no proof can be made */
-  async #prepare({ row: known, isDisputed, windows, key }: Due): Promise<DataSetProof | undefined> {
+  async #prepare({ row: known, isDisputed, windows, key, deadline }: Due): Promise<DataSetProof | undefined> {
     const { chain, rows, view, proofs, randomness, failures, retrySeconds } = this.#parts;
     const { epoch, challengeBlock } = windows;
+    // Others came first.
+    if (this.#stop.signal.aborted || this.#headBlock + 1 > windows.graceEnd) return undefined;
     this.#notBefore.set(key, performance.now() + retrySeconds * 1000);
     try {
       if (isDisputed && (await this.#disputes.refresh(known))?.challengeBlock !== challengeBlock) {
@@ -252,13 +267,14 @@ export class DataSetProver {
       const { chainId, contracts } = chain.deployment;
       const seed = challengeSeed(BigInt(chainId), contracts.storageEscrow, id, challengeBlock, value);
       const challenge = { seed, sampleCount: audit.sampleCount, ranges: decodeLiveRanges(ranges) };
-      const proof = await proofs.provePublic(row, challenge);
+      const urgency = { deadlineBlock: deadline, signal: this.#stop.signal };
+      const proof = await proofs.provePublic(row, challenge, urgency);
       const answer = encodeAnswer(row.key, proof);
       failures.succeeded(nameOf(row));
       // What the source knows needs no evidence.
       return { terms, audit, schedule: scheduled.schedule, ranges, answer, evidence: new Uint8Array(0) };
     } catch (error) {
-      await this.#failed(known, epoch, error);
+      if (!this.#stop.signal.aborted) await this.#failed(known, epoch, error);
       return undefined;
     }
   }
@@ -271,8 +287,8 @@ export class DataSetProver {
 
   /** Simulates a batch and sends it, or its proofs one by one when it is refused. */
   async #dispatch(batch: readonly Prepared[]): Promise<void> {
-    const { chain, sender, failures } = this.#parts;
-    if (batch.length === 0) return;
+    const { chain, sender } = this.#parts;
+    if (this.#stop.signal.aborted) return;
     const call = proveDataSetsCall(
       chain.deployment,
       batch.map(({ proof }) => proof),
@@ -281,24 +297,16 @@ export class DataSetProver {
       await simulateCall(chain, call, sender.address);
     } catch (error) {
       if (error instanceof ChainRevertedError && batch.length > 1) {
-        for (const one of batch) await this.#dispatch([one]);
+        await Promise.all(batch.map((one) => this.#dispatch([one])));
         return;
       }
       for (const { row, windows } of batch) await this.#failed(row, windows.epoch, error);
       return;
     }
-    const sent = this.#send(batch, call)
-      // The outcome could not be recorded; the next round reads it from the chain.
-      .catch((error: unknown) => {
-        for (const { row } of batch) failures.failed(nameOf(row), error);
-      })
-      .finally(() => {
-        for (const { key } of batch) this.#onTheWay.delete(key);
-      });
-    for (const { key } of batch) this.#onTheWay.set(key, sent);
+    await this.#send(batch, call);
   }
 
-  /** Sends proofs and waits for them outside the loop, so that slow blocks do not delay other sets. */
+  /** Sends proofs, and waits until their transaction is mined. */
   async #send(batch: readonly Prepared[], call: ReturnType<typeof proveDataSetsCall>): Promise<void> {
     const { sender, rows, metrics, logger } = this.#parts;
     try {

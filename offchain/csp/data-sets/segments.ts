@@ -17,7 +17,7 @@ import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { SegmentStatus } from "../../core/wire/data-sets.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
-import type { ManifestChunk, Segment, SegmentIndex } from "../../store/index/segment-index.ts";
+import type { ManifestChunk, ManifestFacts, Segment, SegmentIndex } from "../../store/index/segment-index.ts";
 import { FairQueue } from "../fair-queue.ts";
 import {
   type DataSetParts,
@@ -28,6 +28,7 @@ import {
   stillRemoved,
   tooMany,
 } from "./data-sets.ts";
+import { PieceCounter } from "./slice-pieces.ts";
 
 /** Chunks of a manifest that are looked up in the index, and written to it, at once: some milliseconds of work. */
 const BATCH_CHUNKS = 256;
@@ -98,8 +99,7 @@ export class SegmentService {
     if (begun.outcome === "exists") throw stillRemoved("segment", "segment");
     const { id } = begun;
     try {
-      const { sliceCount, commitmentsRoot } = await this.#readManifest(set, id, facts, rest);
-      const outcome = await this.rows.complete(id, sliceCount, commitmentsRoot);
+      const outcome = await this.rows.complete(id, await this.#readManifest(set, id, facts, rest));
       if (outcome === "taken") throw indicesTaken(undefined, firstIndex);
     } catch (cause) {
       await this.rows.delete(id);
@@ -138,20 +138,24 @@ export class SegmentService {
   /**
    * Writes a manifest to the index while it arrives, and the leaves of the tree over its commitments to their stream.
    * @param rest the encoded manifest
-   * @returns the number of slices, and the root
    */
   async #readManifest(
     set: DataSetRow,
     id: number,
     facts: SegmentFacts,
     rest: AsyncIterable<Uint8Array>,
-  ): Promise<{ readonly sliceCount: number; readonly commitmentsRoot: Uint8Array }> {
+  ): Promise<ManifestFacts> {
+    const counter = new PieceCounter(set.sliceElements, sliceBytes(set.sliceElements));
     const commitments = new SegmentCommitments(facts.commitmentSeed, facts.firstIndex, set.sliceElements);
-    const leaves = this.#leavesOf(set, id, facts, rest, commitments);
+    const leaves = this.#leavesOf(set, id, facts, rest, { commitments, counter });
     // More than any manifest within the limit of the body has.
     const limitBytes = this.#parts.options.offer.maximumIndex * HASH_BYTES;
     const leavesBytes = await this.#parts.streams.write(set.id, `leaves-${id}`, 0, leaves, limitBytes);
-    return { sliceCount: leavesBytes / HASH_BYTES, commitmentsRoot: commitments.root() };
+    return {
+      sliceCount: leavesBytes / HASH_BYTES,
+      pieces: counter.finish(),
+      commitmentsRoot: commitments.root(),
+    };
   }
 
   async *#leavesOf(
@@ -159,7 +163,7 @@ export class SegmentService {
     id: number,
     { firstIndex, manifestHash }: SegmentFacts,
     rest: AsyncIterable<Uint8Array>,
-    commitments: SegmentCommitments,
+    { commitments, counter }: { readonly commitments: SegmentCommitments; readonly counter: PieceCounter },
   ): AsyncGenerator<Uint8Array> {
     const { account, sliceElements } = set;
     const reader = new ManifestReader();
@@ -171,6 +175,7 @@ export class SegmentService {
         const batch = entries.slice(first, first + BATCH_CHUNKS);
         dataBytes = batch.reduce((sum, { sizeBytes }) => sum + sizeBytes, dataBytes);
         this.#requireIndices(firstIndex, slices());
+        for (const { sizeBytes } of batch) counter.add(sizeBytes);
         await this.#batches.run(account, async () => {
           await this.#requireOwned(account, batch);
           await this.rows.addToManifest(id, batch);

@@ -11,6 +11,9 @@ import type { DataSetStreams } from "../../store/index/data-set-streams.ts";
 import type { ChunkRange, Segment, SegmentIndex } from "../../store/index/segment-index.ts";
 import type { ObjectStore } from "../../store/object/object-store.ts";
 
+/** Pieces of objects that are read at the same time. */
+const READS_UNDER_WAY = 8;
+
 export interface SetDataParts {
   readonly store: ObjectStore;
   readonly segments: Pick<SegmentIndex, "ofDataSet" | "rangesOf">;
@@ -55,12 +58,20 @@ export class SegmentData {
     const bytes = new Uint8Array(slices, 0, sizeBytes);
     const offsetBytes = this.#offsetOf(index);
     let filledBytes = 0;
+    const pieces: { readonly id: string; readonly from: number; readonly place: Uint8Array }[] = [];
     for (const { digest, offsetBytes: from, lengthBytes } of await this.rangesOf(index, count)) {
       const place = bytes.subarray(filledBytes, filledBytes + lengthBytes);
       if (place.length < lengthBytes) break;
-      await this.#readChunk(contentIdFromDigest(digest), from, place);
+      pieces.push({ id: contentIdFromDigest(digest), from, place });
       filledBytes += lengthBytes;
     }
+    // A disk, or a service far away, has several reads to order or to answer at the same time.
+    const rest = pieces.values();
+    const readers = Array.from({ length: Math.min(READS_UNDER_WAY, pieces.length) }, async () => {
+      for (const { id, from, place } of rest) await this.#readChunk(id, from, place);
+    });
+    const failed = (await Promise.allSettled(readers)).find((outcome) => outcome.status === "rejected");
+    if (failed !== undefined) throw failed.reason;
     const expectedBytes = Math.min(sizeBytes, this.segment.dataBytes - offsetBytes);
     if (filledBytes !== expectedBytes) throw new SliceUnreadableError(`${expectedBytes} bytes of slice ${index}`);
     return bytes.fill(0, filledBytes);

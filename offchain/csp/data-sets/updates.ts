@@ -33,6 +33,7 @@ import { type ChainView, packedHash } from "./chain-view.ts";
 import type { Collateral } from "./collateral.ts";
 import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
 import { keepDoubleSigning } from "./double-signing.ts";
+import type { CountedSegment } from "./slice-pieces.ts";
 import {
   balanceTooLow,
   beforeOf,
@@ -227,10 +228,12 @@ export class UpdateService {
       deadlineBlock: BigInt(request.deadlineBlock),
     });
     await checkSignature(agreed.terms.user, typed, request.userSignature);
+    const included = (await index.segments.ofDataSet(id)).filter((segment) => segment.included);
+    const counted = [...included, ...segments.filter((segment) => !segment.included)];
     const milliseconds = Math.max(
-      provingMilliseconds({ ...agreed.audit, sliceCount, highestIndex }),
+      provingMilliseconds({ ...agreed.audit, sliceCount, highestIndex, segments: counted }),
       // What was promised before may still be asked for.
-      reservedMilliseconds(row, await index.dataSets.statesOf(id), epoch),
+      reservedMilliseconds(row, await index.dataSets.statesOf(id), counted, epoch),
     );
     const requireRoom = await capacity.roomFor(id, agreed.terms.mode, row.phase, milliseconds);
     // Before anything is paid for; it is reserved where the state is recorded.
@@ -449,8 +452,9 @@ export class UpdateService {
 
   /** Reserves no more than what may still be asked for. */
   async #lowerReservation(row: DataSetRow, epoch: number): Promise<void> {
-    const { dataSets } = this.#parts.index;
-    const milliseconds = reservedMilliseconds(row, await dataSets.statesOf(row.id), epoch);
+    const { dataSets, segments } = this.#parts.index;
+    const included = (await segments.ofDataSet(row.id)).filter((segment) => segment.included);
+    const milliseconds = reservedMilliseconds(row, await dataSets.statesOf(row.id), included, epoch);
     if (milliseconds < row.provingMilliseconds)
       await dataSets.lowerReservation(row.id, milliseconds, row.signedVersion);
     this.#reservedIn.set(row.id, epoch);
@@ -466,6 +470,7 @@ export class UpdateService {
 function reservedMilliseconds(
   { agreed, scheduled }: DataSetRow,
   states: readonly CosignedState[],
+  segments: readonly CountedSegment[],
   epoch: number,
 ): number {
   if (agreed === undefined) return 0;
@@ -481,7 +486,7 @@ function reservedMilliseconds(
   });
   const times = [...kept, ...signed]
     .filter(({ sliceCount }) => sliceCount > 0)
-    .map((each) => provingMilliseconds({ ...agreed.audit, ...each }));
+    .map((each) => provingMilliseconds({ ...agreed.audit, ...each, segments }));
   return Math.max(0, ...times);
 }
 

@@ -8,6 +8,7 @@ import { sliceBytes } from "../../core/audit/field.ts";
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { PowersVerifier } from "../../core/audit/powers.ts";
 import { TagVerifier } from "../../core/audit/tags.ts";
+import type { ErrorFacts } from "./thread-messages.ts";
 
 export class VerificationSteps {
   readonly #key: AuditPublicKey;
@@ -85,5 +86,5 @@ export type StepCall =
 /** What comes back: the memory of the slices, and the facts of an error. */
 export interface StepAnswer {
   readonly memory?: ArrayBuffer;
-  readonly refused?: { readonly message: string; readonly facts: Record<string, unknown> };
+  readonly refused?: ErrorFacts;
 }

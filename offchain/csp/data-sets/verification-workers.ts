@@ -1,18 +1,16 @@
 /**
- * Worker threads for verifications: pairings and multi-scalar multiplications take seconds, and the thread that serves
- * requests must not wait for them. A verification has two threads, since its user waits for it. A thread is started
- * when it is needed first and ends with the provider.
+ * Verifications in threads of their own, accounts in turn. A verification has two threads, since its user waits for it.
  */
 import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
-import { type ErrorCode, InvalidPointError, InvalidProofError, TallystickError } from "../../core/errors.ts";
+import type { Worker } from "node:worker_threads";
+import { TallystickError } from "../../core/errors.ts";
 import { FairQueue } from "../fair-queue.ts";
+import { type AuditThreads, talkWith } from "./audit-threads.ts";
+import { restoredError } from "./thread-messages.ts";
 import type { StepAnswer, StepCall } from "./verification-steps.ts";
 
 /** Verifications at a time. The thread that serves has its share of a core beside them. */
 const CONCURRENCY = Math.max(1, Math.min(2, Math.floor(availableParallelism() / 2)));
-/** Heap of a thread for what is short-lived: bigints and views, of which little is alive at a time. */
-const YOUNG_MEBIBYTES = 4;
 /** Verifications that may wait or run. */
 const PER_ACCOUNT = 4;
 const IN_ALL = 64;
@@ -28,12 +26,12 @@ export type Perform = (call: StepCall) => Promise<ArrayBuffer | undefined>;
 export type Threads = readonly [Perform, Perform];
 
 export class VerificationWorkers {
+  readonly #threads: AuditThreads;
   readonly #queue: FairQueue;
-  readonly #idle: Worker[] = [];
-  readonly #all = new Set<Worker>();
 
   /** @param concurrency verifications at a time; unless given, what the machine has cores for */
-  constructor(concurrency = CONCURRENCY) {
+  constructor(threads: AuditThreads, concurrency = CONCURRENCY) {
+    this.#threads = threads;
     this.#queue = new FairQueue({ what: "verification", concurrency, perAccount: PER_ACCOUNT, inAll: IN_ALL });
   }
 
@@ -45,15 +43,12 @@ export class VerificationWorkers {
    */
   run<T>(account: string, deadlineSeconds: number, work: (threads: Threads) => Promise<T>): Promise<T> {
     return this.#queue.run(account, async () => {
-      const workers = [this.#take(), this.#take()] as const;
+      const workers = [this.#threads.take(), this.#threads.take()] as const;
       let timer: NodeJS.Timeout | undefined;
       const deadline = new Promise<never>((_, reject) => {
         timer = setTimeout(() => {
           reject(tooSlow(deadlineSeconds));
-          for (const worker of workers) {
-            this.#all.delete(worker);
-            void worker.terminate();
-          }
+          for (const worker of workers) this.#threads.end(worker);
         }, deadlineSeconds * 1000);
       });
       const [first, second] = workers;
@@ -64,68 +59,21 @@ export class VerificationWorkers {
         ]);
       } finally {
         clearTimeout(timer);
-        for (const worker of workers) {
-          worker.unref();
-          if (this.#all.has(worker)) this.#idle.push(worker);
-        }
+        for (const worker of workers) this.#threads.giveBack(worker);
       }
     });
-  }
-
-  #take(): Worker {
-    const worker = this.#idle.pop() ?? this.#start();
-    // One that waits does not keep the process alive.
-    worker.ref();
-    return worker;
-  }
-
-  #start(): Worker {
-    const worker = new Worker(new URL("./verification-worker.ts", import.meta.url), {
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MEBIBYTES },
-    });
-    this.#all.add(worker);
-    const forget = (): void => {
-      this.#all.delete(worker);
-      const position = this.#idle.indexOf(worker);
-      if (position >= 0) this.#idle.splice(position, 1);
-    };
-    worker.on("error", forget);
-    worker.on("exit", forget);
-    return worker;
-  }
-
-  /** Ends the workers; verifications under way fail. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#all].map((worker) => worker.terminate()));
   }
 }
 
 function performIn(worker: Worker, call: StepCall): Promise<ArrayBuffer | undefined> {
-  return new Promise((resolve, reject) => {
-    const settle = (end: () => void): void => {
-      worker.off("message", onMessage);
-      worker.off("error", onError);
-      worker.off("exit", onExit);
-      end();
-    };
-    const onMessage = ({ refused, memory }: StepAnswer): void =>
-      settle(() => (refused === undefined ? resolve(memory) : reject(restored(refused))));
-    const onError = (error: unknown): void => settle(() => reject(error));
-    const onExit = (): void => settle(() => reject(new Error("the verification worker has ended")));
-    worker.on("message", onMessage);
-    worker.on("error", onError);
-    worker.on("exit", onExit);
-    // The slices are large: their memory is handed over, and comes back for others, instead of being copied.
-    worker.postMessage(call, call.step === "addTags" ? [call.slices.buffer] : []);
-  });
-}
-
-/** An error of the worker, with its class: what crosses between threads keeps fields only. */
-function restored({ message, facts }: { message: string; facts: Record<string, unknown> }): TallystickError {
-  const { code, message: _, ...rest } = facts;
-  if (code === "INVALID_PROOF") return new InvalidProofError(message, rest);
-  if (code === "INVALID_POINT") return new InvalidPointError(message, rest);
-  return new TallystickError(message, { ...rest, code: code as ErrorCode });
+  // The slices are large: their memory is handed over, and comes back for others, instead of being copied.
+  const handedOver = call.step === "addTags" ? [call.slices.buffer] : [];
+  return talkWith<StepAnswer, ArrayBuffer | undefined>(
+    worker,
+    () => worker.postMessage(call, handedOver),
+    ({ refused, memory }, settle) =>
+      refused === undefined ? settle.resolve(memory) : settle.reject(restoredError(refused)),
+  );
 }
 
 function tooSlow(deadlineSeconds: number): TallystickError {

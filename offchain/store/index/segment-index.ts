@@ -17,6 +17,14 @@ export interface ChunkRange {
   lengthBytes: number;
 }
 
+/** Sums over the slices of a segment, of the pieces of objects that each is cut from. */
+export interface PieceCounts {
+  readonly pieces: number;
+  readonly squares: number;
+  /** Of the slice that has the most. */
+  readonly most: number;
+}
+
 export interface Segment {
   readonly id: number;
   readonly dataSetId: number;
@@ -29,6 +37,7 @@ export interface Segment {
   readonly commitmentsRoot: Uint8Array;
   readonly firstIndex: number;
   readonly sliceCount: number;
+  readonly pieces: PieceCounts;
   /** Length of the concatenated ciphertexts. */
   readonly dataBytes: number;
   /** Acknowledged bytes of the tags. */
@@ -45,6 +54,9 @@ export type NewSegment = Pick<
   Segment,
   "dataSetId" | "name" | "manifestHash" | "commitmentSeed" | "firstIndex" | "touchedAt"
 >;
+
+/** What a complete manifest tells of its segment. */
+export type ManifestFacts = Pick<Segment, "sliceCount" | "pieces" | "commitmentsRoot">;
 
 export type SegmentOutcome =
   | { readonly outcome: "created"; readonly id: number }
@@ -77,10 +89,9 @@ export interface SegmentIndex {
 
   /**
    * Makes a segment known and gives it its indices, in one transaction: all behind those given before.
-   * @param commitmentsRoot 32 bytes
    * @returns `taken` when an index was given to another segment meanwhile
    */
-  complete(id: number, sliceCount: number, commitmentsRoot: Uint8Array): Promise<"given" | "taken">;
+  complete(id: number, facts: ManifestFacts): Promise<"given" | "taken">;
 
   /** Segments whose manifest never became complete, or which were being removed, when their process ended. */
   incomplete({ own }: { own: boolean }): Promise<{ readonly id: number; readonly dataSetId: number }[]>;

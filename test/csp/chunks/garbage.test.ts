@@ -9,6 +9,7 @@ import type { FileStoreOptions } from "../../../offchain/store/object/file-objec
 import { type MayRemove, type ObjectStore, RemovalStoppedError } from "../../../offchain/store/object/object-store.ts";
 import { failure } from "../../helpers/promises.ts";
 import { AGREED, FIRST_STATE } from "../agreed-set.ts";
+import { manifestFacts } from "../manifest-facts.ts";
 import {
   ALICE,
   answersFor,
@@ -82,7 +83,7 @@ describe("objects that nobody needs", () => {
       segment.id,
       chunks.map((chunk) => ({ digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length })),
     );
-    await segments.complete(segment.id, 1, new Uint8Array(32));
+    await segments.complete(segment.id, manifestFacts(1));
     return { dataSet: set.id, segment: segment.id };
   }
   const claim = async (account: string, chunk: TestChunk): Promise<boolean> => {

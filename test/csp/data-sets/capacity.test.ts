@@ -122,11 +122,16 @@ describe("proving capacity of a provider", () => {
     expect(one.choosePhase(loads)).to.equal(0);
   });
 
-  it("expects a proof to grow with the highest index, the slices and what is drawn of them", () => {
-    const small = { sliceElements: 4096, sliceCount: 10, highestIndex: 10, sampleCount: 460 };
+  it("expects a proof to grow with the highest index, the slices and the pieces that they are cut from", () => {
+    const pieces = { pieces: 20, squares: 40, most: 2 };
+    const segment = { pieces };
+    const small = { sliceElements: 4096, sliceCount: 10, highestIndex: 10, sampleCount: 460, segments: [segment] };
     const estimate = provingMilliseconds(small);
     expect(provingMilliseconds({ ...small, highestIndex: 10_010 }) - estimate).to.be.within(1999, 2001);
-    expect(provingMilliseconds({ ...small, sliceCount: 20 })).to.be.greaterThan(estimate);
+    const twice = provingMilliseconds({ ...small, sliceCount: 20, segments: [segment, segment] });
+    expect(twice - estimate).to.equal(200);
+    const denser = { pieces: { pieces: 120, squares: 1440, most: 12 } };
+    expect(provingMilliseconds({ ...small, segments: [denser] }) - estimate).to.equal(1000);
     expect(provingMilliseconds({ ...small, sliceElements: 8192 })).to.be.greaterThan(estimate);
   });
 });

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { expect } from "chai";
 import { randomBytes } from "#primitives";
 import { decodeProof } from "../../../offchain/core/audit/proof.ts";
@@ -6,6 +7,7 @@ import { verifyPrivate, verifyPublic } from "../../../offchain/core/audit/verifi
 import type { AnswerSigner } from "../../../offchain/csp/data-sets/answer-signer.ts";
 import { DataDamagedError } from "../../../offchain/csp/data-sets/data-damaged.ts";
 import { DataSetProofs } from "../../../offchain/csp/data-sets/proofs.ts";
+import { PROVING_THREADS } from "../../../offchain/csp/data-sets/proving-threads.ts";
 import { createCspMetrics } from "../../../offchain/csp/metrics.ts";
 import { createMetrics } from "../../../offchain/daemon/metrics.ts";
 import { AuditedSet } from "../audited-data.ts";
@@ -23,6 +25,8 @@ import {
 /** Of a set that is not on chain, nothing is signed. */
 const UNSIGNED = { sign: async () => undefined } as unknown as AnswerSigner;
 
+const URGENCY = { deadlineBlock: 1, signal: new AbortController().signal };
+
 describe("proofs of a provider", () => {
   const folder = temporaryFolder();
   before(() => auditReady());
@@ -30,7 +34,7 @@ describe("proofs of a provider", () => {
   /** A data set of two segments with a gap between them. */
   async function provable() {
     const provider = await openProvider(folder());
-    const { data, chunks, index, sets, segments } = provider;
+    const { data, chunks, index, sets, segments, threads } = provider;
     const stored = [randomChunk(200_000), randomChunk(100_000)];
     const audited = new AuditedSet(1024);
     await chunks.store(ALICE, framesOf(...stored.map((chunk) => frame(chunk))));
@@ -43,14 +47,14 @@ describe("proofs of a provider", () => {
       await segments.append(set, name, 0, streamOf(tags));
     }
     const metrics = createCspMetrics(createMetrics("csp"), index, async () => 0n);
-    const proofs = new DataSetProofs(data, chunks, metrics, UNSIGNED);
+    const proofs = new DataSetProofs({ data, chunks, metrics, threads, signer: UNSIGNED });
     const held = parts.map(({ firstIndex, sliceCount }) => ({ firstIndex, count: sliceCount }));
     const challenge = (sampleCount = 5, ranges = held) => ({ seed: randomBytes(32), sampleCount, ranges });
     const row = await sets.require(ALICE, audited.saltHex);
-    return { ...provider, proofs, row, held, challenge, stored, audited };
+    return { ...provider, metrics, proofs, row, held, challenge, stored, audited };
   }
 
-  it("for the chain come before all private audits that are waiting", async () => {
+  it("for the chain come before all audits of owners, also before one that is under way", async () => {
     const { proofs, row, held, challenge } = await provable();
     const done: string[] = [];
     const audits = [1, 2, 3, 4].map(async (number) => {
@@ -59,22 +63,62 @@ describe("proofs of a provider", () => {
     });
     expect(
       (await refusal(proofs.answer(row, { challenge: challenge(), isPublic: false }, held), "RATE_LIMITED")).check,
-    ).to.equal("audits at once");
-    await proofs.provePublic(row, challenge());
+    ).to.equal("audits waiting for one account");
+    await proofs.provePublic(row, challenge(), URGENCY);
     done.push("proof");
     await Promise.all(audits);
-    expect(done).to.deep.equal(["audit 1", "proof", "audit 2", "audit 3", "audit 4"]);
+    expect(done).to.deep.equal(["proof", "audit 1", "audit 2", "audit 3", "audit 4"]);
     // The places are free again.
     await proofs.answer(row, { challenge: challenge(), isPublic: false }, held);
+  });
+
+  it("are made with the nearest deadline first, and end when they take long and others wait", async () => {
+    const { data, chunks, metrics, threads, row, challenge } = await provable();
+    let slow = true;
+    const store = {
+      ...data.store,
+      getRange: async (...at: Parameters<typeof data.store.getRange>) => {
+        while (slow) await setTimeout(20);
+        return await data.store.getRange(...at);
+      },
+    } as typeof data.store;
+    const parts = { data: { ...data, store }, chunks, metrics, threads, signer: UNSIGNED };
+    const impatient = new DataSetProofs(parts, { leastMilliseconds: 100, lookMilliseconds: 20 });
+    const proven = (proofs: DataSetProofs, deadlineBlock: number) =>
+      proofs.provePublic(row, challenge(), { ...URGENCY, deadlineBlock });
+    const threadsOf = (proofs: DataSetProofs) => Array.from({ length: PROVING_THREADS }, () => proven(proofs, 9));
+    const waited = threadsOf(impatient).map((proof) => refusal(proof, "RATE_LIMITED"));
+    const other = proven(impatient, 8);
+    const error = await Promise.any(waited);
+    slow = false;
+    expect(error).to.include({ check: "time of a proof", retryable: true });
+    await Promise.allSettled([...waited, other]);
+    await other;
+    // One that nobody waits for has all the time it needs.
+    slow = true;
+    const alone = proven(impatient, 9);
+    await setTimeout(300);
+    slow = false;
+    await alone;
+
+    const ended: string[] = [];
+    slow = true;
+    const patient = new DataSetProofs(parts);
+    const running = threadsOf(patient);
+    const late = proven(patient, 8).then(() => ended.push("late"));
+    const early = proven(patient, 7).then(() => ended.push("early"));
+    slow = false;
+    await Promise.all([...running, late, early]);
+    if (PROVING_THREADS === 1) expect(ended).to.deep.equal(["early", "late"]);
   });
 
   it("for the chain are made once for a challenge, however often they are sent", async () => {
     const { proofs, row, challenge, store, stored } = await provable();
     const asked = challenge(30);
-    const made = await proofs.provePublic(row, asked);
+    const made = await proofs.provePublic(row, asked, URGENCY);
     await store.put(stored[0]?.id ?? "", randomChunk(200_000).bytes);
-    expect(await proofs.provePublic(row, { ...asked })).to.equal(made);
-    await refusal(proofs.provePublic(row, challenge(30)), "OBJECT_LOST");
+    expect(await proofs.provePublic(row, { ...asked }, URGENCY)).to.equal(made);
+    await refusal(proofs.provePublic(row, challenge(30), URGENCY), "OBJECT_LOST");
   });
 
   it("for anybody hold with the key, and come with a pause for the account behind them", async () => {
@@ -118,11 +162,11 @@ describe("proofs of a provider", () => {
     const { proofs, row, held, challenge, store, stored } = await provable();
     const [damaged = randomChunk(1), whole = randomChunk(1)] = stored;
     await store.put(damaged.id, randomChunk(200_000).bytes);
-    const error = await refusal(proofs.provePublic(row, challenge(30)), "OBJECT_LOST");
+    const error = await refusal(proofs.provePublic(row, challenge(30), URGENCY), "OBJECT_LOST");
     expect(error).to.be.instanceOf(DataDamagedError);
     expect(error).to.deep.include({ party: "provider", received: damaged.id, details: { damagedChunks: 1 } });
     expect(error.message).not.to.contain(whole.id);
     // Slices that lie in the other chunk alone are proven.
-    await proofs.provePublic(row, challenge(5, held.slice(1)));
+    await proofs.provePublic(row, challenge(5, held.slice(1)), URGENCY);
   });
 });

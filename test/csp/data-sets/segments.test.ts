@@ -10,6 +10,7 @@ import { digestOf } from "../../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { ChunkService } from "../../../offchain/csp/chunks/chunk-service.ts";
 import { SegmentVerification } from "../../../offchain/csp/data-sets/verification.ts";
+import { VerificationWorkers } from "../../../offchain/csp/data-sets/verification-workers.ts";
 import { MemoryObjectStore } from "../../helpers/memory-object-store.ts";
 import { AGREED, FIRST_STATE } from "../agreed-set.ts";
 import { type AuditedSegment, AuditedSet, segmentBody } from "../audited-data.ts";
@@ -173,11 +174,11 @@ describe("segments of data sets", () => {
 
   it("work on any object store", async () => {
     const provider = await openProvider(folder());
-    const { index, challenges, logger, clock, parts, data, workers } = provider;
+    const { index, challenges, logger, clock, parts, data, threads } = provider;
     const store = new MemoryObjectStore();
     const service = new ChunkService(store, index.chunks, challenges, logger, () => clock.seconds);
     await service.store(ALICE, framesOf(...chunks.map((chunk) => frame(chunk))));
-    const verification = new SegmentVerification(parts, { ...data, store }, service, workers);
+    const verification = new SegmentVerification(parts, { ...data, store }, service, new VerificationWorkers(threads));
     await provider.sets.begin(ALICE, audited.saltHex, audited.request);
     await begin(provider);
     await sendAll(provider);

@@ -15,6 +15,7 @@ import type { ChainView, Standing } from "../../../offchain/csp/data-sets/chain-
 import { DataSetSettlement } from "../../../offchain/csp/data-sets/settlement.ts";
 import { FailureLog } from "../../../offchain/daemon/failure-log.ts";
 import { AGREED, FIRST_STATE } from "../agreed-set.ts";
+import { manifestFacts } from "../manifest-facts.ts";
 import {
   ALICE,
   frame,
@@ -87,7 +88,7 @@ describe("settlement of data sets", () => {
     if (segment.outcome !== "created") throw new Error(segment.outcome);
     const manifest = stored.map((chunk) => ({ digest: digestOf(chunk.id), sizeBytes: chunk.bytes.length }));
     await index.segments.addToManifest(segment.id, manifest);
-    await index.segments.complete(segment.id, 3, new Uint8Array(32));
+    await index.segments.complete(segment.id, manifestFacts(3));
     await index.segments.setVerified(segment.id);
     await streams.write(set.id, `tags-${segment.id}`, 0, streamOf(bytes), 32);
     await index.segments.setTags(segment.id, 32);

@@ -14,6 +14,7 @@ import type {
 } from "../../../offchain/store/index/data-set-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import type { ManifestChunk } from "../../../offchain/store/index/segment-index.ts";
+import { manifestFacts } from "../../csp/manifest-facts.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { PLACE_SECONDS } from "./places.ts";
 
@@ -111,7 +112,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
     const outcome = await index().segments.begin(facts, 256);
     if (outcome.outcome !== "created") throw new Error(outcome.outcome);
     await index().segments.addToManifest(outcome.id, chunks);
-    expect(await index().segments.complete(outcome.id, chunks.length, ROOT)).to.equal("given");
+    expect(await index().segments.complete(outcome.id, manifestFacts(chunks.length, ROOT))).to.equal("given");
     return outcome.id;
   }
 
@@ -416,7 +417,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       });
       const late = await index().segments.begin({ ...facts, name: bytes32(3), firstIndex: 7 }, 9);
       if (late.outcome !== "created") throw new Error(late.outcome);
-      expect(await index().segments.complete(late.id, 1, new Uint8Array(32))).to.equal("taken");
+      expect(await index().segments.complete(late.id, manifestFacts(1))).to.equal("taken");
       expect(await index().segments.incomplete({ own: true })).to.deep.equal([{ id: late.id, dataSetId: set }]);
       await index().segments.delete(late.id);
       // Indices of a segment that expired are not given again.
@@ -452,7 +453,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       });
       expect(failed).to.equal(true);
       await add(chunk(2));
-      expect(await index().segments.complete(id, 1, new Uint8Array(32))).to.equal("given");
+      expect(await index().segments.complete(id, manifestFacts(1))).to.equal("given");
       expect((await index().segments.find(id))?.dataBytes).to.equal(203);
     });
 
@@ -475,7 +476,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
     it("give indices to one of several that are completed at the same time", async () => {
       const set = await begun(1);
       const ids = [await incomplete(set, 1, 1), await incomplete(set, 2, 1), await incomplete(set, 3, 2)];
-      const outcomes = await Promise.all(ids.map((id) => index().segments.complete(id, 5, new Uint8Array(32))));
+      const outcomes = await Promise.all(ids.map((id) => index().segments.complete(id, manifestFacts(5))));
       expect(outcomes.filter((outcome) => outcome === "given").length).to.equal(1);
       const [known] = await index().segments.ofDataSet(set);
       expect((await index().dataSets.find(set))?.givenIndex).to.equal((known?.firstIndex ?? 0) + 4);
@@ -490,7 +491,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
       await index().chunks.record(ALICE, many, 5);
       const id = await incomplete(await begun(1), 1, 1);
       for (let k = 0; k < many.length; k += 500) await index().segments.addToManifest(id, many.slice(k, k + 500));
-      await index().segments.complete(id, 1, new Uint8Array(32));
+      await index().segments.complete(id, manifestFacts(1));
       let turns = 0;
       const counting = setInterval(() => turns++, 0);
       await index().segments.delete(id);
@@ -529,7 +530,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
             );
             const id = await incomplete(set, k, firstIndex);
             await index().segments.addToManifest(id, own);
-            expect(await index().segments.complete(id, layout.sliceCount, new Uint8Array(32))).to.equal("given");
+            expect(await index().segments.complete(id, manifestFacts(layout.sliceCount))).to.equal("given");
             firstIndex += layout.sliceCount;
             expect((await index().segments.find(id))?.dataBytes).to.equal(layout.sizeBytes);
             for (let slice = 0; slice < layout.sliceCount; slice++) {

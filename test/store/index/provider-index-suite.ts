@@ -5,6 +5,7 @@ import { expect } from "chai";
 import type { RecordedChunk } from "../../../offchain/store/index/chunk-index.ts";
 import type { ProviderIndex } from "../../../offchain/store/index/provider-index.ts";
 import type { ManifestChunk } from "../../../offchain/store/index/segment-index.ts";
+import { manifestFacts } from "../../csp/manifest-facts.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { describeDataSets } from "./data-set-index-suite.ts";
 import { PLACE_SECONDS } from "./places.ts";
@@ -196,7 +197,7 @@ export function describeProviderIndex(
         const segment = await index.segments.begin(begun, 256);
         if (segment.outcome !== "created") throw new Error(segment.outcome);
         await index.segments.addToManifest(segment.id, chunks);
-        await index.segments.complete(segment.id, 1, new Uint8Array(32));
+        await index.segments.complete(segment.id, manifestFacts(1));
         return segment.id;
       }
       const unused = async (since: number) => (await index.chunks.unused(since, 10)).map((each) => each.digest);

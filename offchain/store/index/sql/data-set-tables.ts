@@ -76,6 +76,9 @@ export interface DataSetTables {
     complete: Generated<number>;
     writer: string;
     slice_count: Generated<number>;
+    pieces: Generated<number>;
+    piece_squares: Generated<number>;
+    most_pieces: Generated<number>;
     data_bytes: Generated<number>;
     kept_bytes: Generated<number>;
     kept_chunks: Generated<number>;
@@ -189,7 +192,8 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
   ) ${clustered}`,
 
   // complete: its manifest was checked, its chunks noted, its commitments computed. writer: the process that does so.
-  // kept_bytes, kept_chunks: sums over 'segment_chunks'. included: a state that both parties signed names it.
+  // pieces, piece_squares, most_pieces: of the pieces of objects that each slice is cut from, the sum, the sum of the
+  // squares, and the greatest number. kept_bytes, kept_chunks: sums over 'segment_chunks'. included: a state that both parties signed names it.
   `CREATE TABLE segments (
     id ${counted},
     data_set_id ${integer} NOT NULL REFERENCES data_sets (id),
@@ -202,6 +206,9 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
     complete ${integer} NOT NULL DEFAULT 0 CHECK (complete IN (0, 1)),
     writer TEXT NOT NULL,
     slice_count ${integer} NOT NULL DEFAULT 0,
+    pieces ${integer} NOT NULL DEFAULT 0,
+    piece_squares ${integer} NOT NULL DEFAULT 0,
+    most_pieces ${integer} NOT NULL DEFAULT 0,
     data_bytes ${integer} NOT NULL DEFAULT 0,
     kept_bytes ${integer} NOT NULL DEFAULT 0,
     kept_chunks ${integer} NOT NULL DEFAULT 0,

@@ -5,7 +5,15 @@ import { namedTwice } from "../../../core/audit/manifest.ts";
 import { contentIdFromDigest } from "../../../core/encoding/content-id.ts";
 import { TallystickError } from "../../../core/errors.ts";
 import type { Leases } from "../leases.ts";
-import type { ChunkRange, ManifestChunk, NewSegment, Segment, SegmentIndex, SegmentOutcome } from "../segment-index.ts";
+import type {
+  ChunkRange,
+  ManifestChunk,
+  ManifestFacts,
+  NewSegment,
+  Segment,
+  SegmentIndex,
+  SegmentOutcome,
+} from "../segment-index.ts";
 import { addManifestUses, removeManifestUses } from "./chunk-removal.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
@@ -26,6 +34,7 @@ function toSegment(row: Selectable<SegmentColumns>): Segment {
     commitmentsRoot: row.commitments_root ?? new Uint8Array(),
     firstIndex: row.first_index,
     sliceCount: row.slice_count,
+    pieces: { pieces: row.pieces, squares: row.piece_squares, most: row.most_pieces },
     dataBytes: row.data_bytes,
     tagsBytes: row.tags_bytes,
     verified: row.verified === 1,
@@ -154,11 +163,19 @@ export class SqlSegmentIndex implements SegmentIndex {
     );
   }
 
-  async complete(id: number, sliceCount: number, commitmentsRoot: Uint8Array): Promise<"given" | "taken"> {
+  async complete(id: number, facts: ManifestFacts): Promise<"given" | "taken"> {
+    const { sliceCount, pieces, commitmentsRoot } = facts;
     return this.#database.write(async (transaction) => {
       const segment = await transaction
         .updateTable("segments")
-        .set({ complete: 1, slice_count: sliceCount, commitments_root: commitmentsRoot })
+        .set({
+          complete: 1,
+          slice_count: sliceCount,
+          pieces: pieces.pieces,
+          piece_squares: pieces.squares,
+          most_pieces: pieces.most,
+          commitments_root: commitmentsRoot,
+        })
         .where("id", "=", id)
         .where("complete", "=", 0)
         .where("writer", "=", this.#leases.holder)
