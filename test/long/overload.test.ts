@@ -10,6 +10,7 @@ import { depositCollateralCall } from "../../offchain/chain/escrow-calls.ts";
 import { type DataSetSecrets, deriveDataSetSecrets } from "../../offchain/core/audit/keys.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { provingMilliseconds } from "../../offchain/csp/data-sets/capacity.ts";
+import { PROVING_THREADS } from "../../offchain/csp/data-sets/proving-threads.ts";
 import { AuditedSet } from "../csp/audited-data.ts";
 import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
 import { randomChunk } from "../csp/provider-fixture.ts";
@@ -34,6 +35,9 @@ const OFFER = {
   },
 };
 const STRANGERS = 40;
+/** One of them has a slice that is cut from as many objects as it may be, each of which is a read of a disk. */
+const TINY_OBJECTS = SLICE_ELEMENTS / 2;
+const DENSE = 0;
 const HONEST = 3;
 /** Preparations at a time: more wait for the provider's two threads anyway. */
 const AT_A_TIME = 4;
@@ -96,7 +100,8 @@ describe("a provider under a flood of cheap sets", function () {
       await device.begin();
       // One slice at the highest index costs the provider a term of the proof for every index below it.
       if (isStranger) device.nextIndex = HIGHEST_INDEX;
-      await device.add(randomChunk(isStranger ? 100 : 5000));
+      const tiny = Array.from({ length: TINY_OBJECTS }, () => randomChunk(50));
+      await device.add(...(k === DENSE ? tiny : [randomChunk(isStranger ? 100 : 5000)]));
       return device;
     };
     const devices: Device[] = [];
@@ -109,8 +114,13 @@ describe("a provider under a flood of cheap sets", function () {
 
     await rpc("evm_setAutomine", false);
     await rpc("evm_setIntervalMining", 1);
-    for (const answer of await Promise.all(honest.map((device) => device.open()))) ok(answer);
-    const answers: Answer[] = await Promise.all(strangers.map((device) => device.open()));
+    const opened = (device: Device | undefined): Promise<Answer> => {
+      if (device === undefined) throw new Error("no device");
+      return device.open();
+    };
+    for (const answer of await Promise.all(honest.map(opened))) ok(answer);
+    const [dense, ...others] = strangers;
+    const answers: Answer[] = [await opened(dense), ...(await Promise.all(others.map(opened)))];
     const taken = strangers.filter((_, k) => answers[k]?.status === 200);
     const refused = answers.filter(({ status }) => status !== 200);
     for (const { status, json } of refused) {
@@ -122,14 +132,17 @@ describe("a provider under a flood of cheap sets", function () {
       expect(status).to.equal(429);
     }
     // As many as fit into half of the window, of blocks of a second, however many ask at the same time.
-    const each = provingMilliseconds({
-      ...TEST_OFFER,
-      sliceElements: SLICE_ELEMENTS,
-      sliceCount: 1,
-      highestIndex: HIGHEST_INDEX,
-      segments: [{ pieces: { pieces: 1, squares: 1, most: 1 } }],
-    });
-    expect(taken.length * each).to.be.within(5000, 11_000);
+    const estimate = (pieces: number): number =>
+      provingMilliseconds({
+        ...TEST_OFFER,
+        sliceElements: SLICE_ELEMENTS,
+        sliceCount: 1,
+        highestIndex: HIGHEST_INDEX,
+        segments: [{ pieces: { pieces, squares: pieces ** 2, most: pieces } }],
+      });
+    expect(taken).to.include(dense);
+    const promised = estimate(TINY_OBJECTS) + (taken.length - 1) * estimate(1);
+    expect(promised).to.be.within(estimate(TINY_OBJECTS), 11_000 * PROVING_THREADS);
 
     const all = [...honest, ...taken];
     const booksOf = async ({ id }: Device) => {
