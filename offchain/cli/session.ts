@@ -7,7 +7,7 @@ import { systemClock } from "../agent/clock.ts";
 import { describeNetwork, networkFacts } from "../agent/network-facts.ts";
 import { type FoundDeployment, findDeployment } from "../agent/node/deployment-file.ts";
 import { homeDirectory, loadIdentity, requireIdentity } from "../agent/node/identity-store.ts";
-import { type Agent, openAgent } from "../agent/node/index.ts";
+import { type Agent, openAgent, startWorkerStages } from "../agent/node/index.ts";
 import { meetNetwork, type NetworkMeeting } from "../agent/node/network-pin.ts";
 import type { AgentLogger } from "../agent/progress.ts";
 import { dataIdIn } from "../agent/snapshots/resolve.ts";
@@ -55,6 +55,8 @@ export interface AgentNeeds {
   readonly passphrase?: string | undefined;
   /** Refuses the identity before anything is sent. */
   readonly check?: ((identity: Identity) => void) | undefined;
+  /** Whether contents are read or written: threads for them start while the keystore is being opened. */
+  readonly contents?: boolean | undefined;
 }
 
 export function surroundings(command: Command): Surroundings {
@@ -165,7 +167,9 @@ export async function withAgent(
   const exitWith = (code: number) => endWith(command, code);
   const incomplete = () => exitWith(EXIT.incomplete);
   let meeting: NetworkMeeting | undefined;
+  let stages: ReturnType<typeof startWorkerStages> | undefined;
   const beside = () => {
+    if (needs.contents === true) stages = startWorkerStages();
     meeting = meetNetwork(homeDir, deployment);
     // While the network answers. Few commands sign nothing.
     setImmediate(prepareSigning);
@@ -176,7 +180,8 @@ export async function withAgent(
     const logger = agentLogger(output);
     const progress = createProgressBar(!output.json && options.quiet !== true);
     const { chain, pinned } = meeting ?? meetNetwork(homeDir, deployment);
-    const agent = await openAgent({ identity, deployment, homeDir, logger, ...(chain === undefined ? {} : { chain }) });
+    const connected = chain === undefined ? {} : { chain };
+    const agent = await openAgent({ identity, deployment, homeDir, logger, stages, ...connected });
     try {
       await interruptible(async (signal) => {
         const waits = new WaitNotices(logger, systemClock);
@@ -191,7 +196,8 @@ export async function withAgent(
   try {
     await withIdentity(around, open, { passphrase: needs.passphrase, beside });
   } finally {
-    // The agent has closed the connection, unless none was opened.
+    // The agent has closed the connection and the threads, unless none was opened.
     meeting?.close();
+    await stages?.close();
   }
 }

@@ -8,6 +8,7 @@
  */
 
 import { type Agent, type AgentOptions, openAgent as openAgentOn } from "../index.ts";
+import type { DataStages } from "../pipeline/data-stages.ts";
 import { nodePlatform } from "./platform.ts";
 
 export * from "../index.ts";
@@ -15,10 +16,13 @@ export { type DeploymentPlaces, type FoundDeployment, findDeployment } from "./d
 export { type CreatedIdentity, createIdentity, hasIdentity, homeDirectory, loadIdentity } from "./identity-store.ts";
 export { nodePlatform } from "./platform.ts";
 export { useProxyFromEnvironment } from "./proxy.ts";
+export { startWorkerStages } from "./worker-stages.ts";
 
 export interface NodeAgentOptions extends Omit<AgentOptions, "platform"> {
   /** Where the catalogue, the journal of data sets and the lock are; see `homeDirectory`. */
   readonly homeDir: string;
+  /** Of `startWorkerStages`, for the first put or get; they are closed with the agent. */
+  readonly stages?: DataStages | undefined;
 }
 
 /**
@@ -28,8 +32,8 @@ export interface NodeAgentOptions extends Omit<AgentOptions, "platform"> {
  * @throws TallystickError CONFLICT when the home folder belongs to another account
  */
 export async function openAgent(options: NodeAgentOptions): Promise<Agent> {
-  const { homeDir, ...rest } = options;
-  const platform = nodePlatform(homeDir);
+  const { homeDir, stages, ...rest } = options;
+  const platform = nodePlatform(homeDir, stages);
   try {
     return await openAgentOn({ ...rest, platform });
   } catch (error) {

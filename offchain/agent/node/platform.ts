@@ -2,6 +2,7 @@
 
 import { hostname, userInfo } from "node:os";
 import { systemClock } from "../clock.ts";
+import type { DataStages } from "../pipeline/data-stages.ts";
 import type { AgentPlatform } from "../platform.ts";
 import { agentDatabasePath } from "./agent-database.ts";
 import { SqliteCatalogue } from "./catalogue.ts";
@@ -16,9 +17,11 @@ import { WrongAnswerFiles } from "./wrong-answer-files.ts";
 
 /**
  * @param homeDir made if it is absent.
+ * @param stages threads that were started ahead; the first put or get takes them
  * @throws DiskFullError, DiskFailedError, UnknownVersionError when the catalogue cannot be opened
  */
-export function nodePlatform(homeDir: string): AgentPlatform {
+export function nodePlatform(homeDir: string, stages?: DataStages): AgentPlatform {
+  let ahead = stages;
   const database = agentDatabasePath(homeDir);
   const catalogue = new SqliteCatalogue(database);
   const dataSets = new SqliteDataSetJournal(database);
@@ -34,8 +37,13 @@ export function nodePlatform(homeDir: string): AgentPlatform {
     http: { transport: nodeTransport },
     clock: systemClock,
     origin: { host: hostname(), user: userName() },
-    openStages: openWorkerStages,
+    openStages: () => {
+      const started = ahead;
+      ahead = undefined;
+      return started ?? openWorkerStages();
+    },
     close: async () => {
+      await ahead?.close();
       fileCache.close();
       await dataSets.close();
       await catalogue.close();

@@ -129,6 +129,11 @@ export class WorkerPool {
     return best;
   }
 
+  /** Starts all threads, which do not keep the process alive. */
+  start(): void {
+    while (this.#threads.length < this.limit) this.#start().worker.unref();
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));

@@ -50,6 +50,13 @@ export function openWorkerStages(workers: number = WORKERS): DataStages {
   return new WorkerStages(workers);
 }
 
+/** As `openWorkerStages`, with threads that start at once: for a caller that has to wait for something else first. */
+export function startWorkerStages(workers: number = WORKERS): DataStages {
+  const stages = new WorkerStages(workers);
+  stages.start();
+  return stages;
+}
+
 class WorkerStages implements DataStages {
   readonly oprf: WorkerOprf;
   readonly #pool: WorkerPool;
@@ -60,6 +67,10 @@ class WorkerStages implements DataStages {
   constructor(limit: number) {
     this.#pool = new WorkerPool(limit);
     this.oprf = new WorkerOprf(this.#pool);
+  }
+
+  start(): void {
+    this.#pool.start();
   }
 
   readonly allocate = (neededBytes: number, outgrown?: Uint8Array): Uint8Array => {

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { RangeSpec } from "../../agent/read/byte-range.ts";
 import { formatBytes } from "../output.ts";
-import { withAgent } from "../session.ts";
+import { type AgentSession, withAgent } from "../session.ts";
 import { getRange, rangeOption } from "./get-range.ts";
 import { entriesText, shortfallLines } from "./restore-lines.ts";
 
@@ -36,7 +36,7 @@ export function registerGet(program: Command): void {
           code: "commander.missingMandatoryOptionValue",
         });
       }
-      await withAgent(command, async ({ agent, output, progress, signal, incomplete }) => {
+      const restore = async ({ agent, output, progress, signal, incomplete }: AgentSession): Promise<void> => {
         // The report has them: what can be restored is.
         const untold = { onDamage: () => undefined, onLeft: () => undefined };
         const report = await agent.get(id, out, { overwrite, ...untold, onProgress: progress.listener, signal });
@@ -49,6 +49,7 @@ export function registerGet(program: Command): void {
         const shortfall = shortfallLines(report);
         for (const line of shortfall) output.problem(`tallystick: ${line}`);
         if (shortfall.length > 0) incomplete();
-      });
+      };
+      await withAgent(command, restore, { contents: true });
     });
 }

@@ -67,7 +67,7 @@ export function registerPut(program: Command): void {
   sourceOptions(command)
     .addHelpText("after", EXAMPLES)
     .action(async (paths: string[], options: PutCommandOptions, command: Command) => {
-      await withAgent(command, async (session) => {
+      const put = async (session: AgentSession): Promise<void> => {
         const { agent, output, progress, signal } = session;
         if (options.dataSet) await fundOnDevelopmentChain(session, agent.account);
         const { domain, tag, host, time } = options;
@@ -101,7 +101,8 @@ export function registerPut(program: Command): void {
           ...leftOutLines(report.leftOut),
         ]);
         if (report.leftOut.incomplete) session.incomplete();
-      });
+      };
+      await withAgent(command, put, { contents: true });
     });
 }
 

@@ -1,6 +1,7 @@
 /** Stages on worker threads: they give what the stages in one thread give, and use their memory again. */
 import { expect } from "chai";
-import { openWorkerStages } from "../../../offchain/agent/node/worker-stages.ts";
+import { nodePlatform } from "../../../offchain/agent/node/platform.ts";
+import { openWorkerStages, startWorkerStages } from "../../../offchain/agent/node/worker-stages.ts";
 import { type DataStages, localStages } from "../../../offchain/agent/pipeline/data-stages.ts";
 import { openSource } from "../../../offchain/agent/put/source.ts";
 import { onEvery } from "../../../offchain/agent/put/store-objects.ts";
@@ -10,6 +11,7 @@ import type { TallystickError } from "../../../offchain/core/errors.ts";
 import { CHUNK_LIMITS } from "../../../offchain/core/recipe/chunker.ts";
 import { storedFrame } from "../../../offchain/core/recipe/frame.ts";
 import type { KeyMode } from "../../../offchain/core/recipe/recipe.ts";
+import { temporaryFolder } from "../../csp/provider-fixture.ts";
 import { pseudoText } from "../../helpers/frame-inputs.ts";
 import { MemoryOracle } from "../../helpers/memory-data-plane.ts";
 import { failure } from "../../helpers/promises.ts";
@@ -22,6 +24,7 @@ const SHORT_SLOT_BYTES = 1_310_720;
 const KEY = new Uint8Array(32).fill(7);
 
 describe("stages on worker threads", () => {
+  const folder = temporaryFolder();
   let stages: DataStages;
 
   beforeEach(() => {
@@ -36,6 +39,23 @@ describe("stages on worker threads", () => {
     stored.set(storedFrame(plaintext));
     return stored;
   }
+
+  it("may be started ahead: the first put or get has them, and the agent closes them when there is none", async () => {
+    const started = startWorkerStages(2);
+    const platform = nodePlatform(folder(), started);
+    expect(platform.openStages?.()).to.equal(started);
+    const others = platform.openStages?.();
+    expect(others).not.to.equal(started);
+    await others?.close();
+    await platform.close();
+    // They are the one's who opened them.
+    expect((await started.frame(pseudoText("ahead", MIB))).digest.length).to.equal(32);
+    await started.close();
+
+    const unused = startWorkerStages(2);
+    await nodePlatform(folder(), unused).close();
+    expect(await failure(unused.frame(pseudoText("ahead", MIB)))).to.include({ code: "INTERNAL" });
+  });
 
   it("frame and seal as the stages of one thread do, whatever the size", async () => {
     for (const plaintext of [
