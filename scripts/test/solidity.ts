@@ -1,21 +1,19 @@
-/**
- * The Solidity tests of what is deployed (optimized, not instrumented), with many more fuzz cases and longer invariant
- * runs.
- */
+/** The Solidity tests of what is deployed: optimized, not instrumented. */
 import { spawn } from "node:child_process";
 import { join } from "node:path";
-import { FUZZ_DEPTH_VARIABLE } from "../solidity.ts";
+import { FUZZ_DEPTH_VARIABLE, type FuzzDepth } from "../solidity.ts";
 import { ROOT } from "./files.ts";
 import type { Outcome } from "./outcome.ts";
 
 const HARDHAT = join(ROOT, "node_modules", "hardhat", "dist", "src", "cli.js");
 
-export function runDeepSolidityTests(): Promise<Outcome> {
+/** @param depth cases per property and calls per invariant */
+export function runSolidityTests(depth: FuzzDepth): Promise<Outcome> {
   return new Promise((done, reject) => {
     const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", HARDHAT, "test", "solidity"], {
       cwd: ROOT,
       stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, HARDHAT_DISABLE_TELEMETRY: "true", [FUZZ_DEPTH_VARIABLE]: "deep" },
+      env: { ...process.env, HARDHAT_DISABLE_TELEMETRY: "true", [FUZZ_DEPTH_VARIABLE]: depth },
     });
     let output = "";
     child.stdout.on("data", (piece: Buffer) => {
