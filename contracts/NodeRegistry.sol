@@ -388,6 +388,9 @@ contract NodeRegistry is INodeRegistry {
         generation.createdAt = uint64(block.timestamp);
         generation.members = members;
         _opened[++generationCount] = GenerationName(id, number);
+        for (uint256 i = 0; i < members.length; ++i) {
+            emit MemberNamed(members[i], id, number);
+        }
         emit GenerationOpened(id, number, from, threshold, uint64(block.timestamp), members);
     }
 

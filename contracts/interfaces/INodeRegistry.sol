@@ -152,6 +152,12 @@ interface INodeRegistry {
         uint64 createdAt,
         address[] members
     );
+    /// @notice A generation that was opened names a member; once for each. A node finds the generations that concern it
+    /// by this topic, however many others are opened.
+    /// @param member Operator.
+    /// @param id Number of the committee.
+    /// @param number Number of the generation.
+    event MemberNamed(address indexed member, CommitteeId indexed id, uint32 indexed number);
     /// @notice Another generation was opened before this one was active.
     /// @param id Number of the committee.
     /// @param number Number of the generation.

@@ -296,6 +296,10 @@ contract NodeRegistryTest is TestBase {
 
     function test_forms_a_committee_in_the_order_given() public {
         address[] memory members = _three(_carol, _alice, _bob);
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectEmit(address(_registry));
+            emit INodeRegistry.MemberNamed(members[i], _id(1), 1);
+        }
         vm.expectEmit(address(_registry));
         emit INodeRegistry.GenerationOpened(_id(1), 1, 0, 2, uint64(block.timestamp), members);
         vm.prank(_alice);
@@ -508,6 +512,8 @@ contract NodeRegistryTest is TestBase {
         vm.assertEq(_propose(_alice, id, 2, members, 3), 1);
         vm.assertEq(_registry.committeeById(id).latest, 1);
 
+        vm.expectEmit(address(_registry));
+        emit INodeRegistry.MemberNamed(dave, id, 2);
         vm.expectEmit(address(_registry));
         emit INodeRegistry.GenerationOpened(id, 2, 1, 3, uint64(block.timestamp), members);
         vm.assertEq(_propose(_carol, id, 2, members, 3), 2);

@@ -287,21 +287,19 @@ export class AgentContext {
     if (active === 0) throw notActive(await readCommittee(chain, id));
     const committee = await readCommitteeKeys(chain, id, active);
     const members = this.#reach(committee, committee);
-    const { generation, threshold } = committee;
-    const checkKeys = () => requireConsistentKeys(committee);
     const renew = async (from: number) => {
       const link = await this.#linkIfLater(id, from);
       return link === undefined ? undefined : generationOf(link);
     };
     const onWrongAnswer = (answer: WrongAnswer) => this.#keepWrongAnswer(answer);
-    const options = { logger: this.logger, generation, checkKeys, renew, onWrongAnswer };
     const nodes = members.filter(({ url }) => url !== "").map(({ client }) => client);
+    const current = generationOf({ committee, members });
     if (oprf === undefined) {
-      return { committee, members, nodes, oprf: new OprfCommittee(id, threshold, members, options) };
+      const options = { logger: this.logger, renew, onWrongAnswer };
+      return { committee, members, nodes, oprf: new OprfCommittee(id, current, options) };
     }
-    const link = { committee, members, nodes, oprf };
-    oprf.use(generationOf(link));
-    return link;
+    oprf.use(current);
+    return { committee, members, nodes, oprf };
   }
 
   /** Members with clients, and verification shares where they are those of `keyed`. */
@@ -321,9 +319,9 @@ export class AgentContext {
   }
 }
 
-function generationOf({ committee, members }: CommitteeLink): OprfGeneration {
-  const { generation, threshold } = committee;
-  return { generation, threshold, members, checkKeys: () => requireConsistentKeys(committee) };
+function generationOf({ committee, members }: Pick<CommitteeLink, "committee" | "members">): OprfGeneration {
+  const { generation, threshold, keyMaterialHash } = committee;
+  return { generation, threshold, members, keyMaterialHash, checkKeys: () => requireConsistentKeys(committee) };
 }
 
 /** One check is enough: with consistent verification shares, every quorum gives the same keys. */

@@ -197,20 +197,6 @@ export async function* listCommittees(chain: ChainReader): AsyncIterable<Committ
   for (let id = 1n; id <= count; id++) yield await readCommittee(chain, id);
 }
 
-/** The generations of all committees in the order in which they were opened, from a position on; the first is 1. */
-export async function* listOpened(
-  chain: ChainReader,
-  from: bigint,
-): AsyncIterable<{ readonly position: bigint; readonly id: bigint; readonly generation: number }> {
-  const registry = nodeRegistry(chain);
-  const count = await readChain("counting generations", () => registry.generationCount());
-  for (let position = from; position <= count; position++) {
-    const { id, number } = await readChain("reading a generation", () => registry.generationAt(position));
-    if (id === 0n) return;
-    yield { position, id, generation: Number(number) };
-  }
-}
-
 /** The active committee an account chose, or the default one; undefined while no committee is active. */
 export async function readCommitteeOf(chain: ChainReader, account: string): Promise<bigint | undefined> {
   const id = await readChain("reading the account's committee", () => nodeRegistry(chain).committeeOf(account));

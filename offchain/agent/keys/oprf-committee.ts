@@ -11,7 +11,7 @@
  */
 
 import { pause } from "../../chain/pause.ts";
-import { FIRST_GENERATION, type GenerationId } from "../../core/committee/key-id.ts";
+import type { GenerationId } from "../../core/committee/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
@@ -48,6 +48,8 @@ export interface WrongAnswer {
   readonly member: OprfMember;
   /** Of the key that was asked for. */
   readonly generation: GenerationId;
+  /** Of the key material that has the member's verification share. */
+  readonly keyMaterialHash: string;
   readonly blinded: readonly Uint8Array[];
   readonly evaluation: Evaluation;
 }
@@ -58,6 +60,8 @@ export interface OprfGeneration {
   readonly generation: number;
   readonly threshold: number;
   readonly members: readonly OprfMember[];
+  /** Of the members' keys, as the chain has it. */
+  readonly keyMaterialHash: string;
   /** Awaited before the first evaluation: whether the members' keys belong together. */
   readonly checkKeys?: () => Promise<void>;
 }
@@ -66,10 +70,6 @@ export interface OprfCommitteeOptions {
   /** Takes a wrong answer, before the next node is asked. What it throws is told and hides no error. */
   readonly onWrongAnswer?: (answer: WrongAnswer) => Promise<void>;
   readonly suite?: OprfSuite;
-  /** Awaited before the first evaluation: whether the members' keys belong together. */
-  readonly checkKeys?: () => Promise<void>;
-  /** Generation of the key that the members' verification shares belong to; the first one unless given. */
-  readonly generation?: number;
   /** The active generation when it is a later one than the given. */
   readonly renew?: (generation: number) => Promise<OprfGeneration | undefined>;
   readonly logger?: AgentLogger;
@@ -111,11 +111,11 @@ export class OprfCommittee {
   readonly #sleep: (seconds: number, signal?: AbortSignal) => Promise<void>;
   #rotation: number;
 
-  constructor(id: bigint, threshold: number, members: readonly OprfMember[], options: OprfCommitteeOptions = {}) {
+  constructor(id: bigint, first: OprfGeneration, options: OprfCommitteeOptions = {}) {
     this.id = id;
-    const { suite, checkKeys, generation = FIRST_GENERATION } = options;
-    this.#generation = { generation, threshold, members, ...(checkKeys === undefined ? {} : { checkKeys }) };
-    this.use(this.#generation);
+    const { suite } = options;
+    this.#generation = first;
+    this.use(first);
     this.#local = localOprf(suite === undefined ? undefined : async () => suite);
     this.#renew = options.renew ?? (async () => undefined);
     this.#logger = options.logger ?? SILENT;
@@ -125,7 +125,7 @@ export class OprfCommittee {
     this.#now = options.now ?? (() => performance.now() / 1000);
     this.#sleep = options.sleepSeconds ?? ((seconds, signal) => pause(seconds * 1000, signal));
     // Many short-lived clients should not all start with the same nodes.
-    this.#rotation = Math.floor(Math.random() * members.length);
+    this.#rotation = Math.floor(Math.random() * first.members.length);
   }
 
   get threshold(): number {
@@ -283,6 +283,7 @@ export class OprfCommittee {
   async #ask(member: OprfMember, blinded: Uint8Array[], stage: OprfStage, signal: AbortSignal): Promise<Uint8Array[]> {
     const standing = this.#of(member.index);
     try {
+      const { keyMaterialHash } = this.#generation;
       const generation = this.#name;
       const evaluation = await member.client.evaluate(generation, blinded, signal);
       const { index, evaluated, proof } = evaluation;
@@ -291,7 +292,7 @@ export class OprfCommittee {
         await requireRight(stage, member, blinded, evaluated, proof);
       } catch (error) {
         if (error instanceof TallystickError && error.code === "INVALID_PROOF") {
-          await this.#takeWrongAnswer({ member, generation, blinded, evaluation });
+          await this.#takeWrongAnswer({ member, generation, keyMaterialHash, blinded, evaluation });
         }
         throw error;
       }

@@ -101,7 +101,10 @@ export const RunMessageKind = Type.Union([
 ]);
 export type RunMessageKind = Static<typeof RunMessageKind>;
 
-/** `POST …/messages`: SHA-256 of the messages that whoever asks has, so that only others are sent. */
+/**
+ * `POST …/messages`: SHA-256(u8 kind ‖ u16 sender ‖ message) of the messages that whoever asks has, so that only others
+ * are sent.
+ */
 export const RunMessagesRequest = Type.Object(
   { known: Type.Array(Bytes32Text, { maxItems: MAXIMUM_RUN_MESSAGES }) },
   closed,

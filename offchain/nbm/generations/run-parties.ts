@@ -1,5 +1,6 @@
 /** Who takes part in a run, as the chain has it: the members of the generation that is made, and those who deal. */
 
+import { AbiCoder, keccak256 } from "ethers";
 import type { ChainReader, Deployment } from "../../chain/deployment.ts";
 import { type Committee, type CommitteeMember, generationOf, readCommitteeKeys } from "../../chain/registry.ts";
 import {
@@ -8,7 +9,6 @@ import {
   type CommitteeScope,
   type RunParameters,
 } from "../../core/committee/run.ts";
-import type { RunMessageName } from "./signed-messages.ts";
 
 export function scopeOf({ chainId, contracts }: Deployment, committeeId: bigint): CommitteeScope {
   return { chainId: BigInt(chainId), registry: contracts.nodeRegistry, committeeId };
@@ -38,7 +38,20 @@ function partiesOf(
   return { run: new CommitteeRun(previous === undefined ? parameters : { ...parameters, previous }), members, dealers };
 }
 
-/** The operator that has to have signed a message; undefined when the run has no such sender. */
-export function senderOf({ members, dealers }: RunParties, { kind, sender }: RunMessageName): string | undefined {
-  return (kind === "dealing" ? dealers : members)[sender - 1]?.operator;
+/**
+ * What distinguishes a run from every other one of its number: keccak-256 of the ABI encoding of (uint32 from, uint16
+ * threshold, address[] members, address[] dealers), 0x hex. In key generation the members deal, and are listed again.
+ */
+export function partiesHash({
+  run: { from, threshold },
+  members,
+  dealers,
+}: {
+  readonly run: Pick<CommitteeRun, "from" | "threshold">;
+  readonly members: readonly Pick<CommitteeMember, "operator">[];
+  readonly dealers: readonly Pick<CommitteeMember, "operator">[];
+}): string {
+  const [made, dealing] = [members, dealers].map((list) => list.map(({ operator }) => operator));
+  const types = ["uint32", "uint16", "address[]", "address[]"];
+  return keccak256(AbiCoder.defaultAbiCoder().encode(types, [from, threshold, made, dealing]));
 }

@@ -12,6 +12,7 @@ import { rejection } from "../../helpers/rejection.ts";
 
 const SIZE = 5;
 const THRESHOLD = 3;
+const KEY_MATERIAL = `0x${"44".repeat(32)}`;
 /** Above what an honest answer takes. */
 const SLOW_SECONDS = 0.5;
 type Behaviour = (
@@ -65,12 +66,16 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     const sleepSeconds = async (seconds: number) => {
       clock += seconds;
     };
-    return new OprfCommittee(7n, THRESHOLD, members, {
-      now: () => clock,
-      sleepSeconds,
-      patienceSeconds,
-      slowSeconds: SLOW_SECONDS,
-    });
+    return new OprfCommittee(
+      7n,
+      { generation: 1, threshold: THRESHOLD, members, keyMaterialHash: KEY_MATERIAL },
+      {
+        now: () => clock,
+        sleepSeconds,
+        patienceSeconds,
+        slowSeconds: SLOW_SECONDS,
+      },
+    );
   }
 
   /** RFC 9497 with the whole key in one hand, by an independent implementation. */
