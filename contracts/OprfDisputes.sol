@@ -70,7 +70,13 @@ contract OprfDisputes is IOprfDisputes {
         INodeRegistry.KeyMaterial calldata keys
     ) external payable returns (bool convicted) {
         if (msg.value != BOND_WEI) revert WrongBond(BOND_WEI, msg.value);
-        (address operator, bytes32 share) = _memberOf(answer, keys);
+        (address operator, bytes32 share, ) = REGISTRY.verificationSharesOf(
+            answer.committeeId,
+            answer.generation,
+            answer.index,
+            keys
+        );
+        _requireKeysOf(answer, keys);
         bytes32 digest = answerDigest(answer);
         (address signer, , ) = ECDSA.tryRecoverCalldata(digest, signature);
         if (signer != operator) revert NotSignedByMember(operator, signer);
@@ -104,7 +110,8 @@ contract OprfDisputes is IOprfDisputes {
 
     /// @inheritdoc IOprfDisputes
     function isRight(Answer calldata answer, INodeRegistry.KeyMaterial calldata keys) external view returns (bool) {
-        (, bytes32 share) = _memberOf(answer, keys);
+        (, bytes32 share, ) = REGISTRY.verificationSharesOf(answer.committeeId, answer.generation, answer.index, keys);
+        _requireKeysOf(answer, keys);
         return _isRight(share, answer);
     }
 
@@ -135,15 +142,10 @@ contract OprfDisputes is IOprfDisputes {
         if (!paid) revert TransferFailed(to, amountWei);
     }
 
-    /// @dev The registry makes sure that the generation has these keys, the comparison that the node answered with them.
-    function _memberOf(
-        Answer calldata answer,
-        INodeRegistry.KeyMaterial calldata keys
-    ) private view returns (address operator, bytes32 share) {
-        (operator, share, ) = REGISTRY.verificationSharesOf(answer.committeeId, answer.generation, answer.index, keys);
+    /// @dev The registry makes sure that the generation has these keys, this that the node answered with them.
+    function _requireKeysOf(Answer calldata answer, INodeRegistry.KeyMaterial calldata keys) private pure {
         bytes32 given = keccak256(abi.encode(keys));
-        bytes32 signed = answer.keyMaterialHash;
-        if (given != signed) revert INodeRegistry.OtherKeyMaterial(signed, given);
+        if (given != answer.keyMaterialHash) revert INodeRegistry.OtherKeyMaterial(answer.keyMaterialHash, given);
     }
 
     function _isRight(bytes32 share, Answer calldata answer) private view returns (bool) {

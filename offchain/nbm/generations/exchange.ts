@@ -2,9 +2,9 @@
  * Copies the messages of a run from its other parties, and keeps which transcript each member reports.
  *
  * Who sends what an honest node does not pass on, that is, a message with a wrong signature or a complaint that is not
- * founded, is set aside: the rest of its answer is dropped, and it is not asked for a while. So each party takes some
- * milliseconds of this node's time per minute at most. It is asked again because a node that has seen a reorganisation
- * later than this one sends such messages too.
+ * founded, is set aside: the rest of its answer is dropped, and it is not asked for a while, which is longer each time.
+ * So each party takes some milliseconds of this node's time in ten minutes at most. It is asked again because a node that
+ * has seen a reorganisation later than this one sends such messages too.
  */
 
 import type { CommitteeMember } from "../../chain/registry.ts";
@@ -17,15 +17,16 @@ import type { Bulletin } from "./bulletin.ts";
 import { askPeer } from "./peer.ts";
 import type { RunParties } from "./run-parties.ts";
 
-/** How long a party is not asked. */
-const SET_ASIDE_MILLISECONDS = 60_000;
+/** How long a party is not asked: the first time, and at most after it was doubled each further time. */
+const SET_ASIDE_MILLISECONDS = 5000;
+const LONGEST_SET_ASIDE_MILLISECONDS = 600_000;
 
 export class Exchange {
   #members: readonly CommitteeMember[] = [];
   #others: readonly CommitteeMember[] = [];
   readonly #transcripts = new Map<string, string | undefined>();
-  /** Until when each operator is not asked. */
-  readonly #setAside = new Map<string, number>();
+  /** Operators that are not asked until a time, and for how long the last time. */
+  readonly #setAside = new Map<string, { readonly until: number; readonly milliseconds: number }>();
   readonly #own: string;
   readonly #now: () => number;
 
@@ -47,7 +48,7 @@ export class Exchange {
   async collect(bulletin: Bulletin, id: GenerationId, logger: Logger): Promise<void> {
     const known = bulletin.known().slice(0, MAXIMUM_RUN_MESSAGES);
     const path = `/v1/committees/${id.committeeId}/generations/${id.generation}/messages`;
-    const asked = this.#others.filter(({ operator }) => (this.#setAside.get(operator) ?? 0) <= this.#now());
+    const asked = this.#others.filter(({ operator }) => (this.#setAside.get(operator)?.until ?? 0) <= this.#now());
     const answers = await Promise.allSettled(
       asked.map((party) => askPeer(party.url, path, RunMessagesAnswer, `node ${party.operator}`, { known })),
     );
@@ -71,11 +72,20 @@ export class Exchange {
         const isBreach = cause instanceof InvalidSignatureError || cause instanceof CommitteeFaultError;
         if (!isBreach) throw cause;
         const { kind, sender } = message;
-        logger.warn({ node: operator, kind, sender }, `${cause.message}; not asking the node for a minute`);
-        this.#setAside.set(operator, this.#now() + SET_ASIDE_MILLISECONDS);
+        const seconds = this.#leaveAside(operator) / 1000;
+        logger.warn({ node: operator, kind, sender }, `${cause.message}; not asking the node for ${seconds} s`);
         return;
       }
     }
+  }
+
+  /** @returns for how many milliseconds */
+  #leaveAside(operator: string): number {
+    const before = this.#setAside.get(operator)?.milliseconds;
+    const milliseconds =
+      before === undefined ? SET_ASIDE_MILLISECONDS : Math.min(2 * before, LONGEST_SET_ASIDE_MILLISECONDS);
+    this.#setAside.set(operator, { until: this.#now() + milliseconds, milliseconds });
+    return milliseconds;
   }
 
   /** The other members that did not report this transcript when they were last asked. */

@@ -146,30 +146,36 @@ describe("messages of a run that a node keeps", () => {
     expect(() => bulletin.accept(unsigned)).to.throw(InvalidSignatureError, "member 2");
   });
 
-  it("come no more from a party that passes on an unfounded complaint, until a minute has passed", async () => {
+  it("come from a party that passes on unfounded complaints after ever longer pauses only", async () => {
     const { parties, bulletin, text, announced, complaint } = await wronged();
-    const unfounded = await text(2, BY_2, flipped(complaint, complaint.length - 40));
+    const unfounded = [40, 41, 42].map((offset) => flipped(complaint, complaint.length - offset));
+    const lies = await Promise.all(unfounded.map((bytes) => text(2, BY_2, bytes)));
     const dealing = await text(3, { kind: "dealing", sender: 3 }, dealShares(announced, 3));
     let requests = 0;
     const { server, url } = await serveHandler(async (request, response) => {
       await request.toArray();
+      const lie = lies[requests];
       requests += 1;
       response.setHeader("content-type", "application/json");
-      response.end(JSON.stringify({ committeeId: "7", generation: 1, messages: [unfounded, dealing] }));
+      const messages = lie === undefined ? [dealing] : [lie, dealing];
+      response.end(JSON.stringify({ committeeId: "7", generation: 1, messages }));
     });
     try {
       let now = 0;
       const members = parties.members.map((member) => (member.index === 3 ? { ...member, url } : member));
       const exchange = new Exchange({ members, dealers: members }, at(members, 0).operator, () => now);
       const collect = () => exchange.collect(bulletin, ID, createLogger("test", "silent"));
-      await collect();
-      now += 59_999;
-      await collect();
-      expect(requests).to.equal(1);
-      expect(bulletin.of("dealing")).to.have.length(1);
-      now += 1;
-      await collect();
-      expect(requests).to.equal(2);
+      for (const [before, milliseconds] of [0, 5000, 10_000, 20_000].entries()) {
+        expect(bulletin.of("dealing")).to.have.length(1);
+        now += Math.max(milliseconds - 1, 0);
+        await collect();
+        expect(requests).to.equal(milliseconds === 0 ? 1 : before);
+        if (milliseconds === 0) continue;
+        now += 1;
+        await collect();
+        expect(requests).to.equal(before + 1);
+      }
+      // What came behind a lie was dropped; what comes without one counts.
       expect(bulletin.of("dealing")).to.have.length(2);
     } finally {
       server.close();
