@@ -25,7 +25,7 @@ const SELECTOR_CHARACTERS = 10;
 /** What the last attestation costs beside an earlier one, which it may have been estimated as. */
 const ACTIVATION_GAS = 250_000n;
 /** The same for a proposal, which opens a generation of up to 32 members. */
-const OPENING_GAS = 900_000n;
+const OPENING_GAS = 1_000_000n;
 
 /** A registered node. */
 export interface NodeInfo {
