@@ -104,7 +104,7 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     background: [
       { name: "committee generations", run: runPace(coordinator, pollMilliseconds) },
       { name: "archive", run: () => follower.catchUp() },
-      { name: "committee", run: committeeFormer(registration) },
+      { name: "committee", run: committeeFormer({ ...registration, namings }) },
       { name: "housekeeping", run: async () => budgets.prune() },
     ],
   };

@@ -19,6 +19,7 @@ import { CommitteeFaultError } from "../../core/committee/fault.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
 import type { Complaint, Dealing } from "../../core/committee/messages.ts";
 import { RunMembers } from "../../core/committee/receiving.ts";
+import type { CommitteeRun } from "../../core/committee/run.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { RunMessageKind, RunMessageText } from "../../core/wire/nbm.ts";
 import type { GenerationStore, RunMessage } from "./generation-store.ts";
@@ -52,7 +53,7 @@ export class Bulletin {
   /** Dealings by id, once they were checked; undefined when they are bad for everybody to see. */
   readonly #checked = new Map<string, Dealing | undefined>();
   #messages: RunMessage[];
-  #members: RunMembers | undefined;
+  #members: RunMembers | CommitteeFaultError | undefined;
 
   constructor(store: GenerationStore, id: GenerationId, parties: RunParties) {
     this.#store = store;
@@ -105,11 +106,13 @@ export class Bulletin {
     }
     const announcements = this.of("announcement");
     if (announcements.length < this.#parties.run.size) return undefined;
-    this.#members ??= new RunMembers(
+    // One announcement of each member: the same ones from now on, unless somebody sends a second one.
+    this.#members ??= membersOrFault(
       this.#parties.run,
       new Map(announcements.map(({ sender, bytes }) => [sender, bytes])),
     );
-    return this.#members;
+    if (this.#members instanceof RunMembers) return this.#members;
+    throw this.#members;
   }
 
   /**
@@ -195,6 +198,18 @@ export class Bulletin {
       this.#passOver(id);
       throw fault;
     }
+  }
+}
+
+function membersOrFault(
+  run: CommitteeRun,
+  announcements: ReadonlyMap<number, Uint8Array>,
+): RunMembers | CommitteeFaultError {
+  try {
+    return new RunMembers(run, announcements);
+  } catch (fault) {
+    if (fault instanceof CommitteeFaultError) return fault;
+    throw fault;
   }
 }
 

@@ -7,7 +7,7 @@
 import type { ChainReader } from "../../chain/deployment.ts";
 import { type EventPage, type ScanCursor, scanPages } from "../../chain/logs.ts";
 import { type MemberNaming, memberNamings } from "../../chain/registry-events.ts";
-import type { GenerationId } from "../../core/committee/key-id.ts";
+import { FIRST_GENERATION, type GenerationId } from "../../core/committee/key-id.ts";
 import type { Database } from "../../store/index/sqlite.ts";
 
 const CURSOR = "namings cursor";
@@ -69,6 +69,14 @@ export class Namings {
       .prepare("SELECT generation FROM namings WHERE committee_id = ? ORDER BY generation")
       .all(String(committeeId))
       .map(({ generation }) => Number(generation));
+  }
+
+  /** Committees whose first generation names this node, in order of number. */
+  committeesFirstWith(): bigint[] {
+    return this.#options.database
+      .prepare("SELECT committee_id FROM namings WHERE generation = ? ORDER BY block_number, log_index")
+      .all(FIRST_GENERATION)
+      .map(({ committee_id: id }) => BigInt(String(id)));
   }
 
   #cursor(): ScanCursor | undefined {

@@ -96,6 +96,7 @@ describe("generations that name a node", () => {
     expect(await counted(() => again.catchUp())).to.be.at.most(1);
     expect(again.fresh()).to.deep.equal([]);
     expect(again.generationsOf(1n)).to.deep.equal([1]);
+    expect(again.committeesFirstWith()).to.deep.equal([1n]);
   });
 
   it("are forgotten and found again as a reorganisation undoes and opens them", async () => {
