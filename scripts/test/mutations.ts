@@ -1,5 +1,6 @@
 /**
- * Breaks the contracts of data sets and of key nodes in one place at a time and runs the Solidity tests, which must fail:
+ * Breaks the contracts of data sets and of key nodes in one place at a time and runs the Solidity tests, which must
+ * fail:
  *
  *   node scripts/run.mjs scripts/test/mutations.ts             all mutations, one after the other
  *   node scripts/run.mjs scripts/test/mutations.ts --list      what there is

@@ -682,7 +682,8 @@ def typed_message_vectors():
         (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),
         (ledger, "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion)", [other, filled("2"), 2]),
         (ledger, "OprfAnswer(uint64 committeeId,uint32 generation,bytes32 keyMaterialHash,uint16 index,address account,"
-         "bytes32 blinded,bytes32 evaluated,bytes32 c,bytes32 s)", [3, 1, filled("e"), 2, other, *(filled(digit) for digit in "f123")]),
+         "bytes32 blinded,bytes32 evaluated,bytes32 c,bytes32 s)",
+         [3, 1, filled("e"), 2, other, *(filled(digit) for digit in "f123")]),
     ]
     return {
         "messages": {

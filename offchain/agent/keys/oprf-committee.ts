@@ -171,8 +171,8 @@ export class OprfCommittee {
   }
 
   /**
-   * Goes on with another generation of the committee, whose members start in good standing, or with what is known of the
-   * same one now.
+   * Goes on with another generation of the committee, whose members start in good standing, or with what is known of
+   * the same one now.
    */
   use(generation: OprfGeneration): void {
     const isSame = generation.keyMaterialHash === this.#generation.keyMaterialHash && this.#standing.size > 0;

@@ -246,8 +246,8 @@ function weighted(previous: CommitteeGeneration | undefined, weight: Uint8Array,
 }
 
 /**
- * The dealer that deals last can make one member's shares add up to 0, if it knows what the others dealt to that member.
- * Nobody does but the member itself: it is this dealer, or has helped it.
+ * The dealer that deals last can make one member's shares add up to 0, if it knows what the others dealt to that
+ * member. Nobody does but the member itself: it is this dealer, or has helped it.
  */
 function zeroShare(purpose: KeyPurpose, member: number): CommitteeFaultError {
   return new CommitteeFaultError(member, `has made its share of the ${purpose} key zero`, {

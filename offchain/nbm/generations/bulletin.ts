@@ -9,8 +9,8 @@
  * Complaints that are not founded change nothing and are not kept: to count, they would have to be copied by all, and
  * a dealer could be excluded or not by when a member sends one. Whether a complaint is founded follows from the
  * complaint and the dealing that it names, so an honest node never passes on one that is not. Whoever does is set aside
- * (exchange.ts). A complaint costs up to 40 ms when it is judged. What is cheap to see comes before that: whether it can
- * still change anything, whether it names the dealing at hand, and who signed it.
+ * (exchange.ts). A complaint costs up to 40 ms when it is judged. What is cheap to see comes before that: whether it
+ * can still change anything, whether it names the dealing at hand, and who signed it.
  */
 
 import { judgeComplaint, readComplaint } from "../../core/committee/complaint.ts";

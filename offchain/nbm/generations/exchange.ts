@@ -3,8 +3,8 @@
  *
  * Who sends what an honest node does not pass on, that is, a message with a wrong signature or a complaint that is not
  * founded, is set aside: the rest of its answer is dropped, and it is not asked for a while, which is longer each time.
- * So each party takes some milliseconds of this node's time in ten minutes at most. It is asked again because a node that
- * has seen a reorganisation later than this one sends such messages too.
+ * So each party takes some milliseconds of this node's time in ten minutes. It is asked again because a node that has
+ * seen a reorganisation later than this one sends such messages too.
  */
 
 import type { CommitteeMember } from "../../chain/registry.ts";

@@ -52,7 +52,7 @@ export function partiesHash({
   readonly members: readonly Pick<CommitteeMember, "operator">[];
   readonly dealers: readonly Pick<CommitteeMember, "operator">[];
 }): string {
-  // By hand: messages are checked one after another, and the encoder of ethers takes milliseconds for so many addresses.
+  // By hand: messages are checked one after another, and the encoder of ethers takes milliseconds for many addresses.
   const lists = [members, dealers].map((list) => [
     BigInt(list.length),
     ...list.map(({ operator }) => BigInt(operator)),
