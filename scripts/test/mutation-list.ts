@@ -850,7 +850,7 @@ export const MUTATIONS: readonly Mutation[] = [
     original: "if (msg.sender != DISPUTES) revert",
     replacement: "if (false) revert",
     breaks: "anybody slashes",
-    tests: "NodeRegistry",
+    tests: "OprfDisputes",
   },
   {
     file: "NodeRegistry.sol",

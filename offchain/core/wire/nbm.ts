@@ -76,8 +76,8 @@ export const EvaluateRequest = Type.Object(
 export type EvaluateRequest = Static<typeof EvaluateRequest>;
 
 /**
- * `proof` is the batched DLEQ proof of RFC 9497, c ‖ s, against the member's verification share. `signature` is by the
- * member's operator key over `OprfAnswer`.
+ * `proof` is the batched DLEQ proof of RFC 9497 (with the weights of core/oprf/dleq.ts), c ‖ s, against the member's
+ * verification share. `signature` is by the member's operator key over `OprfAnswer`.
  */
 export const EvaluateAnswer = Type.Object({
   index: MemberIndex,

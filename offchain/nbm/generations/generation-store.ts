@@ -135,7 +135,7 @@ export class GenerationStore {
              size = excluded.size, threshold = excluded.threshold, parties_hash = excluded.parties_hash,
              own_index = excluded.own_index, dealer_index = excluded.dealer_index, phase = excluded.phase,
              receiving_key_sealed = excluded.receiving_key_sealed, problem = NULL, dealings_until = NULL,
-             key_material_hash = NULL`,
+             key_material_hash = NULL, is_settled = 0`,
         )
         .run(...valuesOf(state), from, size, threshold, partiesHash, index, dealer, sealed);
       if (own !== undefined)
