@@ -260,6 +260,7 @@ export class GenerationCoordinator {
     if (state.index > 0 && (state.phase !== "ready" || state.keyMaterialHash !== keyMaterialHash)) {
       if (store.result(state, keyMaterialHash) === undefined) throw otherKeys();
       store.activate(state, keyMaterialHash);
+      this.#problems.delete(generationName(state));
       this.#announce(state);
       logger.info(facts, "generation active");
     }
