@@ -29,7 +29,7 @@ export declare namespace INodeRegistry {
     }
 
   export interface INodeRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "FORMING_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "agreementOnProposal" | "assignCommittee" | "attestGeneration" | "attestationOf" | "committeeById" | "committeeCount" | "committeeOf" | "createCommittee" | "defaultCommittee" | "generationAt" | "generationById" | "generationCount" | "generationNodes" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "proposalOf" | "proposeGeneration" | "registerNode" | "requestExit" | "slash" | "updateNode" | "verificationSharesOf" | "withdrawStake"): FunctionFragment;
+    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "FORMING_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "agreementOnProposal" | "assignCommittee" | "attestGeneration" | "attestationOf" | "committeeById" | "committeeCount" | "committeeOf" | "createCommittee" | "defaultCommittee" | "generationById" | "generationNodes" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "proposalOf" | "proposeGeneration" | "registerNode" | "requestExit" | "slash" | "updateNode" | "verificationSharesOf" | "withdrawStake"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "CommitteeAssigned" | "ExitRequested" | "GenerationAbandoned" | "GenerationActivated" | "GenerationAttested" | "GenerationOpened" | "GenerationProposed" | "MemberNamed" | "NodeRegistered" | "NodeSlashed" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
 
@@ -47,9 +47,7 @@ encodeFunctionData(functionFragment: 'committeeCount', values?: undefined): stri
 encodeFunctionData(functionFragment: 'committeeOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'createCommittee', values: [AddressLike[], BigNumberish]): string;
 encodeFunctionData(functionFragment: 'defaultCommittee', values?: undefined): string;
-encodeFunctionData(functionFragment: 'generationAt', values: [BigNumberish]): string;
 encodeFunctionData(functionFragment: 'generationById', values: [BigNumberish, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'generationCount', values?: undefined): string;
 encodeFunctionData(functionFragment: 'generationNodes', values: [BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'hashKeyMaterial', values: [INodeRegistry.KeyMaterialStruct]): string;
 encodeFunctionData(functionFragment: 'isActive', values: [BigNumberish]): string;
@@ -79,9 +77,7 @@ decodeFunctionResult(functionFragment: 'committeeCount', data: BytesLike): Resul
 decodeFunctionResult(functionFragment: 'committeeOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'createCommittee', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'defaultCommittee', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'generationAt', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'generationById', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'generationCount', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'generationNodes', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'hashKeyMaterial', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isActive', data: BytesLike): Result;
@@ -389,25 +385,9 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     
 
     
-    generationAt: TypedContractMethod<
-      [position: BigNumberish, ],
-      [[bigint, bigint] & {id: bigint, number: bigint }],
-      'view'
-    >
-    
-
-    
     generationById: TypedContractMethod<
       [id: BigNumberish, number: BigNumberish, ],
       [INodeRegistry.GenerationStructOutput],
-      'view'
-    >
-    
-
-    
-    generationCount: TypedContractMethod<
-      [],
-      [bigint],
       'view'
     >
     
@@ -597,19 +577,9 @@ getFunction(nameOrSignature: 'defaultCommittee'): TypedContractMethod<
       [bigint],
       'view'
     >;
-getFunction(nameOrSignature: 'generationAt'): TypedContractMethod<
-      [position: BigNumberish, ],
-      [[bigint, bigint] & {id: bigint, number: bigint }],
-      'view'
-    >;
 getFunction(nameOrSignature: 'generationById'): TypedContractMethod<
       [id: BigNumberish, number: BigNumberish, ],
       [INodeRegistry.GenerationStructOutput],
-      'view'
-    >;
-getFunction(nameOrSignature: 'generationCount'): TypedContractMethod<
-      [],
-      [bigint],
       'view'
     >;
 getFunction(nameOrSignature: 'generationNodes'): TypedContractMethod<
