@@ -43,8 +43,6 @@ contract NodeRegistry is INodeRegistry {
     /// @inheritdoc INodeRegistry
     uint64 public committeeCount;
     /// @inheritdoc INodeRegistry
-    uint64 public generationCount;
-    /// @inheritdoc INodeRegistry
     CommitteeId public defaultCommittee;
 
     address[] private _operators;
@@ -53,8 +51,6 @@ contract NodeRegistry is INodeRegistry {
     mapping(address operator => Node) private _nodes;
     mapping(CommitteeId id => Committee) private _committees;
     mapping(CommitteeId id => mapping(uint32 number => Generation)) private _generations;
-    /// @dev Every generation in the order in which they were opened, from 1.
-    mapping(uint64 position => GenerationName) private _opened;
     /// @inheritdoc INodeRegistry
     mapping(CommitteeId id => mapping(address member => bytes32)) public proposalOf;
     /// @inheritdoc INodeRegistry
@@ -254,12 +250,6 @@ contract NodeRegistry is INodeRegistry {
     }
 
     /// @inheritdoc INodeRegistry
-    function generationAt(uint64 position) external view returns (CommitteeId id, uint32 number) {
-        GenerationName storage name = _opened[position];
-        return (name.id, name.number);
-    }
-
-    /// @inheritdoc INodeRegistry
     function verificationSharesOf(
         CommitteeId id,
         uint32 number,
@@ -387,7 +377,9 @@ contract NodeRegistry is INodeRegistry {
         generation.from = from;
         generation.createdAt = uint64(block.timestamp);
         generation.members = members;
-        _opened[++generationCount] = GenerationName(id, number);
+        for (uint256 i = 0; i < members.length; ++i) {
+            emit MemberNamed(members[i], id, number);
+        }
         emit GenerationOpened(id, number, from, threshold, uint64(block.timestamp), members);
     }
 

@@ -14,7 +14,7 @@ import { CommitteeId } from "./types/CommitteeId.sol";
 /// transaction of the challenge. A node need not be up, watch the chain or answer, and no right answer can ever be held
 /// against it. A rule by which silence convicts would take the stakes of nodes that are merely down. An honest node
 /// signs only composites that it computed and proofs that it verified, so nothing that an honest node signs convicts
-/// it.
+/// it. It also signs which key material it used, so that no reorganisation can hold an answer against other keys.
 ///
 /// Where the money goes: the reward is credited to the account that the node's signature names, whoever sends the
 /// challenge, so copying somebody's challenge gains nothing. The rest is burnt, because any other recipient could be
@@ -25,7 +25,8 @@ import { CommitteeId } from "./types/CommitteeId.sol";
 /// Who may call: anybody. There is no administrator.
 ///
 /// INV-1  The contract's balance is the sum of what accounts are owed.
-/// INV-2  A node is slashed only with an answer that its operator key signed and whose proof does not verify.
+/// INV-2  A node is slashed only with an answer that its operator key signed, and whose proof does not verify under the
+///        keys that the node answered with.
 /// INV-3  Each answer is judged at most once. Every bond is credited to the challenger or to the node.
 contract OprfDisputes is IOprfDisputes {
     /// @inheritdoc IOprfDisputes
@@ -38,7 +39,7 @@ contract OprfDisputes is IOprfDisputes {
     bytes32 private constant NAME = keccak256("Tallystick");
     bytes32 private constant VERSION = keccak256("1");
     bytes32 private constant ANSWER_TYPE = keccak256(
-        "OprfAnswer(uint64 committeeId,uint32 generation,uint16 index,address account,"
+        "OprfAnswer(uint64 committeeId,uint32 generation,bytes32 keyMaterialHash,uint16 index,address account,"
         "bytes32 blinded,bytes32 evaluated,bytes32 c,bytes32 s)"
     );
 
@@ -75,6 +76,7 @@ contract OprfDisputes is IOprfDisputes {
             answer.index,
             keys
         );
+        _requireKeysOf(answer, keys);
         bytes32 digest = answerDigest(answer);
         (address signer, , ) = ECDSA.tryRecoverCalldata(digest, signature);
         if (signer != operator) revert NotSignedByMember(operator, signer);
@@ -109,6 +111,7 @@ contract OprfDisputes is IOprfDisputes {
     /// @inheritdoc IOprfDisputes
     function isRight(Answer calldata answer, INodeRegistry.KeyMaterial calldata keys) external view returns (bool) {
         (, bytes32 share, ) = REGISTRY.verificationSharesOf(answer.committeeId, answer.generation, answer.index, keys);
+        _requireKeysOf(answer, keys);
         return _isRight(share, answer);
     }
 
@@ -137,6 +140,12 @@ contract OprfDisputes is IOprfDisputes {
     function _pay(address payable to, uint256 amountWei) private {
         (bool paid, ) = to.call{ value: amountWei }("");
         if (!paid) revert TransferFailed(to, amountWei);
+    }
+
+    /// @dev The registry makes sure that the generation has these keys, this that the node answered with them.
+    function _requireKeysOf(Answer calldata answer, INodeRegistry.KeyMaterial calldata keys) private pure {
+        bytes32 given = keccak256(abi.encode(keys));
+        if (given != answer.keyMaterialHash) revert INodeRegistry.OtherKeyMaterial(answer.keyMaterialHash, given);
     }
 
     function _isRight(bytes32 share, Answer calldata answer) private view returns (bool) {

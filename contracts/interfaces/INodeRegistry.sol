@@ -76,11 +76,6 @@ interface INodeRegistry {
         address[] members;
     }
 
-    struct GenerationName {
-        CommitteeId id;
-        uint32 number;
-    }
-
     /// @dev All elements are ristretto255 encodings. Only its hash is stored.
     /// @param oprfPublicKey s*G of the OPRF key.
     /// @param recordPublicKey s*G of the key that secrets are sealed to.
@@ -152,6 +147,12 @@ interface INodeRegistry {
         uint64 createdAt,
         address[] members
     );
+    /// @notice A generation that was opened names a member; once for each. A node finds the generations that concern it
+    /// by this topic, however many others are opened.
+    /// @param member Operator.
+    /// @param id Number of the committee.
+    /// @param number Number of the generation.
+    event MemberNamed(address indexed member, CommitteeId indexed id, uint32 indexed number);
     /// @notice Another generation was opened before this one was active.
     /// @param id Number of the committee.
     /// @param number Number of the generation.
@@ -370,16 +371,6 @@ interface INodeRegistry {
     /// @notice Time within which a generation has to become active.
     /// @return Seconds.
     function FORMING_SECONDS() external view returns (uint64); // solhint-disable-line func-name-mixedcase
-
-    /// @notice Number of generations ever opened, over all committees: positions are 1 to this number.
-    /// @return Number of generations.
-    function generationCount() external view returns (uint64);
-
-    /// @notice A generation by the order in which all were opened, for those who look for generations that name them.
-    /// @param position From 1.
-    /// @return id Number of the committee; 0 past the end.
-    /// @return number Number of the generation.
-    function generationAt(uint64 position) external view returns (CommitteeId id, uint32 number);
 
     /// @notice Reverts with `UnknownCommittee` when there is none.
     /// @param id Number of the committee.

@@ -12,9 +12,11 @@ import { INodeRegistry } from "./INodeRegistry.sol";
 interface IOprfDisputes {
     /// @notice What a node signs of an answer with the operator key of the member: EIP-712 domain `{name: "Tallystick",
     /// version: "1", chainId, verifyingContract: the registry}`, type `OprfAnswer(uint64 committeeId,uint32 generation,
-    /// uint16 index,address account,bytes32 blinded,bytes32 evaluated,bytes32 c,bytes32 s)`.
+    /// bytes32 keyMaterialHash,uint16 index,address account,bytes32 blinded,bytes32 evaluated,bytes32 c,bytes32 s)`.
     /// @param committeeId The committee.
     /// @param generation Of the committee's key, from 1.
+    /// @param keyMaterialHash Hash of the key material that the node answered with: after a reorganisation, the
+    /// generation of this number may have other keys, under which a right answer does not verify.
     /// @param index The member's position in the committee, from 1.
     /// @param account Who was answered.
     /// @param blinded Composite M of the blinded elements (RFC 9497 §2.2.1), a ristretto255 element.
@@ -24,6 +26,7 @@ interface IOprfDisputes {
     struct Answer {
         CommitteeId committeeId;
         uint32 generation;
+        bytes32 keyMaterialHash;
         uint16 index;
         address account;
         bytes32 blinded;
@@ -93,8 +96,9 @@ interface IOprfDisputes {
     /// the rest is burnt, and the bond is credited to the caller. When it verifies, the bond is credited to the node.
     /// @param answer What the node signed.
     /// @param signature 65 bytes by the member's operator key.
-    /// @param keys Key material of the generation, as its `GenerationActivated` event has it; other key material, and
-    /// generations and positions that there are not, are refused with the errors of the registry.
+    /// @param keys Key material of the generation, as its `GenerationActivated` event has it, and which the answer
+    /// names; other key material, and generations and positions that there are not, are refused with the errors of the
+    /// registry.
     /// @return convicted Whether the node was slashed.
     function challenge(
         Answer calldata answer,
@@ -135,7 +139,7 @@ interface IOprfDisputes {
 
     /// @notice Whether the proof in an answer verifies: what a challenge of it would find.
     /// @param answer The answer; whether it was signed does not matter.
-    /// @param keys Key material of the generation.
+    /// @param keys Key material of the generation, which the answer names.
     /// @return True when it is right.
     function isRight(Answer calldata answer, INodeRegistry.KeyMaterial calldata keys) external view returns (bool);
 

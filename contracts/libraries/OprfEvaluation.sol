@@ -9,8 +9,9 @@ import { Sha512 } from "./Sha512.sol";
 /// evaluated = k·blinded for the k of share = k·G.
 ///
 /// A proof is about a batch. Both sides first compute its composites M = Σ d_i·C_i and Z = Σ d_i·D_i with weights d_i
-/// that hash the whole batch (§2.2.1, ComputeComposites); the rest of the check takes M and Z only. `isComposite` is
-/// that rest, `isEvaluation` the whole check of a batch of one.
+/// (§2.2.1, ComputeComposites); the rest of the check takes M and Z only. `isComposite` is that rest, whatever the
+/// weights are: nodes let those of a larger batch hash all of it. `isEvaluation` is the whole check of a batch of one,
+/// with the weight of the RFC.
 library OprfEvaluation {
     using Ristretto255 for Ristretto255.Point;
 

@@ -228,11 +228,9 @@ contract NodeRegistryInvariants is TestBase {
 
     /// @dev INV-3
     function _membershipNeverChanges() private view {
-        uint64 opened;
         for (uint64 number = 1; number <= _registry.committeeCount(); ++number) {
             CommitteeId id = CommitteeId.wrap(number);
             uint32 latest = _registry.committeeById(id).latest;
-            opened += latest;
             for (uint32 turn = 1; turn <= latest; ++turn) {
                 INodeRegistry.Generation memory generation = _registry.generationById(id, turn);
                 uint256 size = generation.size;
@@ -247,7 +245,6 @@ contract NodeRegistryInvariants is TestBase {
                 }
             }
         }
-        vm.assertEq(_registry.generationCount(), opened);
     }
 
     /// @dev INV-4

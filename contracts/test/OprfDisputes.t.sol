@@ -259,6 +259,26 @@ contract OprfDisputesTest is OprfDisputesBase {
         vm.assertEq(_registry.nodeOf(_node).stakeWei, STAKE);
     }
 
+    function test_an_answer_is_held_against_no_other_keys_than_it_was_given_with() public {
+        // What a reorganisation does: the generation of this number has other keys than those the node answered with.
+        INodeRegistry.KeyMaterial memory before = _keys;
+        before.oprfShares[0] = OprfProver.element(KEY + 5);
+        IOprfDisputes.Answer memory answer = _rightAnswer();
+        OprfEvaluation.Proof memory proof;
+        (answer.evaluated, proof) = OprfProver.prove(KEY + 5, NONCE, answer.blinded);
+        (answer.c, answer.s) = (proof.c, proof.s);
+        answer.keyMaterialHash = _registry.hashKeyMaterial(before);
+        bytes32 current = _registry.hashKeyMaterial(_keys);
+        _refused(
+            answer,
+            _signed(answer, _nodeKey),
+            abi.encodeWithSelector(INodeRegistry.OtherKeyMaterial.selector, answer.keyMaterialHash, current)
+        );
+        vm.expectPartialRevert(INodeRegistry.OtherKeyMaterial.selector);
+        _disputes.isRight(answer, _keys);
+        vm.assertEq(_registry.nodeOf(_node).stakeWei, STAKE);
+    }
+
     function test_refuses_another_bond() public {
         IOprfDisputes.Answer memory answer = _wrongAnswer();
         bytes memory signature = _signed(answer, _nodeKey);

@@ -64,7 +64,8 @@ abstract contract OprfDisputesBase is TestBase {
     function _rightAnswer() internal view returns (IOprfDisputes.Answer memory answer) {
         bytes32 blinded = OprfProver.element(77);
         (bytes32 evaluated, OprfEvaluation.Proof memory proof) = OprfProver.prove(KEY, NONCE, blinded);
-        return IOprfDisputes.Answer(_id, 1, 1, _user, blinded, evaluated, proof.c, proof.s);
+        bytes32 keys = _registry.hashKeyMaterial(_keys);
+        return IOprfDisputes.Answer(_id, 1, keys, 1, _user, blinded, evaluated, proof.c, proof.s);
     }
 
     /// @dev An answer of the first node whose evaluation is that of another key.

@@ -14,6 +14,7 @@ import {
   readCommitteeKeys,
   readCommitteeOf,
   readCommitteeState,
+  readStakeTerms,
 } from "../chain/registry.ts";
 import { type CallOptions, TransactionSender } from "../chain/sender.ts";
 import { TallystickError } from "../core/errors.ts";
@@ -26,7 +27,14 @@ import type { Catalogue } from "./catalogue.ts";
 import { Archives } from "./keys/archives.ts";
 import type { ShareMember } from "./keys/key-shares.ts";
 import { NbmClient } from "./keys/nbm-client.ts";
-import { OprfCommittee, type OprfGeneration, type OprfMember, type WrongAnswer } from "./keys/oprf-committee.ts";
+import {
+  OprfCommittee,
+  type OprfGeneration,
+  type OprfMember,
+  type StakeTimes,
+  stakeTimes,
+  type WrongAnswer,
+} from "./keys/oprf-committee.ts";
 import { loadSuite } from "./pipeline/oprf-stage.ts";
 import type { AgentPlatform } from "./platform.ts";
 import type { AgentLogger } from "./progress.ts";
@@ -56,6 +64,7 @@ export interface CommitteeLink {
   readonly committee: CommitteeWithKeys;
   readonly members: readonly (OprfMember & ShareMember)[];
   readonly nodes: readonly NbmClient[];
+  readonly stakes: StakeTimes;
   readonly oprf: OprfCommittee;
 }
 
@@ -229,7 +238,11 @@ export class AgentContext {
   /** Links to the active generation when it is a later one. */
   async #linkIfLater(id: bigint, generation: number): Promise<CommitteeLink | undefined> {
     const { active } = await readCommitteeState(await this.chain(), id);
-    if (active <= generation) return undefined;
+    return active <= generation ? undefined : await this.#relink(id);
+  }
+
+  /** Reads the active generation, and goes on with it. */
+  async #relink(id: bigint): Promise<CommitteeLink> {
     const before = await this.#committees.get(id);
     return await this.#keepLink(id, this.#link(id, before?.oprf));
   }
@@ -285,23 +298,27 @@ export class AgentContext {
     const chain = await this.chain();
     const { active } = await readCommitteeState(chain, id);
     if (active === 0) throw notActive(await readCommittee(chain, id));
-    const committee = await readCommitteeKeys(chain, id, active);
+    const readAt = Date.now() / 1000;
+    const [committee, { exitDelaySeconds }] = await Promise.all([
+      readCommitteeKeys(chain, id, active),
+      readStakeTerms(chain),
+    ]);
     const members = this.#reach(committee, committee);
-    const { generation, threshold } = committee;
-    const checkKeys = () => requireConsistentKeys(committee);
     const renew = async (from: number) => {
       const link = await this.#linkIfLater(id, from);
       return link === undefined ? undefined : generationOf(link);
     };
     const onWrongAnswer = (answer: WrongAnswer) => this.#keepWrongAnswer(answer);
-    const options = { logger: this.logger, generation, checkKeys, renew, onWrongAnswer };
     const nodes = members.filter(({ url }) => url !== "").map(({ client }) => client);
+    const stakes = stakeTimes(readAt, exitDelaySeconds);
+    const current = generationOf({ committee, members, stakes });
     if (oprf === undefined) {
-      return { committee, members, nodes, oprf: new OprfCommittee(id, threshold, members, options) };
+      const refresh = async () => generationOf(await this.#relink(id));
+      const options = { logger: this.logger, renew, refresh, onWrongAnswer };
+      return { committee, members, nodes, stakes, oprf: new OprfCommittee(id, current, options) };
     }
-    const link = { committee, members, nodes, oprf };
-    oprf.use(generationOf(link));
-    return link;
+    oprf.use(current);
+    return { committee, members, nodes, stakes, oprf };
   }
 
   /** Members with clients, and verification shares where they are those of `keyed`. */
@@ -321,9 +338,13 @@ export class AgentContext {
   }
 }
 
-function generationOf({ committee, members }: CommitteeLink): OprfGeneration {
-  const { generation, threshold } = committee;
-  return { generation, threshold, members, checkKeys: () => requireConsistentKeys(committee) };
+function generationOf({
+  committee,
+  members,
+  stakes,
+}: Pick<CommitteeLink, "committee" | "members" | "stakes">): OprfGeneration {
+  const { generation, threshold, keyMaterialHash } = committee;
+  return { generation, threshold, members, keyMaterialHash, stakes, checkKeys: () => requireConsistentKeys(committee) };
 }
 
 /** One check is enough: with consistent verification shares, every quorum gives the same keys. */

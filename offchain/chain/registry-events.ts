@@ -6,8 +6,8 @@ import type { Log } from "ethers";
 import type { PerKey, PublicKeys } from "../core/committee/run.ts";
 import { fromHex } from "../core/encoding/hex.ts";
 import { REGISTRY_ABI } from "./abis.ts";
-import type { ChainReader } from "./deployment.ts";
-import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
+import type { ChainReader, Deployment } from "./deployment.ts";
+import { chainLogs, type LogFilter, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
 import { toKeys } from "./registry.ts";
 import { readChain } from "./revert.ts";
 import type { INodeRegistry } from "./types/NodeRegistry.ts";
@@ -71,6 +71,28 @@ export async function* scanRegistry(
     const event = parseRegistryLog(log);
     if (event !== undefined) yield event;
   }
+}
+
+/** A generation that names a member. */
+export interface MemberNaming extends LogPlace {
+  readonly id: bigint;
+  readonly generation: number;
+}
+
+/** What finds the generations that name a member, for `scanPages`. */
+export function memberNamings(
+  { contracts }: Pick<Deployment, "contracts">,
+  member: string,
+): { readonly filter: LogFilter; readonly parse: (log: Log) => MemberNaming | undefined } {
+  return {
+    filter: { address: contracts.nodeRegistry, topics: REGISTRY_ABI.encodeFilterTopics("MemberNamed", [member]) },
+    parse(log) {
+      const parsed = REGISTRY_ABI.parseLog(log);
+      if (parsed?.name !== "MemberNamed") return undefined;
+      const { id, number } = parsed.args.toObject();
+      return { ...placeOf(log), id: BigInt(id), generation: Number(number) };
+    },
+  };
 }
 
 /** Whether a node has ever lost its stake for a wrong answer. */

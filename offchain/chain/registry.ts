@@ -25,7 +25,7 @@ const SELECTOR_CHARACTERS = 10;
 /** What the last attestation costs beside an earlier one, which it may have been estimated as. */
 const ACTIVATION_GAS = 250_000n;
 /** The same for a proposal, which opens a generation of up to 32 members. */
-const OPENING_GAS = 900_000n;
+const OPENING_GAS = 1_000_000n;
 
 /** A registered node. */
 export interface NodeInfo {
@@ -195,20 +195,6 @@ export function generationOf({ generation, size, threshold, keys }: CommitteeWit
 export async function* listCommittees(chain: ChainReader): AsyncIterable<Committee> {
   const count = await readChain("counting committees", () => nodeRegistry(chain).committeeCount());
   for (let id = 1n; id <= count; id++) yield await readCommittee(chain, id);
-}
-
-/** The generations of all committees in the order in which they were opened, from a position on; the first is 1. */
-export async function* listOpened(
-  chain: ChainReader,
-  from: bigint,
-): AsyncIterable<{ readonly position: bigint; readonly id: bigint; readonly generation: number }> {
-  const registry = nodeRegistry(chain);
-  const count = await readChain("counting generations", () => registry.generationCount());
-  for (let position = from; position <= count; position++) {
-    const { id, number } = await readChain("reading a generation", () => registry.generationAt(position));
-    if (id === 0n) return;
-    yield { position, id, generation: Number(number) };
-  }
 }
 
 /** The active committee an account chose, or the default one; undefined while no committee is active. */

@@ -17,6 +17,7 @@ import { RunAnswers } from "./generations/answers.ts";
 import { GenerationCoordinator } from "./generations/coordinator.ts";
 import { GenerationStore } from "./generations/generation-store.ts";
 import { Memberships } from "./generations/memberships.ts";
+import { Namings } from "./generations/namings.ts";
 import { runPace } from "./generations/run-pace.ts";
 import { addNbmMetrics } from "./metrics.ts";
 import { deriveNodeKeys } from "./node-keys.ts";
@@ -49,8 +50,10 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
   const generations = new GenerationStore(database, box);
   const sign = answerSigner(chain.deployment, wallet);
   const oprf = new OprfService({ database, budgets, generations, budget: config.oprfBudget, sign });
+  const namings = new Namings({ chain, database, operator, overlapBlocks });
   const coordinator = new GenerationCoordinator({
     chain,
+    namings,
     sender,
     wallet,
     store: generations,
@@ -62,7 +65,7 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     onErased: (id) => oprf.stop(id),
   });
   const runs = new RunAnswers({ store: generations, coordinator });
-  const memberships = new Memberships(chain, operator);
+  const memberships = new Memberships(chain, operator, namings);
   const shares = new ShareService({ chain, checkSignature, operator, hpkePrivateKey, memberships });
   const archive = new Archive(database);
   const judgeShare = shares.judge.bind(shares);
@@ -101,7 +104,7 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     background: [
       { name: "committee generations", run: runPace(coordinator, pollMilliseconds) },
       { name: "archive", run: () => follower.catchUp() },
-      { name: "committee", run: committeeFormer(registration) },
+      { name: "committee", run: committeeFormer({ ...registration, namings }) },
       { name: "housekeeping", run: async () => budgets.prune() },
     ],
   };

@@ -5,21 +5,16 @@
 
 import { equalBytes } from "#primitives";
 import type { ChainReader } from "../chain/deployment.ts";
-import {
-  createCommitteeCall,
-  listCommittees,
-  readCommittee,
-  readNode,
-  registerNodeCall,
-  updateNodeCall,
-} from "../chain/registry.ts";
+import { createCommitteeCall, readCommittee, readNode, registerNodeCall, updateNodeCall } from "../chain/registry.ts";
 import { wasSlashed } from "../chain/registry-events.ts";
 import type { TransactionSender } from "../chain/sender.ts";
+import { FIRST_GENERATION } from "../core/committee/key-id.ts";
 import { TallystickError } from "../core/errors.ts";
 import { checksumAddress } from "../daemon/account-signature.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { NbmConfig } from "./config.ts";
 import { noteExit, requireNoExit } from "./exit-note.ts";
+import type { Namings } from "./generations/namings.ts";
 
 export interface RegistrationOptions {
   readonly chain: ChainReader;
@@ -27,6 +22,10 @@ export interface RegistrationOptions {
   readonly config: NbmConfig;
   readonly hpkePublicKey: Uint8Array;
   readonly logger: Logger;
+}
+
+export interface FormationOptions extends RegistrationOptions {
+  readonly namings: Pick<Namings, "catchUp" | "committeesFirstWith">;
 }
 
 /**
@@ -80,14 +79,15 @@ function slashed(operator: string): TallystickError {
  * Creates the configured committee when all its members are registered and there is none like it.
  * @returns true when it exists.
  */
-async function formCommittee(options: RegistrationOptions): Promise<boolean> {
+async function formCommittee(options: FormationOptions): Promise<boolean> {
   const { chain, sender, config, logger } = options;
   if (config.formCommittee === undefined) return true;
   const { threshold } = config.formCommittee;
   const members = config.formCommittee.members.map((member) => checksumAddress(member, "committee member"));
-  for await (const committee of listCommittees(chain)) {
-    // As it was formed: later generations may have other members.
-    const first = committee.generation === 1 ? committee : await readCommittee(chain, committee.id, 1);
+  // Who creates a committee is a member of its first generation. Later ones may have others.
+  await options.namings.catchUp();
+  for (const id of options.namings.committeesFirstWith()) {
+    const first = await readCommittee(chain, id, FIRST_GENERATION);
     const same = first.members.every(({ operator }, position) => operator === members[position]);
     const isOver = first.status === "expired" || first.status === "abandoned";
     if (same && !isOver && first.size === members.length && first.threshold === threshold) return true;
@@ -100,7 +100,7 @@ async function formCommittee(options: RegistrationOptions): Promise<boolean> {
 }
 
 /** A step that forms the configured committee as soon as that is possible, and does nothing from then on. */
-export function committeeFormer(options: RegistrationOptions): () => Promise<void> {
+export function committeeFormer(options: FormationOptions): () => Promise<void> {
   let formed = false;
   return async () => {
     if (formed) return;

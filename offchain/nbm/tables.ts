@@ -26,6 +26,7 @@ export const NBM_MIGRATIONS: readonly string[] = [
     from_generation INTEGER NOT NULL, -- the one that deals; 0 in key generation
     size INTEGER NOT NULL,
     threshold INTEGER NOT NULL,
+    parties_hash TEXT NOT NULL, -- tells this run from one of the same number, which a reorganisation replaced
     own_index INTEGER NOT NULL, -- 0: deals only
     dealer_index INTEGER NOT NULL, -- 0: does not deal
     phase TEXT NOT NULL CHECK (phase IN ('announcing', 'dealing', 'attesting', 'ready', 'failed')),
@@ -37,18 +38,32 @@ export const NBM_MIGRATIONS: readonly string[] = [
     PRIMARY KEY (committee_id, generation)
   ) STRICT, WITHOUT ROWID;
 
+  -- The generations that name this node as a member, as the chain opened them, and how far it has been read for them
+  -- (in meta).
+  CREATE TABLE namings (
+    committee_id TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    block_number INTEGER NOT NULL,
+    block_hash TEXT NOT NULL,
+    log_index INTEGER NOT NULL,
+    is_seen INTEGER NOT NULL, -- 1: this node has joined, or has decided not to
+    PRIMARY KEY (committee_id, generation)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX namings_by_block ON namings (block_number);
+  CREATE INDEX namings_to_look_at ON namings (block_number) WHERE is_seen = 0;
+
   -- The signed messages of a run, this node's own and those of others. A party that signs two different announcements
   -- or dealings has a row for each of the first two.
   CREATE TABLE run_messages (
     committee_id TEXT NOT NULL,
     generation INTEGER NOT NULL,
-    digest TEXT NOT NULL, -- SHA-256 of the message
+    id TEXT NOT NULL, -- SHA-256 of kind, sender and message: two parties may sign the same bytes
     kind INTEGER NOT NULL CHECK (kind IN (1, 2, 3)), -- announcement, dealing, complaint
     sender INTEGER NOT NULL,
     about INTEGER NOT NULL, -- the dealer that a complaint is about
     message BLOB NOT NULL,
     signature TEXT NOT NULL,
-    PRIMARY KEY (committee_id, generation, digest),
+    PRIMARY KEY (committee_id, generation, id),
     FOREIGN KEY (committee_id, generation) REFERENCES generations
   ) STRICT, WITHOUT ROWID;
 

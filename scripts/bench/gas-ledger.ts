@@ -149,7 +149,6 @@ export async function measureLedgerGas(): Promise<GasFigure[]> {
       committeeById: [1n],
       generationById: [1n, 1],
       generationNodes: [1n, 1],
-      generationAt: [1n],
       verificationSharesOf: [1n, 1, 1, keys],
       isActive: [1n],
       proposalOf: [1n, second.address],

@@ -95,12 +95,14 @@ async function measureChallenges(): Promise<GasFigure[]> {
       await (await registry.connect(operator).attestGeneration(1n, 1, keys)).wait();
     }
 
+    const keyMaterialHash = await registry.hashKeyMaterial(keys);
+
     const blinded = [1, 2].map((n) => multiplyBase(scalarFromNumber(n)));
     const signedAnswer = async (position: number, isWrong: boolean) => {
       const [share, operator] = [shares[position] as Uint8Array, operators[position] as typeof first];
       const { evaluated, proof } = evaluateBatch(keyOf(position), share, blinded);
       const composites = composeEvaluation(share, blinded, isWrong ? blinded : evaluated);
-      const place = { committeeId: 1n, generation: 1, index: position + 1 };
+      const place = { committeeId: 1n, generation: 1, keyMaterialHash, index: position + 1 };
       const answer = oprfAnswerMessage({ ...place, account: user.address, composites, proof });
       const { domain, types, message } = oprfAnswerTypedData(BigInt(chainId), contracts.nodeRegistry, answer);
       return { answer, signature: await operator.signTypedData(domain, types, { ...message }) };

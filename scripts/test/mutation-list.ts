@@ -1,6 +1,6 @@
 /**
- * Mutations of the contracts of data sets, each of which a test must notice. One replacement in one file; the original
- * text must be there exactly once. Those of another contract follow at the end.
+ * Mutations of the contracts of data sets and of key nodes, each of which a test must notice. One replacement in one
+ * file; the original text must be there exactly once. Those of the key nodes are at the end.
  */
 
 export interface Mutation {
@@ -795,5 +795,110 @@ export const MUTATIONS: readonly Mutation[] = [
     replacement: "let size := add(0x64, and(evidence.length, not(0x1f)))",
     breaks: "the end of evidence is cut off",
     tests: "ProofCalls",
+  },
+  {
+    file: "OprfDisputes.sol",
+    original: "if (given != answer.keyMaterialHash) revert",
+    replacement: "if (false) revert",
+    breaks: "an answer is held against keys that it was not given with",
+    tests: "OprfDisputes",
+  },
+  {
+    file: "OprfDisputes.sol",
+    original: "if (signer != operator) revert",
+    replacement: "if (signer == address(0)) revert",
+    breaks: "anybody signs for a node",
+    tests: "OprfDisputes",
+  },
+  {
+    file: "OprfDisputes.sol",
+    original: "if (isJudged[digest]) revert",
+    replacement: "if (false) revert",
+    breaks: "an answer is judged again",
+    tests: "OprfDisputes",
+  },
+  {
+    file: "OprfDisputes.sol",
+    original: "owedWei[answer.account] += rewardWei;",
+    replacement: "owedWei[msg.sender] += rewardWei;",
+    breaks: "who copies a challenge gets the reward",
+    tests: "OprfDisputes",
+  },
+  {
+    file: "OprfDisputes.sol",
+    original: "_pay(payable(address(0)), stakeWei - rewardWei);",
+    replacement: "_pay(payable(operator), stakeWei - rewardWei);",
+    breaks: "a convicted node gets most of its stake back",
+    tests: "OprfDisputes",
+  },
+  {
+    file: "OprfDisputes.sol",
+    original: "owedWei[msg.sender] = 0;",
+    replacement: "",
+    breaks: "what is owed is paid again",
+    tests: "OprfDisputes",
+  },
+  {
+    file: "OprfDisputes.sol",
+    original: "if (msg.value != BOND_WEI) revert",
+    replacement: "if (msg.value < BOND_WEI) revert",
+    breaks: "a larger bond is taken",
+    tests: "OprfDisputes",
+  },
+  {
+    file: "NodeRegistry.sol",
+    original: "if (msg.sender != DISPUTES) revert",
+    replacement: "if (false) revert",
+    breaks: "anybody slashes",
+    tests: "OprfDisputes",
+  },
+  {
+    file: "NodeRegistry.sol",
+    original: "if (block.timestamp < exitAt) revert",
+    replacement: "if (block.timestamp + 1 < exitAt) revert",
+    breaks: "a stake leaves a second too early",
+    tests: "NodeRegistry",
+  },
+  {
+    file: "NodeRegistry.sol",
+    original: "bytes32 proposal = keccak256(abi.encode(active, number, members, threshold));",
+    replacement: "bytes32 proposal = keccak256(abi.encode(number, members, threshold));",
+    breaks: "votes of a replaced generation open the next one",
+    tests: "NodeRegistry",
+  },
+  {
+    file: "NodeRegistry.sol",
+    original: "if (agreeing == size) _activate(",
+    replacement: "if (agreeing == generation.threshold) _activate(",
+    breaks: "a generation is active that not all its members attested",
+    tests: "NodeRegistry",
+  },
+  {
+    file: "NodeRegistry.sol",
+    original: "if (before != 0) --agreementOn[id][number][before];",
+    replacement: "",
+    breaks: "an attestation that was changed still counts",
+    tests: "NodeRegistry",
+  },
+  {
+    file: "NodeRegistry.sol",
+    original: "emit MemberNamed(members[i], id, number);",
+    replacement: "emit MemberNamed(members[0], id, number);",
+    breaks: "members are not told that a generation names them",
+    tests: "NodeRegistry",
+  },
+  {
+    file: "NodeRegistry.sol",
+    original: "if (received != expected) revert",
+    replacement: "if (false) revert",
+    breaks: "key material that nobody attested",
+    tests: "NodeRegistry",
+  },
+  {
+    file: "NodeRegistry.sol",
+    original: "if (keys.oprfPublicKey != committee.oprfPublicKey || keys.recordPublicKey",
+    replacement: "if (keys.oprfPublicKey != committee.oprfPublicKey && keys.recordPublicKey",
+    breaks: "a later generation changes one of the group keys",
+    tests: "NodeRegistry",
   },
 ];

@@ -1,5 +1,6 @@
 /**
- * Breaks the contracts of data sets in one place at a time and runs the Solidity tests, which must fail:
+ * Breaks the contracts of data sets and of key nodes in one place at a time and runs the Solidity tests, which must
+ * fail:
  *
  *   node scripts/run.mjs scripts/test/mutations.ts             all mutations, one after the other
  *   node scripts/run.mjs scripts/test/mutations.ts --list      what there is
@@ -31,6 +32,8 @@ const STAGES: readonly (readonly string[])[] = [
   ["PossessionVerifier"],
   ["PdpVerifier"],
   ["DataSetRules"],
+  ["NodeRegistry"],
+  ["OprfDisputes"],
 ];
 
 /** The stages of a mutation: first the tests that it names. */

@@ -113,7 +113,7 @@ export class ForeignMember {
         const sent = this.dealings(known);
         const dealing = async (bytes: Uint8Array) => {
           const kind = { kind: "dealing", sender: 1 } as const;
-          const typed = runMessage(parties.run.scope, 1, kind, bytes);
+          const typed = runMessage(parties, kind, bytes);
           return { ...kind, about: 0, bytes, signature: await signMessage(this.signer as Wallet, typed) };
         };
         const [first, ...more] = await Promise.all(sent.map(dealing));

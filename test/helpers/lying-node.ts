@@ -131,7 +131,7 @@ export class LyingNode {
     const index = Number(answer.index);
     const chain = await connectChain(this.#net.deployment);
     try {
-      const { keys } = await readCommitteeKeys(chain, BigInt(String(committeeId)), Number(generation));
+      const { keys, keyMaterialHash } = await readCommitteeKeys(chain, BigInt(String(committeeId)), Number(generation));
       const share = keys.oprf.verificationShares[index - 1];
       if (share === undefined || this.asker === undefined) throw new Error("nobody to lie to");
       await oprfReady();
@@ -139,6 +139,7 @@ export class LyingNode {
       const signed = oprfAnswerMessage({
         committeeId: BigInt(String(committeeId)),
         generation: Number(generation),
+        keyMaterialHash,
         index,
         account: this.asker,
         composites: composeEvaluation(share, elements, elements),

@@ -89,7 +89,7 @@ describe("key nodes that sign wrong answers", function () {
       { committeeId: COMMITTEE, generation: 1 },
       blinded,
     );
-    const { keys } = await readCommitteeKeys(chain, COMMITTEE, 1);
+    const { keys, keyMaterialHash } = await readCommitteeKeys(chain, COMMITTEE, 1);
     const share = keys.oprf.verificationShares[index - 1] ?? new Uint8Array();
     return {
       chainId: net.deployment.chainId,
@@ -97,6 +97,7 @@ describe("key nodes that sign wrong answers", function () {
       operator,
       committeeId: COMMITTEE,
       generation: 1,
+      keyMaterialHash,
       index,
       account: account.address,
       composites: composeEvaluation(share, blinded, evaluated),

@@ -681,8 +681,9 @@ def typed_message_vectors():
         (ledger, f"RecoveryApproval({recovery_request})", recovery),
         (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),
         (ledger, "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion)", [other, filled("2"), 2]),
-        (ledger, "OprfAnswer(uint64 committeeId,uint32 generation,uint16 index,address account,bytes32 blinded,"
-         "bytes32 evaluated,bytes32 c,bytes32 s)", [3, 1, 2, other, *(filled(digit) for digit in "f123")]),
+        (ledger, "OprfAnswer(uint64 committeeId,uint32 generation,bytes32 keyMaterialHash,uint16 index,address account,"
+         "bytes32 blinded,bytes32 evaluated,bytes32 c,bytes32 s)",
+         [3, 1, filled("e"), 2, other, *(filled(digit) for digit in "f123")]),
     ]
     return {
         "messages": {
@@ -698,8 +699,11 @@ def typed_message_vectors():
 def run_message_vectors():
     """What nodes sign of the messages of a run, section 8: an EIP-712 domain without verifying contract."""
     registry, message = sha256(b"registry")[:20], bytes(range(1, 52))
-    type_text = "CommitteeMessage(address registry,uint64 committeeId,uint32 generation,uint8 kind,uint16 sender," \
-        "bytes32 messageHash)"
+    type_text = "CommitteeMessage(address registry,uint64 committeeId,uint32 generation,bytes32 partiesHash," \
+        "uint8 kind,uint16 sender,bytes32 messageHash)"
+    members, dealers = ([sha256(name.encode())[:20] for name in names] for names in (["a", "b", "c"], ["d", "b"]))
+    lists = [b"".join(item.rjust(32, b"\0") for item in [word(len(names)), *names]) for names in (members, dealers)]
+    parties = keccak256(word(2) + word(3) + word(128) + word(128 + len(lists[0])) + lists[0] + lists[1])
     kinds = [("announcement", 1), ("dealing", 2), ("complaint", 3)]
     return {
         "chainId": "31337",
@@ -707,9 +711,15 @@ def run_message_vectors():
         "committeeId": "258",
         "generation": 3,
         "sender": 5,
+        "from": 2,
+        "threshold": 3,
+        "members": [checksummed(member) for member in members],
+        "dealers": [checksummed(dealer) for dealer in dealers],
+        "partiesHash": hexed(parties),
         "message": hexed(message),
+        "dealingId": hexed(sha256(bytes([2]) + (5).to_bytes(2, "big") + message)),
         "digests": {
-            name: hexed(typed_digest(31337, None, type_text, registry, 258, 3, code, 5, keccak256(message)))
+            name: hexed(typed_digest(31337, None, type_text, registry, 258, 3, parties, code, 5, keccak256(message)))
             for name, code in kinds
         },
     }

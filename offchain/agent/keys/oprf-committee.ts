@@ -6,12 +6,18 @@
  * Quorums rotate from batch to batch, so that the budgets of all nodes are used evenly (nbm/oprf/budget.ts). A node
  * whose budget is smaller than a batch states its size; batches then become as small as the k largest budgets require.
  *
+ * A member that leaves can withdraw its stake when its exit delay is over, and is then no more deterred from answering
+ * wrongly. So members whose stake may be gone before a challenge of their answer could be mined come last: they are
+ * asked when the others are not enough. They are asked then, because what is taken from them is as right as from
+ * anybody: the proof says so, not the stake. Without them, a committee that is late in replacing those who leave would
+ * serve nobody.
+ *
  * The members of a committee, and their shares, change with its generations, its outputs do not. When too few members
  * answer, the chain is asked whether there is a later generation, and the batch is evaluated by that one.
  */
 
 import { pause } from "../../chain/pause.ts";
-import { FIRST_GENERATION, type GenerationId } from "../../core/committee/key-id.ts";
+import type { GenerationId } from "../../core/committee/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
 import { MAXIMUM_BATCH } from "../../core/wire/nbm.ts";
@@ -38,6 +44,8 @@ const PATIENCE_SECONDS = 900;
 export interface OprfMember extends QuorumMember {
   /** Registered k_j·G, 32 bytes. */
   readonly verificationShare: Uint8Array;
+  /** Unix seconds from which its stake may be gone; 0 or absent while it stays. */
+  readonly exitAt?: number;
   readonly client: {
     evaluate(generation: GenerationId, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation>;
   };
@@ -48,8 +56,27 @@ export interface WrongAnswer {
   readonly member: OprfMember;
   /** Of the key that was asked for. */
   readonly generation: GenerationId;
+  /** Of the key material that has the member's verification share. */
+  readonly keyMaterialHash: string;
   readonly blinded: readonly Uint8Array[];
   readonly evaluation: Evaluation;
+}
+
+/** How long stakes stay, beside what each member's `exitAt` says. */
+export interface StakeTimes {
+  /** How long a stake has to stay behind an answer, so that there is time to challenge it. */
+  readonly challengeSeconds: number;
+  /** Unix seconds from which a member that has asked to leave since `exitAt` was read may be within that time. */
+  readonly staleAt: number;
+}
+
+/** The longest time that users get to challenge a wrong answer; half of a shorter exit delay. */
+const MOST_CHALLENGE_SECONDS = 24 * 3600;
+
+/** @param readAt unix seconds, when the members' `exitAt` was read */
+export function stakeTimes(readAt: number, exitDelaySeconds: number): StakeTimes {
+  const challengeSeconds = Math.min(MOST_CHALLENGE_SECONDS, Math.floor(exitDelaySeconds / 2));
+  return { challengeSeconds, staleAt: readAt + exitDelaySeconds - challengeSeconds };
 }
 
 /** Who evaluates, in one generation of the committee. */
@@ -58,6 +85,10 @@ export interface OprfGeneration {
   readonly generation: number;
   readonly threshold: number;
   readonly members: readonly OprfMember[];
+  /** Of the members' keys, as the chain has it. */
+  readonly keyMaterialHash: string;
+  /** What is known of the members' stakes; absent: all stay. */
+  readonly stakes?: StakeTimes;
   /** Awaited before the first evaluation: whether the members' keys belong together. */
   readonly checkKeys?: () => Promise<void>;
 }
@@ -66,12 +97,10 @@ export interface OprfCommitteeOptions {
   /** Takes a wrong answer, before the next node is asked. What it throws is told and hides no error. */
   readonly onWrongAnswer?: (answer: WrongAnswer) => Promise<void>;
   readonly suite?: OprfSuite;
-  /** Awaited before the first evaluation: whether the members' keys belong together. */
-  readonly checkKeys?: () => Promise<void>;
-  /** Generation of the key that the members' verification shares belong to; the first one unless given. */
-  readonly generation?: number;
   /** The active generation when it is a later one than the given. */
   readonly renew?: (generation: number) => Promise<OprfGeneration | undefined>;
+  /** The active generation, read anew: who has asked to leave. */
+  readonly refresh?: () => Promise<OprfGeneration>;
   readonly logger?: AgentLogger;
   /** Longest wait for used-up budgets, over one batch. */
   readonly patienceSeconds?: number;
@@ -79,6 +108,7 @@ export interface OprfCommitteeOptions {
   readonly slowSeconds?: number;
   /** Injected by tests. Seconds. */
   readonly now?: () => number;
+  readonly unixSeconds?: () => number;
   readonly sleepSeconds?: (seconds: number, signal?: AbortSignal) => Promise<void>;
 }
 
@@ -101,6 +131,7 @@ export class OprfCommittee {
   #generation: OprfGeneration;
   readonly #local: OprfStage;
   readonly #renew: NonNullable<OprfCommitteeOptions["renew"]>;
+  readonly #refresh: OprfCommitteeOptions["refresh"];
   #checked: Promise<void> | undefined;
   #standing = new Map<number, Standing>();
   readonly #logger: AgentLogger;
@@ -108,24 +139,27 @@ export class OprfCommittee {
   readonly #patienceSeconds: number;
   readonly #slowSeconds: number;
   readonly #now: () => number;
+  readonly #unixSeconds: () => number;
   readonly #sleep: (seconds: number, signal?: AbortSignal) => Promise<void>;
   #rotation: number;
 
-  constructor(id: bigint, threshold: number, members: readonly OprfMember[], options: OprfCommitteeOptions = {}) {
+  constructor(id: bigint, first: OprfGeneration, options: OprfCommitteeOptions = {}) {
     this.id = id;
-    const { suite, checkKeys, generation = FIRST_GENERATION } = options;
-    this.#generation = { generation, threshold, members, ...(checkKeys === undefined ? {} : { checkKeys }) };
-    this.use(this.#generation);
+    const { suite } = options;
+    this.#generation = first;
+    this.use(first);
     this.#local = localOprf(suite === undefined ? undefined : async () => suite);
     this.#renew = options.renew ?? (async () => undefined);
+    this.#refresh = options.refresh;
     this.#logger = options.logger ?? SILENT;
     this.#onWrongAnswer = options.onWrongAnswer;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
     this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
     this.#now = options.now ?? (() => performance.now() / 1000);
+    this.#unixSeconds = options.unixSeconds ?? (() => Date.now() / 1000);
     this.#sleep = options.sleepSeconds ?? ((seconds, signal) => pause(seconds * 1000, signal));
     // Many short-lived clients should not all start with the same nodes.
-    this.#rotation = Math.floor(Math.random() * members.length);
+    this.#rotation = Math.floor(Math.random() * first.members.length);
   }
 
   get threshold(): number {
@@ -136,9 +170,14 @@ export class OprfCommittee {
     return this.#generation.members;
   }
 
-  /** Goes on with another generation of the committee, whose members start in good standing. */
+  /**
+   * Goes on with another generation of the committee, whose members start in good standing, or with what is known of
+   * the same one now.
+   */
   use(generation: OprfGeneration): void {
+    const isSame = generation.keyMaterialHash === this.#generation.keyMaterialHash && this.#standing.size > 0;
     this.#generation = generation;
+    if (isSame) return;
     this.#checked = undefined;
     this.#standing = new Map(
       generation.members.map((member) => [member.index, { notBefore: 0, capacity: MAXIMUM_BATCH, evaluations: 0 }]),
@@ -162,6 +201,7 @@ export class OprfCommittee {
   ): Promise<Uint8Array[]> {
     const outputs: Uint8Array[] = [];
     while (outputs.length < inputs.length) {
+      await this.#knowStakes();
       const current = this.#generation;
       this.#checked ??= current.checkKeys?.();
       await this.#checked;
@@ -177,6 +217,25 @@ export class OprfCommittee {
       }
     }
     return outputs;
+  }
+
+  /** Reads again who leaves, before a member that has asked to since may be out of reach of a challenge. */
+  async #knowStakes(): Promise<void> {
+    const { stakes } = this.#generation;
+    if (stakes === undefined || this.#refresh === undefined || this.#unixSeconds() < stakes.staleAt) return;
+    try {
+      this.use(await this.#refresh());
+    } catch (error) {
+      // No reason not to ask: the answers prove themselves.
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#logger.warn({ reason }, "the chain does not say which key nodes leave");
+    }
+  }
+
+  /** Whether a challenge of an answer that the member gives now might find its stake gone. */
+  #isLeaving({ exitAt = 0 }: OprfMember): boolean {
+    const { stakes } = this.#generation;
+    return exitAt > 0 && stakes !== undefined && exitAt <= this.#unixSeconds() + stakes.challengeSeconds;
   }
 
   /** @returns whether there is a later generation, which is then used */
@@ -264,8 +323,8 @@ export class OprfCommittee {
   }
 
   /**
-   * Members to ask now: those in good standing first, turned by the rotation. Left out are liars, those that have no
-   * budget left, and those whose whole budget is smaller than the batch.
+   * Members to ask now: those in good standing first, turned by the rotation, and those that leave last. Left out are
+   * liars, those that have no budget left, and those whose whole budget is smaller than the batch.
    */
   #preference(parts: ReadonlyMap<number, unknown>, size: number): OprfMember[] {
     const now = this.#now();
@@ -276,13 +335,15 @@ export class OprfCommittee {
       const exhausted = lastFailure?.code === "RATE_LIMITED" && notBefore > now;
       return lied === undefined && !exhausted && !parts.has(index);
     });
-    const cooling = (member: OprfMember) => (this.#of(member.index).notBefore > now ? 1 : 0);
-    return candidates.sort((a, b) => cooling(a) - cooling(b));
+    const rank = (member: OprfMember) =>
+      (this.#isLeaving(member) ? 2 : 0) + (this.#of(member.index).notBefore > now ? 1 : 0);
+    return candidates.sort((a, b) => rank(a) - rank(b));
   }
 
   async #ask(member: OprfMember, blinded: Uint8Array[], stage: OprfStage, signal: AbortSignal): Promise<Uint8Array[]> {
     const standing = this.#of(member.index);
     try {
+      const { keyMaterialHash } = this.#generation;
       const generation = this.#name;
       const evaluation = await member.client.evaluate(generation, blinded, signal);
       const { index, evaluated, proof } = evaluation;
@@ -291,7 +352,7 @@ export class OprfCommittee {
         await requireRight(stage, member, blinded, evaluated, proof);
       } catch (error) {
         if (error instanceof TallystickError && error.code === "INVALID_PROOF") {
-          await this.#takeWrongAnswer({ member, generation, blinded, evaluation });
+          await this.#takeWrongAnswer({ member, generation, keyMaterialHash, blinded, evaluation });
         }
         throw error;
       }

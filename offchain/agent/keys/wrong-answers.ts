@@ -25,7 +25,7 @@ export interface EvidenceScope {
  */
 export async function evidenceIn(
   { deployment, account }: EvidenceScope,
-  { member, generation: { committeeId, generation }, blinded, evaluation }: WrongAnswer,
+  { member, generation: { committeeId, generation }, keyMaterialHash, blinded, evaluation }: WrongAnswer,
 ): Promise<AnswerEvidence | undefined> {
   const { composeEvaluation, oprfReady } = await import("../../core/oprf/ristretto255.ts");
   await oprfReady();
@@ -36,6 +36,7 @@ export async function evidenceIn(
     operator: member.operator,
     committeeId,
     generation,
+    keyMaterialHash,
     index: member.index,
     account,
     composites: composeEvaluation(member.verificationShare, blinded, evaluated),

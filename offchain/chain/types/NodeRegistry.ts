@@ -29,9 +29,9 @@ export declare namespace INodeRegistry {
     }
 
   export interface NodeRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "FORMING_SECONDS" | "MAX_COMMITTEE_SIZE" | "MAX_ENDPOINT_BYTES" | "MAX_EXIT_DELAY_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "agreementOnProposal" | "assignCommittee" | "attestGeneration" | "attestationOf" | "committeeById" | "committeeCount" | "committeeOf" | "createCommittee" | "defaultCommittee" | "generationAt" | "generationById" | "generationCount" | "generationNodes" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "proposalOf" | "proposeGeneration" | "registerNode" | "requestExit" | "slash" | "updateNode" | "verificationSharesOf" | "withdrawStake"): FunctionFragment;
+    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "FORMING_SECONDS" | "MAX_COMMITTEE_SIZE" | "MAX_ENDPOINT_BYTES" | "MAX_EXIT_DELAY_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "agreementOnProposal" | "assignCommittee" | "attestGeneration" | "attestationOf" | "committeeById" | "committeeCount" | "committeeOf" | "createCommittee" | "defaultCommittee" | "generationById" | "generationNodes" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "proposalOf" | "proposeGeneration" | "registerNode" | "requestExit" | "slash" | "updateNode" | "verificationSharesOf" | "withdrawStake"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "CommitteeAssigned" | "ExitRequested" | "GenerationAbandoned" | "GenerationActivated" | "GenerationAttested" | "GenerationOpened" | "GenerationProposed" | "NodeRegistered" | "NodeSlashed" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "CommitteeAssigned" | "ExitRequested" | "GenerationAbandoned" | "GenerationActivated" | "GenerationAttested" | "GenerationOpened" | "GenerationProposed" | "MemberNamed" | "NodeRegistered" | "NodeSlashed" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
 
     encodeFunctionData(functionFragment: 'DISPUTES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'EXIT_DELAY_SECONDS', values?: undefined): string;
@@ -50,9 +50,7 @@ encodeFunctionData(functionFragment: 'committeeCount', values?: undefined): stri
 encodeFunctionData(functionFragment: 'committeeOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'createCommittee', values: [AddressLike[], BigNumberish]): string;
 encodeFunctionData(functionFragment: 'defaultCommittee', values?: undefined): string;
-encodeFunctionData(functionFragment: 'generationAt', values: [BigNumberish]): string;
 encodeFunctionData(functionFragment: 'generationById', values: [BigNumberish, BigNumberish]): string;
-encodeFunctionData(functionFragment: 'generationCount', values?: undefined): string;
 encodeFunctionData(functionFragment: 'generationNodes', values: [BigNumberish, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'hashKeyMaterial', values: [INodeRegistry.KeyMaterialStruct]): string;
 encodeFunctionData(functionFragment: 'isActive', values: [BigNumberish]): string;
@@ -85,9 +83,7 @@ decodeFunctionResult(functionFragment: 'committeeCount', data: BytesLike): Resul
 decodeFunctionResult(functionFragment: 'committeeOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'createCommittee', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'defaultCommittee', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'generationAt', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'generationById', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'generationCount', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'generationNodes', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'hashKeyMaterial', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'isActive', data: BytesLike): Result;
@@ -181,6 +177,18 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
       export type InputTuple = [id: BigNumberish, number: BigNumberish, member: AddressLike, proposal: BytesLike, agreeing: BigNumberish];
       export type OutputTuple = [id: bigint, number: bigint, member: string, proposal: string, agreeing: bigint];
       export interface OutputObject {id: bigint, number: bigint, member: string, proposal: string, agreeing: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace MemberNamedEvent {
+      export type InputTuple = [member: AddressLike, id: BigNumberish, number: BigNumberish];
+      export type OutputTuple = [member: string, id: bigint, number: bigint];
+      export interface OutputObject {member: string, id: bigint, number: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -407,25 +415,9 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
     
 
     
-    generationAt: TypedContractMethod<
-      [position: BigNumberish, ],
-      [[bigint, bigint] & {id: bigint, number: bigint }],
-      'view'
-    >
-    
-
-    
     generationById: TypedContractMethod<
       [id: BigNumberish, number: BigNumberish, ],
       [INodeRegistry.GenerationStructOutput],
-      'view'
-    >
-    
-
-    
-    generationCount: TypedContractMethod<
-      [],
-      [bigint],
       'view'
     >
     
@@ -630,19 +622,9 @@ getFunction(nameOrSignature: 'defaultCommittee'): TypedContractMethod<
       [bigint],
       'view'
     >;
-getFunction(nameOrSignature: 'generationAt'): TypedContractMethod<
-      [position: BigNumberish, ],
-      [[bigint, bigint] & {id: bigint, number: bigint }],
-      'view'
-    >;
 getFunction(nameOrSignature: 'generationById'): TypedContractMethod<
       [id: BigNumberish, number: BigNumberish, ],
       [INodeRegistry.GenerationStructOutput],
-      'view'
-    >;
-getFunction(nameOrSignature: 'generationCount'): TypedContractMethod<
-      [],
-      [bigint],
       'view'
     >;
 getFunction(nameOrSignature: 'generationNodes'): TypedContractMethod<
@@ -723,6 +705,7 @@ getEvent(key: 'GenerationActivated'): TypedContractEvent<GenerationActivatedEven
 getEvent(key: 'GenerationAttested'): TypedContractEvent<GenerationAttestedEvent.InputTuple, GenerationAttestedEvent.OutputTuple, GenerationAttestedEvent.OutputObject>;
 getEvent(key: 'GenerationOpened'): TypedContractEvent<GenerationOpenedEvent.InputTuple, GenerationOpenedEvent.OutputTuple, GenerationOpenedEvent.OutputObject>;
 getEvent(key: 'GenerationProposed'): TypedContractEvent<GenerationProposedEvent.InputTuple, GenerationProposedEvent.OutputTuple, GenerationProposedEvent.OutputObject>;
+getEvent(key: 'MemberNamed'): TypedContractEvent<MemberNamedEvent.InputTuple, MemberNamedEvent.OutputTuple, MemberNamedEvent.OutputObject>;
 getEvent(key: 'NodeRegistered'): TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;
 getEvent(key: 'NodeSlashed'): TypedContractEvent<NodeSlashedEvent.InputTuple, NodeSlashedEvent.OutputTuple, NodeSlashedEvent.OutputObject>;
 getEvent(key: 'NodeUpdated'): TypedContractEvent<NodeUpdatedEvent.InputTuple, NodeUpdatedEvent.OutputTuple, NodeUpdatedEvent.OutputObject>;
@@ -756,6 +739,10 @@ getEvent(key: 'StakeWithdrawn'): TypedContractEvent<StakeWithdrawnEvent.InputTup
 
       'GenerationProposed(uint64,uint32,address,bytes32,uint16)': TypedContractEvent<GenerationProposedEvent.InputTuple, GenerationProposedEvent.OutputTuple, GenerationProposedEvent.OutputObject>;
       GenerationProposed: TypedContractEvent<GenerationProposedEvent.InputTuple, GenerationProposedEvent.OutputTuple, GenerationProposedEvent.OutputObject>;
+    
+
+      'MemberNamed(address,uint64,uint32)': TypedContractEvent<MemberNamedEvent.InputTuple, MemberNamedEvent.OutputTuple, MemberNamedEvent.OutputObject>;
+      MemberNamed: TypedContractEvent<MemberNamedEvent.InputTuple, MemberNamedEvent.OutputTuple, MemberNamedEvent.OutputObject>;
     
 
       'NodeRegistered(address,uint256,uint64,bytes32,string)': TypedContractEvent<NodeRegisteredEvent.InputTuple, NodeRegisteredEvent.OutputTuple, NodeRegisteredEvent.OutputObject>;

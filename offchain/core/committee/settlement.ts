@@ -22,6 +22,7 @@ import { InvalidInputError, TallystickError } from "../errors.ts";
 import {
   add,
   checkElement,
+  identityElement,
   multiply,
   multiplyBase,
   ristretto255Group,
@@ -34,6 +35,7 @@ import { evaluateCommitments, lagrangeCoefficients } from "../oprf/threshold.ts"
 import { judgeComplaint, readComplaint } from "./complaint.ts";
 import { checkDealing, openShares } from "./dealing.ts";
 import { CommitteeFaultError } from "./fault.ts";
+import type { KeyPurpose } from "./key-id.ts";
 import { encodeMemberShares } from "./member-shares.ts";
 import type { Dealing } from "./messages.ts";
 import type { RunMembers } from "./receiving.ts";
@@ -67,6 +69,7 @@ const TRANSCRIPT_TAG = domainTag("committee-transcript");
  * Decides who qualifies, and derives the public keys. Takes no secret: clients and former members can do it too.
  *
  * @throws TallystickError QUORUM_FAILED with the faults in `details` when too few dealers qualify
+ * @throws CommitteeFaultError naming a member with which the run cannot end: its key share is zero
  * @throws InvalidInputError for a sender that the run does not have
  */
 export function settleRun(
@@ -230,7 +233,7 @@ function deriveGeneration(
       evaluateCommitments(ristretto255Group, commitments, at + 1),
     );
     for (const [at, element] of verificationShares.entries()) {
-      checkElement(element, `${purpose} verification share of member ${at + 1}`);
+      if (equalBytes(element, identityElement())) throw zeroShare(purpose, at + 1);
     }
     return { groupPublicKey, verificationShares };
   });
@@ -240,6 +243,17 @@ function deriveGeneration(
 /** λ·A; in key generation all weights are 1. */
 function weighted(previous: CommitteeGeneration | undefined, weight: Uint8Array, element: Uint8Array): Uint8Array {
   return previous === undefined ? element : multiply(weight, element);
+}
+
+/**
+ * The dealer that deals last can make one member's shares add up to 0, if it knows what the others dealt to that
+ * member. Nobody does but the member itself: it is this dealer, or has helped it.
+ */
+function zeroShare(purpose: KeyPurpose, member: number): CommitteeFaultError {
+  return new CommitteeFaultError(member, `has made its share of the ${purpose} key zero`, {
+    code: "INVALID_POINT",
+    check: "verification share",
+  });
 }
 
 function twoDealings(dealer: number): CommitteeFaultError {

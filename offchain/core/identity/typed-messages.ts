@@ -174,6 +174,8 @@ export interface OprfAnswerMessage {
   committeeId: bigint;
   /** Of the committee's key. */
   generation: bigint;
+  /** Hash of the key material of the generation that was answered with, 32 bytes, 0x hex. */
+  keyMaterialHash: string;
   /** The member's position in the committee, from 1. */
   index: bigint;
   /** Who was answered. */
@@ -272,6 +274,7 @@ const TYPES = {
   OprfAnswer: [
     { name: "committeeId", type: "uint64" },
     { name: "generation", type: "uint32" },
+    { name: "keyMaterialHash", type: "bytes32" },
     { name: "index", type: "uint16" },
     { name: "account", type: "address" },
     { name: "blinded", type: "bytes32" },

@@ -1,6 +1,14 @@
 /**
  * Batched proofs of discrete logarithm equality (RFC 9497 §2.2). One proof of two scalars shows that all D_i = k·C_i
  * for the k of B = k·G.
+ *
+ * A deviation, in batches of more than three elements. The RFC's weight d_i hashes B, i, C_i and D_i, so a prover can
+ * look for every weight on its own. With D_i = k·C_i + δ_i·G it needs Σ d_i·δ_i = 0 for its proof to verify: a sum of
+ * one value out of each of m lists, which for m = 2^a takes some 2^(a + 252/(a + 1)) hashes (Wagner, A Generalized
+ * Birthday Problem, 2002): 2^36 for 256 elements. All of them would be wrong, and the proof right. Here the seed of
+ * the weights hashes the whole batch, so each change of any element changes all weights, and nothing is better than
+ * guessing. Two and three elements are left as in the RFC: the search takes 2^126 hashes there, as many as a discrete
+ * logarithm.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
@@ -11,6 +19,9 @@ import { type EncodedElement, encoded, itemAt, type PrimeOrderGroup } from "./pr
 
 /** The batch index is encoded on two bytes. */
 export const MAX_BATCH_ELEMENTS = 65_535;
+
+/** Most elements of a batch whose weights are those of RFC 9497 to the letter. */
+const MAX_SEPARATE_WEIGHTS = 3;
 
 export const MODE_OPRF = 0x00;
 export const MODE_VOPRF = 0x01;
@@ -38,7 +49,7 @@ function scalarTag({ suite }: { readonly suite: string }): Uint8Array {
   return domainTag("HashToScalar-", MODE_VOPRF, suite);
 }
 
-/** The weights d_i of ComputeComposites (RFC 9497 §2.2.1). */
+/** The weights d_i of ComputeComposites (RFC 9497 §2.2.1), with the seed of this file's head. */
 function compositeWeights<Element>(
   group: PrimeOrderGroup<Element>,
   publicKey: EncodedElement<Element>,
@@ -47,7 +58,10 @@ function compositeWeights<Element>(
 ): Uint8Array[] {
   const tag = scalarTag(group);
   const seedTag = domainTag("Seed-", MODE_VOPRF, group.suite);
-  const seed = lengthPrefixed(group.hash(concatBytes(lengthPrefixed(publicKey.bytes), lengthPrefixed(seedTag))));
+  const whole = from.length > MAX_SEPARATE_WEIGHTS ? [...from, ...to].map(({ bytes }) => bytes) : [];
+  const seed = lengthPrefixed(
+    group.hash(concatBytes(lengthPrefixed(publicKey.bytes), lengthPrefixed(seedTag), ...whole)),
+  );
   return from.map(({ bytes }, index) => {
     const image = lengthPrefixed(itemAt(to, index).bytes);
     const transcript = concatBytes(seed, u16be(index), lengthPrefixed(bytes), image, COMPOSITE);
@@ -67,7 +81,7 @@ function challenge<Element>(
 
 /**
  * The composites M = Σ d_i·C_i and Z = Σ d_i·D_i of a batch (RFC 9497 §2.2.1): proofs are about these two. They depend
- * on the batch only, and change with every bit of it.
+ * on the batch and the key only, and change with every bit of them.
  */
 export interface Composites<Element> {
   readonly m: EncodedElement<Element>;

@@ -1,8 +1,11 @@
 /**
  * What a node signs of an answer, and a signed answer as evidence. The composites of a batch hash all of its elements
- * (RFC 9497 §2.2.1), so a signature over the composites and the proof covers the whole batch; and whether the proof
+ * (dleq.ts), so a signature over the composites and the proof covers the whole batch; and whether the proof
  * verifies for the composites is all that the chain has to check. A client computes the composites itself, from what it
  * sent and what it received: a signature over others is none over this answer.
+ *
+ * The key material is named by its hash, beside the number of the generation: when a reorganisation of the chain
+ * replaces an activation by another one of that number, a right answer does not verify under the keys of the other.
  */
 
 import { type Static, Type } from "@sinclair/typebox";
@@ -16,6 +19,8 @@ import type { BatchComposites } from "./voprf.ts";
 export interface AnsweredBatch {
   readonly committeeId: bigint;
   readonly generation: number;
+  /** Of the keys that the member answered with, as the chain had them: 32 bytes, 0x hex. */
+  readonly keyMaterialHash: string;
   /** The member's position in the committee, from 1. */
   readonly index: number;
   /** Who was answered. */
@@ -26,10 +31,11 @@ export interface AnsweredBatch {
 }
 
 export function oprfAnswerMessage(answer: AnsweredBatch): OprfAnswerMessage {
-  const { committeeId, generation, index, account, composites, proof } = answer;
+  const { committeeId, generation, keyMaterialHash, index, account, composites, proof } = answer;
   return {
     committeeId,
     generation: BigInt(generation),
+    keyMaterialHash,
     index: BigInt(index),
     account,
     blinded: toHex(composites.blinded),
@@ -48,6 +54,7 @@ const EvidenceText = Type.Object(
     operator: AddressText,
     committeeId: Uint64Text,
     generation: Type.Integer({ minimum: 1, maximum: 2 ** 32 - 1 }),
+    keyMaterialHash: Bytes32Text,
     index: Type.Integer({ minimum: 1, maximum: 255 }),
     account: AddressText,
     blinded: Bytes32Text,
@@ -73,8 +80,8 @@ export const MAXIMUM_EVIDENCE_CHARACTERS = 4096;
 
 /** The evidence as JSON. */
 export function encodeAnswerEvidence(evidence: AnswerEvidence): string {
-  const { chainId, nodeRegistry, operator, committeeId, generation, index, account, signature } = evidence;
-  const { composites, proof } = evidence;
+  const { chainId, nodeRegistry, operator, committeeId, generation, keyMaterialHash } = evidence;
+  const { index, account, composites, proof, signature } = evidence;
   const text: Static<typeof EvidenceText> = {
     version: 1,
     chainId,
@@ -82,6 +89,7 @@ export function encodeAnswerEvidence(evidence: AnswerEvidence): string {
     operator,
     committeeId: String(committeeId),
     generation,
+    keyMaterialHash,
     index,
     account,
     blinded: toHex(composites.blinded),

@@ -1,8 +1,9 @@
 /**
  * Threshold VOPRF: RFC 9497 over any prime-order group, with the key Shamir-shared among a committee. A member's answer
- * is an RFC 9497 VOPRF evaluation under its share, with the RFC's batched DLEQ proof against its verification share;
- * the client interpolates the answers in the exponent. Outputs equal those of the RFC with the whole key, byte for byte
- * (Jarecki, Kiayias, Krawczyk, Xu: TOPPSS, 2017, for the construction).
+ * is an RFC 9497 VOPRF evaluation under its share, with the RFC's batched DLEQ proof against its verification share
+ * (dleq.ts deviates in batches of more than three elements); the client interpolates the answers in the exponent.
+ * Outputs equal those of the RFC with the whole key, byte for byte (Jarecki, Kiayias, Krawczyk, Xu: TOPPSS, 2017, for
+ * the construction).
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";

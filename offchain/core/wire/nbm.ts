@@ -76,8 +76,8 @@ export const EvaluateRequest = Type.Object(
 export type EvaluateRequest = Static<typeof EvaluateRequest>;
 
 /**
- * `proof` is the batched DLEQ proof of RFC 9497, c ‖ s, against the member's verification share. `signature` is by the
- * member's operator key over `OprfAnswer`.
+ * `proof` is the batched DLEQ proof of RFC 9497 (with the weights of core/oprf/dleq.ts), c ‖ s, against the member's
+ * verification share. `signature` is by the member's operator key over `OprfAnswer`.
  */
 export const EvaluateAnswer = Type.Object({
   index: MemberIndex,
@@ -101,7 +101,10 @@ export const RunMessageKind = Type.Union([
 ]);
 export type RunMessageKind = Static<typeof RunMessageKind>;
 
-/** `POST …/messages`: SHA-256 of the messages that whoever asks has, so that only others are sent. */
+/**
+ * `POST …/messages`: SHA-256(u8 kind ‖ u16 sender ‖ message) of the messages that whoever asks has, so that only others
+ * are sent.
+ */
 export const RunMessagesRequest = Type.Object(
   { known: Type.Array(Bytes32Text, { maxItems: MAXIMUM_RUN_MESSAGES }) },
   closed,

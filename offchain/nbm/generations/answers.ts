@@ -36,7 +36,7 @@ export class RunAnswers {
     const messages: RunMessagesAnswer["messages"] = [];
     let bytes = 0;
     for (const message of store.messages(id)) {
-      if (has.has(message.digest)) continue;
+      if (has.has(message.id)) continue;
       bytes += message.bytes.length;
       if (bytes > MAXIMUM_ANSWER_BYTES) break;
       const { kind, sender, signature } = message;

@@ -14,7 +14,6 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import {
   attestGenerationCall,
   type Committee,
-  listOpened,
   readAttestation,
   readCommittee,
   readCommitteeState,
@@ -29,7 +28,8 @@ import type { ServedKey } from "../oprf/oprf-service.ts";
 import { Bulletin } from "./bulletin.ts";
 import { Exchange } from "./exchange.ts";
 import type { GenerationState, GenerationStore, RunResult } from "./generation-store.ts";
-import { type RunParties, readParties, scopeOf } from "./run-parties.ts";
+import type { Namings } from "./namings.ts";
+import { partiesHash, type RunParties, readParties, scopeOf } from "./run-parties.ts";
 import { beginRun, RunSteps, waitsFor } from "./run-steps.ts";
 
 export interface GenerationCoordinatorOptions {
@@ -37,6 +37,7 @@ export interface GenerationCoordinatorOptions {
   readonly sender: TransactionSender;
   readonly wallet: Wallet;
   readonly store: GenerationStore;
+  readonly namings: Pick<Namings, "catchUp" | "fresh" | "see">;
   readonly logger: Logger;
   readonly maximumCommittees: number;
   readonly dealingSeconds: number;
@@ -50,6 +51,8 @@ export interface GenerationCoordinatorOptions {
 
 /** How long after a run got on others are asked more often. */
 const BUSY_MILLISECONDS = 15_000;
+/** How long after a look at the latest generation of a committee, which this node does not join, it looks again. */
+const LOOK_AGAIN_MILLISECONDS = 30_000;
 
 /** What this process has of a run under way. */
 interface Run {
@@ -61,8 +64,8 @@ interface Run {
 
 export class GenerationCoordinator {
   readonly #options: GenerationCoordinatorOptions;
-  /** Next position in the registry's list of generations to look at. */
-  #nextPosition = 1n;
+  /** When a generation that this node might deal for is looked at again. */
+  readonly #lookAgain = new Map<string, number>();
   readonly #runs = new Map<string, Run>();
   readonly #problems = new Map<string, string>();
   #busyUntil = performance.now() + BUSY_MILLISECONDS;
@@ -108,11 +111,22 @@ export class GenerationCoordinator {
     return this.#runs.get(generationName(state))?.steps.result?.transcript;
   }
 
+  /** Finds the runs that concern this node: those that name it, and those that its shares are dealt in. */
   async #discover(): Promise<void> {
-    const { chain, store } = this.#options;
-    for await (const { position, id, generation } of listOpened(chain, this.#nextPosition)) {
-      if (store.find({ committeeId: id, generation }) === undefined) await this.#considerSafely(id, generation);
-      this.#nextPosition = position + 1n;
+    const { chain, store, namings } = this.#options;
+    await namings.catchUp();
+    for (const naming of namings.fresh()) {
+      if (store.find(naming) === undefined) await this.#considerSafely(naming.committeeId, naming.generation);
+      namings.see(naming);
+    }
+    const shared = store.all().filter(({ phase, index }) => phase === "ready" && index > 0);
+    for (const committeeId of new Set(shared.map((state) => state.committeeId))) {
+      const { latest } = await readCommitteeState(chain, committeeId);
+      const id = { committeeId, generation: latest };
+      const name = generationName(id);
+      if (store.find(id) !== undefined || (this.#lookAgain.get(name) ?? 0) > performance.now()) continue;
+      await this.#considerSafely(committeeId, latest);
+      this.#lookAgain.set(name, performance.now() + LOOK_AGAIN_MILLISECONDS);
     }
   }
 
@@ -150,9 +164,29 @@ export class GenerationCoordinator {
         return;
       }
     }
-    await beginRun(this.#options, await readParties(chain, committee), { index, dealer });
+    await this.#begin(committee, { index, dealer });
+  }
+
+  async #begin(committee: Committee, position: { readonly index: number; readonly dealer: number }): Promise<void> {
+    const { chain, logger } = this.#options;
+    await beginRun(this.#options, await readParties(chain, committee), position);
     this.#busyUntil = performance.now() + BUSY_MILLISECONDS;
-    logger.info({ ...facts, ...pick(committee), index, dealer }, "run begun");
+    const { id, generation } = committee;
+    logger.info({ committee: String(id), generation, ...pick(committee), ...position }, "run begun");
+  }
+
+  /** The chain was reorganised: what this node knows of the run is of another one, which had its number. */
+  async #beginAgain(state: GenerationState, committee: Committee, dealers: Committee): Promise<undefined> {
+    const { wallet, logger, onErased } = this.#options;
+    const position = { index: indexOf(committee, wallet.address), dealer: indexOf(dealers, wallet.address) };
+    if (position.index === 0 && position.dealer === 0) {
+      this.#erase(state, "the chain was reorganised, and the generation of this number has other parties now");
+      return;
+    }
+    this.#runs.delete(generationName(state));
+    if (state.phase === "ready") onErased(state);
+    logger.warn({ committee: String(committee.id), generation: committee.generation }, "run begins again");
+    await this.#begin(committee, position);
   }
 
   /** @returns what is waited for */
@@ -161,21 +195,28 @@ export class GenerationCoordinator {
     const { chain, wallet } = this.#options;
     const committee = await readCommittee(chain, state.committeeId, state.generation);
     const { status } = committee;
+    if (status === "forming") return await this.#advanceForming(state, committee);
     if (committee.size !== state.size || committee.threshold !== state.threshold) throw reorganised();
     if (indexOf(committee, wallet.address) !== state.index) throw reorganised();
     if (status === "expired" || status === "abandoned") {
       this.#erase(state, `the run is over: the generation ${status === "expired" ? "has expired" : "was abandoned"}`);
       return undefined;
     }
-    if (status !== "forming") return await this.#follow(state, committee);
-    if (state.phase === "failed") return undefined;
-    return await this.#advanceRun(state, committee);
+    return await this.#follow(state, committee);
   }
 
-  async #advanceRun(state: GenerationState, committee: Committee): Promise<string | undefined> {
+  async #advanceForming(state: GenerationState, committee: Committee): Promise<string | undefined> {
+    const { from, members } = committee;
+    const dealers = from === 0 ? committee : await readCommittee(this.#options.chain, state.committeeId, from);
+    const present = partiesHash({ run: committee, members, dealers: dealers.members });
+    if (present !== state.partiesHash) return await this.#beginAgain(state, committee, dealers);
+    if (state.phase === "failed") return undefined;
+    return await this.#advanceRun(state, committee, dealers);
+  }
+
+  async #advanceRun(state: GenerationState, committee: Committee, dealers: Committee): Promise<string | undefined> {
     const { chain, store, wallet, logger } = this.#options;
     const run = await this.#runOf(state, committee);
-    const dealers = state.from === 0 ? committee : await readCommittee(chain, state.committeeId, state.from);
     run.exchange.reach({ members: committee.members, dealers: dealers.members });
     const before = run.bulletin.version();
     await run.exchange.collect(run.bulletin, state, logger);
@@ -219,6 +260,7 @@ export class GenerationCoordinator {
     if (state.index > 0 && (state.phase !== "ready" || state.keyMaterialHash !== keyMaterialHash)) {
       if (store.result(state, keyMaterialHash) === undefined) throw otherKeys();
       store.activate(state, keyMaterialHash);
+      this.#problems.delete(generationName(state));
       this.#announce(state);
       logger.info(facts, "generation active");
     }
@@ -271,7 +313,7 @@ export class GenerationCoordinator {
 
   #announce(state: GenerationState): void {
     const { store, chain, onReady } = this.#options;
-    const { generation, shares } = store.used(state);
+    const { generation, shares, keyMaterialHash } = store.used(state);
     const { committeeId, index, size, threshold } = state;
     const { oprf, record } = decodeMemberShares(scopeOf(chain.deployment, committeeId), generation, index, shares);
     record.fill(0);
@@ -280,6 +322,7 @@ export class GenerationCoordinator {
     onReady({
       committeeId,
       generation: generation.generation,
+      keyMaterialHash,
       index,
       size,
       threshold,

@@ -1,23 +1,39 @@
-/** Copies the messages of a run from its other parties, and keeps which transcript each member reports. */
+/**
+ * Copies the messages of a run from its other parties, and keeps which transcript each member reports.
+ *
+ * Who sends what an honest node does not pass on, that is, a message with a wrong signature or a complaint that is not
+ * founded, is set aside: the rest of its answer is dropped, and it is not asked for a while, which is longer each time.
+ * So each party takes some milliseconds of this node's time in ten minutes. It is asked again because a node that has
+ * seen a reorganisation later than this one sends such messages too.
+ */
 
 import type { CommitteeMember } from "../../chain/registry.ts";
+import { CommitteeFaultError } from "../../core/committee/fault.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
-import { TallystickError } from "../../core/errors.ts";
+import { InvalidSignatureError, TallystickError } from "../../core/errors.ts";
 import { MAXIMUM_RUN_MESSAGES, RunMessagesAnswer } from "../../core/wire/nbm.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { Bulletin } from "./bulletin.ts";
 import { askPeer } from "./peer.ts";
 import type { RunParties } from "./run-parties.ts";
 
+/** How long a party is not asked: the first time, and at most after it was doubled each further time. */
+const SET_ASIDE_MILLISECONDS = 5000;
+const LONGEST_SET_ASIDE_MILLISECONDS = 600_000;
+
 export class Exchange {
   #members: readonly CommitteeMember[] = [];
   #others: readonly CommitteeMember[] = [];
   readonly #transcripts = new Map<string, string | undefined>();
+  /** Operators that are not asked until a time, and for how long the last time. */
+  readonly #setAside = new Map<string, { readonly until: number; readonly milliseconds: number }>();
   readonly #own: string;
+  readonly #now: () => number;
 
-  /** @param own this node's operator */
-  constructor(parties: Pick<RunParties, "members" | "dealers">, own: string) {
+  /** @param own this node's operator; @param now milliseconds, injected by tests */
+  constructor(parties: Pick<RunParties, "members" | "dealers">, own: string, now = () => performance.now()) {
     this.#own = own;
+    this.#now = now;
     this.reach(parties);
   }
 
@@ -32,11 +48,12 @@ export class Exchange {
   async collect(bulletin: Bulletin, id: GenerationId, logger: Logger): Promise<void> {
     const known = bulletin.known().slice(0, MAXIMUM_RUN_MESSAGES);
     const path = `/v1/committees/${id.committeeId}/generations/${id.generation}/messages`;
+    const asked = this.#others.filter(({ operator }) => (this.#setAside.get(operator)?.until ?? 0) <= this.#now());
     const answers = await Promise.allSettled(
-      this.#others.map((party) => askPeer(party.url, path, RunMessagesAnswer, `node ${party.operator}`, { known })),
+      asked.map((party) => askPeer(party.url, path, RunMessagesAnswer, `node ${party.operator}`, { known })),
     );
     for (const [at, answer] of answers.entries()) {
-      const { operator } = this.#others[at] as CommitteeMember;
+      const { operator } = asked[at] as CommitteeMember;
       if (answer.status === "rejected") {
         if (!(answer.reason instanceof TallystickError)) throw answer.reason;
         this.#transcripts.delete(operator);
@@ -52,10 +69,23 @@ export class Exchange {
       try {
         bulletin.accept(message);
       } catch (cause) {
-        if (!(cause instanceof TallystickError) || cause.code !== "INVALID_SIGNATURE") throw cause;
-        logger.warn({ node: operator, kind: message.kind, sender: message.sender }, cause.message);
+        const isBreach = cause instanceof InvalidSignatureError || cause instanceof CommitteeFaultError;
+        if (!isBreach) throw cause;
+        const { kind, sender } = message;
+        const seconds = this.#leaveAside(operator) / 1000;
+        logger.warn({ node: operator, kind, sender }, `${cause.message}; not asking the node for ${seconds} s`);
+        return;
       }
     }
+  }
+
+  /** @returns for how many milliseconds */
+  #leaveAside(operator: string): number {
+    const before = this.#setAside.get(operator)?.milliseconds;
+    const milliseconds =
+      before === undefined ? SET_ASIDE_MILLISECONDS : Math.min(2 * before, LONGEST_SET_ASIDE_MILLISECONDS);
+    this.#setAside.set(operator, { until: this.#now() + milliseconds, milliseconds });
+    return milliseconds;
   }
 
   /** The other members that did not report this transcript when they were last asked. */

@@ -9,15 +9,13 @@
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
-import { sha256 } from "#primitives";
 import { type GenerationId, generationName } from "../../core/committee/key-id.ts";
 import { type CommitteeGeneration, type PublicKeys, perKey } from "../../core/committee/run.ts";
-import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { GenerationPhase, RunMessageKind } from "../../core/wire/nbm.ts";
 import type { Database } from "../../store/index/sqlite.ts";
 import type { SecretBox } from "../secret-box.ts";
-import { KIND_CODES, type SignedBytes } from "./signed-messages.ts";
+import { KIND_CODES, messageId, type SignedBytes } from "./signed-messages.ts";
 
 const ELEMENT_BYTES = 32;
 const MAXIMUM_PROBLEM_CHARACTERS = 1024;
@@ -28,6 +26,8 @@ export interface GenerationState extends GenerationId {
   readonly from: number;
   readonly size: number;
   readonly threshold: number;
+  /** `partiesHash` of the run. */
+  readonly partiesHash: string;
   /** This node's position among the members, from 1; 0 when it only deals. */
   readonly index: number;
   /** This node's position among the dealers, from 1; 0 when it does not deal. */
@@ -47,8 +47,8 @@ export interface RunMessage extends SignedBytes {
   readonly sender: number;
   /** The dealer that a complaint is about; 0 for other messages. */
   readonly about: number;
-  /** SHA-256 of the bytes, hexadecimal. */
-  readonly digest: string;
+  /** `messageId` of kind, sender and bytes. */
+  readonly id: string;
 }
 
 export interface RunResult {
@@ -84,6 +84,7 @@ function stateOf(row: Row): GenerationState {
     from: Number(row.from_generation),
     size: Number(row.size),
     threshold: Number(row.threshold),
+    partiesHash: String(row.parties_hash),
     index: Number(row.own_index),
     dealer: Number(row.dealer_index),
     phase: String(row.phase) as GenerationPhase,
@@ -92,11 +93,6 @@ function stateOf(row: Row): GenerationState {
     ...(row.key_material_hash === null ? {} : { keyMaterialHash: String(row.key_material_hash) }),
     isSettled: row.is_settled === 1,
   };
-}
-
-/** The hash under which messages are known. */
-export function digestOf(bytes: Uint8Array): string {
-  return toHex(sha256(bytes));
 }
 
 export class GenerationStore {
@@ -119,20 +115,29 @@ export class GenerationStore {
     return row === undefined ? undefined : stateOf(row);
   }
 
-  /** Enters a run. From then on a member is bound to this announcement. */
+  /**
+   * Enters a run. From then on a member is bound to this announcement. After a reorganisation, what the node had of the
+   * run whose number this one has now is erased; but for its outcomes, since the chain may come back to that one.
+   */
   begin(
     state: Omit<GenerationState, "phase" | "isSettled">,
     own?: { readonly secret: Uint8Array; readonly announcement: SignedBytes },
   ): void {
-    const { from, size, threshold, index, dealer } = state;
+    const { from, size, threshold, partiesHash, index, dealer } = state;
     const sealed = own === undefined ? null : this.#box.seal(secretPlace(state), own.secret);
     this.#database.transaction(() => {
+      this.#database.prepare(`DELETE FROM run_messages WHERE ${OF}`).run(...valuesOf(state));
       this.#database
         .prepare(
-          `INSERT INTO generations (committee_id, generation, from_generation, size, threshold, own_index, dealer_index,
-             phase, receiving_key_sealed) VALUES (?, ?, ?, ?, ?, ?, ?, 'announcing', ?)`,
+          `INSERT INTO generations (committee_id, generation, from_generation, size, threshold, parties_hash, own_index,
+             dealer_index, phase, receiving_key_sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'announcing', ?)
+           ON CONFLICT (committee_id, generation) DO UPDATE SET from_generation = excluded.from_generation,
+             size = excluded.size, threshold = excluded.threshold, parties_hash = excluded.parties_hash,
+             own_index = excluded.own_index, dealer_index = excluded.dealer_index, phase = excluded.phase,
+             receiving_key_sealed = excluded.receiving_key_sealed, problem = NULL, dealings_until = NULL,
+             key_material_hash = NULL, is_settled = 0`,
         )
-        .run(...valuesOf(state), from, size, threshold, index, dealer, sealed);
+        .run(...valuesOf(state), from, size, threshold, partiesHash, index, dealer, sealed);
       if (own !== undefined)
         this.addMessage(state, { kind: "announcement", sender: index, about: 0, ...own.announcement });
     });
@@ -144,31 +149,31 @@ export class GenerationStore {
   }
 
   /** Keeps a message unless it is there. */
-  addMessage(id: GenerationId, { kind, sender, about, bytes, signature }: Omit<RunMessage, "digest">): void {
+  addMessage(id: GenerationId, { kind, sender, about, bytes, signature }: Omit<RunMessage, "id">): void {
     this.#database
       .prepare(
-        `INSERT OR IGNORE INTO run_messages (committee_id, generation, digest, kind, sender, about, message, signature)
+        `INSERT OR IGNORE INTO run_messages (committee_id, generation, id, kind, sender, about, message, signature)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
       )
-      .run(...valuesOf(id), digestOf(bytes), KIND_CODES[kind], sender, about, bytes, signature);
+      .run(...valuesOf(id), messageId({ kind, sender }, bytes), KIND_CODES[kind], sender, about, bytes, signature);
   }
 
   messages(id: GenerationId): RunMessage[] {
     return this.#database
-      .prepare(`SELECT * FROM run_messages WHERE ${OF} ORDER BY kind, sender, about, digest`)
+      .prepare(`SELECT * FROM run_messages WHERE ${OF} ORDER BY kind, sender, about, id`)
       .all(...valuesOf(id))
       .map((row) => ({
         kind: KINDS.get(Number(row.kind)) as RunMessageKind,
         sender: Number(row.sender),
         about: Number(row.about),
-        digest: String(row.digest),
+        id: String(row.id),
         bytes: bytesOf(row, "message"),
         signature: String(row.signature),
       }));
   }
 
   /** All have announced themselves: enters the dealings, with this node's own one when it deals. */
-  enterDealing(id: GenerationId, dealingsUntil: number, own?: Omit<RunMessage, "digest">): void {
+  enterDealing(id: GenerationId, dealingsUntil: number, own?: Omit<RunMessage, "id">): void {
     this.#database.transaction(() => {
       this.#database
         .prepare(`UPDATE generations SET phase = 'dealing', dealings_until = ? WHERE ${OF}`)

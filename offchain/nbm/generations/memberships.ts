@@ -1,49 +1,56 @@
 /**
- * This node's positions in each committee, as the chain has them, whether or not this node's database knows the
- * committee. A committee's members change with its generations, and a record made in one of them is sealed to the
- * members of that one, so the positions in all generations count.
+ * This node's positions in each committee, as the chain has them, whether or not this node's database has its shares. A
+ * committee's members change with its generations, and a record made in one of them is sealed to the members of that
+ * one, so the positions in all generations count. Only generations that name this node are read: records can name any
+ * committee of a stranger, with any number of generations.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
-import { readCommittee, readCommitteeState } from "../../chain/registry.ts";
+import { readCommittee } from "../../chain/registry.ts";
+import type { Namings } from "./namings.ts";
 
 /** How long a committee's generations are used again: records are judged one after another. */
 const KNOWN_MILLISECONDS = 5000;
 
-interface Known {
-  /** The last generation that was looked at, with all before. */
-  readonly upTo: number;
-  readonly until: number;
-  readonly indices: readonly number[];
-}
-
 export class Memberships {
   readonly #chain: ChainReader;
   readonly #operator: string;
-  readonly #known = new Map<bigint, Known>();
+  readonly #namings: Pick<Namings, "catchUp" | "generationsOf">;
+  /** The position in each generation that was active once, of the committees that name this node. */
+  readonly #known = new Map<bigint, Map<number, number>>();
+  /** When the generations of a committee that do not count yet are looked at again. */
+  readonly #until = new Map<bigint, number>();
+  #readUntil = 0;
 
-  constructor(chain: ChainReader, operator: string) {
+  constructor(chain: ChainReader, operator: string, namings: Pick<Namings, "catchUp" | "generationsOf">) {
     this.#chain = chain;
     this.#operator = operator;
+    this.#namings = namings;
   }
 
   /**
    * The node's indices in the generations of a committee that are or were active, the latest first, each once; empty
    * when it has never been a member.
-   * @throws TallystickError NOT_FOUND, CHAIN_UNAVAILABLE
+   * @throws TallystickError CHAIN_UNAVAILABLE
    */
   async indicesIn(committeeId: bigint): Promise<readonly number[]> {
-    const known = this.#known.get(committeeId) ?? { upTo: 0, until: 0, indices: [] };
-    if (performance.now() < known.until) return known.indices;
-    const { active } = await readCommitteeState(this.#chain, committeeId);
-    let { indices } = known;
-    for (let generation = known.upTo + 1; generation <= active; generation += 1) {
-      const { status, members } = await readCommittee(this.#chain, committeeId, generation);
-      const index = members.find(({ operator }) => operator === this.#operator)?.index;
-      if (index === undefined || (status !== "active" && status !== "replaced")) continue;
-      indices = [index, ...indices.filter((other) => other !== index)];
+    if (performance.now() >= this.#readUntil) {
+      await this.#namings.catchUp();
+      this.#readUntil = performance.now() + KNOWN_MILLISECONDS;
     }
-    this.#known.set(committeeId, { upTo: active, until: performance.now() + KNOWN_MILLISECONDS, indices });
-    return indices;
+    const generations = this.#namings.generationsOf(committeeId);
+    if (generations.length === 0) return [];
+    const known = this.#known.get(committeeId) ?? new Map<number, number>();
+    this.#known.set(committeeId, known);
+    if (performance.now() >= (this.#until.get(committeeId) ?? 0)) {
+      for (const generation of generations.filter((number) => !known.has(number))) {
+        const { status, members } = await readCommittee(this.#chain, committeeId, generation);
+        const index = members.find(({ operator }) => operator === this.#operator)?.index;
+        if (index !== undefined && (status === "active" || status === "replaced")) known.set(generation, index);
+      }
+      this.#until.set(committeeId, performance.now() + KNOWN_MILLISECONDS);
+    }
+    const latestFirst = generations.filter((number) => known.has(number)).reverse();
+    return [...new Set(latestFirst.map((number) => known.get(number) as number))];
   }
 }

@@ -18,7 +18,7 @@ import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Bulletin } from "./bulletin.ts";
 import type { GenerationState, GenerationStore, RunResult } from "./generation-store.ts";
-import type { RunParties } from "./run-parties.ts";
+import { partiesHash, type RunParties } from "./run-parties.ts";
 import { type RunMessageName, runMessage, type SignedBytes, signMessage } from "./signed-messages.ts";
 
 const MAXIMUM_FAULT_CHARACTERS = 1024;
@@ -38,7 +38,8 @@ export async function beginRun(
 ): Promise<void> {
   const { run } = parties;
   const { size, threshold, generation, from } = run;
-  const state = { committeeId: run.scope.committeeId, generation, from, size, threshold, ...position };
+  const parameters = { committeeId: run.scope.committeeId, generation, from, size, threshold };
+  const state = { ...parameters, partiesHash: partiesHash(parties), ...position };
   if (position.index === 0) {
     store.begin(state);
     return;
@@ -105,8 +106,8 @@ export class RunSteps {
     const { store, wallet } = this.#options;
     const secret = store.receivingKey(state);
     try {
-      for (const { sender: dealer, digest, bytes } of this.#bulletin.of("dealing")) {
-        if (this.#reviewed.has(digest)) continue;
+      for (const { sender: dealer, id, bytes } of this.#bulletin.of("dealing")) {
+        if (this.#reviewed.has(id)) continue;
         const isAccused = this.#bulletin.of("complaint").some(({ about }) => about === dealer);
         const complaint = isAccused ? undefined : review(members, state.index, secret, dealer, bytes);
         if (complaint !== undefined) {
@@ -115,7 +116,7 @@ export class RunSteps {
           store.addMessage(state, { ...name, about: dealer, ...message });
           this.#bulletin.reload();
         }
-        this.#reviewed.add(digest);
+        this.#reviewed.add(id);
       }
     } finally {
       secret.fill(0);
@@ -201,11 +202,11 @@ function review(
 
 async function signed(
   wallet: Wallet,
-  { run }: RunParties,
+  parties: RunParties,
   name: RunMessageName,
   bytes: Uint8Array,
 ): Promise<SignedBytes> {
-  return { bytes, signature: await signMessage(wallet, runMessage(run.scope, run.generation, name, bytes)) };
+  return { bytes, signature: await signMessage(wallet, runMessage(parties, name, bytes)) };
 }
 
 export function waitsFor(what: string, who: readonly string[]): string {

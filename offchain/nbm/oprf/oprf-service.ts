@@ -16,6 +16,8 @@ import { type Budgets, nodeShareOfBudget } from "./budget.ts";
 
 /** A generation whose share of the OPRF key this node may use. */
 export interface ServedKey extends GenerationId {
+  /** Of the public keys that the chain activated. */
+  readonly keyMaterialHash: string;
   readonly index: number;
   readonly size: number;
   readonly threshold: number;
@@ -76,9 +78,10 @@ export class OprfService {
     });
     // A signed answer whose proof does not verify costs the stake: a fault of this machine must not pass.
     verifyComposed(key.verificationShare, composites, proof);
-    const answered: AnsweredBatch = { ...wanted, index: key.index, account, composites, proof };
+    const { index, keyMaterialHash } = key;
+    const answered: AnsweredBatch = { ...wanted, keyMaterialHash, index, account, composites, proof };
     const signature = this.#options.sign(oprfAnswerMessage(answered));
-    return { index: key.index, evaluated: evaluated.map(toHex), proof: toHex(proof), signature };
+    return { index, evaluated: evaluated.map(toHex), proof: toHex(proof), signature };
   }
 
   /** Members notice a little later than the chain that a generation is active. */

@@ -1,7 +1,12 @@
 import { ristretto255_oprf } from "@noble/curves/ed25519.js";
 import { expect } from "chai";
 import type { Evaluation } from "../../../offchain/agent/keys/nbm-client.ts";
-import { OprfCommittee, type OprfMember } from "../../../offchain/agent/keys/oprf-committee.ts";
+import {
+  OprfCommittee,
+  type OprfGeneration,
+  type OprfMember,
+  stakeTimes,
+} from "../../../offchain/agent/keys/oprf-committee.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
 import type { GenerationId } from "../../../offchain/core/committee/key-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
@@ -12,6 +17,9 @@ import { rejection } from "../../helpers/rejection.ts";
 
 const SIZE = 5;
 const THRESHOLD = 3;
+const EXIT_DELAY_SECONDS = 72 * 3600;
+const DAY_SECONDS = 24 * 3600;
+const KEY_MATERIAL = `0x${"44".repeat(32)}`;
 /** Above what an honest answer takes. */
 const SLOW_SECONDS = 0.5;
 type Behaviour = (
@@ -39,6 +47,8 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
   let behaviour: Behaviour[];
   let asked: number[];
   let clock: number;
+  let exitAt: number[];
+  let refreshed: number;
   const inputs = ["alpha", "beta", "gamma"].map((text) => new TextEncoder().encode(text));
 
   before(oprfReady);
@@ -49,9 +59,11 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     behaviour = Array.from({ length: SIZE }, () => honestly);
     asked = [];
     clock = 1000;
+    exitAt = Array(SIZE).fill(0);
+    refreshed = 0;
   });
 
-  function committee(patienceSeconds = 60): OprfCommittee {
+  function generation(keyMaterialHash = KEY_MATERIAL): OprfGeneration {
     const members = shares.map((share, position): OprfMember => {
       const index = position + 1;
       const verificationShare = multiplyBase(share);
@@ -60,13 +72,24 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
         const honest = () => ({ index, signature: "0x", ...evaluateBatch(share, verificationShare, [...blinded]) });
         return await (behaviour[position] as Behaviour)(honest, blinded, signal);
       };
-      return { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare, client: { evaluate } };
+      const member = { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare };
+      return { ...member, exitAt: exitAt[position] as number, client: { evaluate } };
     });
+    const stakes = stakeTimes(clock, EXIT_DELAY_SECONDS);
+    return { generation: 1, threshold: THRESHOLD, members, keyMaterialHash, stakes };
+  }
+
+  function committee(patienceSeconds = 60): OprfCommittee {
     const sleepSeconds = async (seconds: number) => {
       clock += seconds;
     };
-    return new OprfCommittee(7n, THRESHOLD, members, {
+    return new OprfCommittee(7n, generation(), {
       now: () => clock,
+      unixSeconds: () => clock,
+      refresh: async () => {
+        refreshed += 1;
+        return generation();
+      },
       sleepSeconds,
       patienceSeconds,
       slowSeconds: SLOW_SECONDS,
@@ -99,6 +122,46 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     for (let batch = 0; batch < 2 * SIZE; batch += 1) await nodes.evaluate(inputs);
     const counts = Array.from({ length: SIZE }, (_, i) => asked.filter((index) => index === i + 1).length);
     expect(counts).to.deep.equal(Array(SIZE).fill(2 * THRESHOLD));
+  });
+
+  it("asks those last whose stake may be gone before a challenge, and takes right answers of them", async () => {
+    // One leaves within a day, one is past its exit delay, and one has just asked to leave.
+    exitAt = [clock + DAY_SECONDS, clock - 1, clock + DAY_SECONDS + 1, 0, 0];
+    const nodes = committee();
+    for (let batch = 0; batch < SIZE; batch += 1) await nodes.evaluate(inputs);
+    expect(new Set(asked)).to.deep.equal(new Set([3, 4, 5]));
+    behaviour[3] = down;
+    asked = [];
+    expect(await nodes.evaluate(inputs)).to.deep.equal(inputs.map(singleKey));
+    expect(asked.some((index) => index <= 2)).to.equal(true);
+  });
+
+  it("reads anew who leaves before somebody that it does not know of can be gone", async () => {
+    const nodes = committee();
+    clock += EXIT_DELAY_SECONDS - DAY_SECONDS - 1;
+    await nodes.evaluate(inputs);
+    expect(refreshed).to.equal(0);
+    clock += 1;
+    exitAt = [0, clock + DAY_SECONDS, clock + DAY_SECONDS, 0, 0];
+    asked = [];
+    for (let batch = 0; batch < SIZE; batch += 1) await nodes.evaluate(inputs);
+    expect(refreshed).to.equal(1);
+    expect(new Set(asked)).to.deep.equal(new Set([1, 4, 5]));
+  });
+
+  it("forgets no liar when it reads the same generation again", async () => {
+    const nodes = committee();
+    behaviour = Array.from({ length: SIZE }, (_, i) => (i === 0 ? wrongProof : honestly));
+    while (!asked.includes(1)) await nodes.evaluate(inputs);
+    clock += EXIT_DELAY_SECONDS;
+    asked = [];
+    for (let batch = 0; batch < SIZE; batch += 1) await nodes.evaluate(inputs);
+    expect(refreshed).to.equal(1);
+    expect(asked).not.to.include(1);
+    // The shares of another one are not those that it lied about.
+    nodes.use(generation(`0x${"55".repeat(32)}`));
+    for (let batch = 0; batch < SIZE; batch += 1) await nodes.evaluate(inputs);
+    expect(asked).to.include(1);
   });
 
   it("splits more inputs than a node takes at once", async () => {

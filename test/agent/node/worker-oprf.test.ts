@@ -50,7 +50,9 @@ describe("OPRF on worker threads", () => {
       };
       return { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare, client: { evaluate } };
     });
-    return new OprfCommittee(7n, THRESHOLD, members, { sleepSeconds: async () => undefined });
+    const keyMaterialHash = `0x${"44".repeat(32)}`;
+    const first = { generation: 1, threshold: THRESHOLD, members, keyMaterialHash };
+    return new OprfCommittee(7n, first, { sleepSeconds: async () => undefined });
   }
 
   /** RFC 9497 with the whole key in one hand, by an independent implementation. */

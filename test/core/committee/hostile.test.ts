@@ -5,7 +5,7 @@ import { bytesToNumberLE, numberToBytesLE } from "@noble/curves/utils.js";
 import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import { judgeComplaint, readComplaint, reviewDealing } from "../../../offchain/core/committee/complaint.ts";
-import { checkDealing, dealShares } from "../../../offchain/core/committee/dealing.ts";
+import { checkDealing, dealShares, openShares } from "../../../offchain/core/committee/dealing.ts";
 import { CommitteeFaultError } from "../../../offchain/core/committee/fault.ts";
 import { encodeHead, HEAD_BYTES } from "../../../offchain/core/committee/messages.ts";
 import { announceMember, RunMembers } from "../../../offchain/core/committee/receiving.ts";
@@ -21,6 +21,7 @@ import {
   multiplyBase,
   randomScalar,
   ristretto255Group,
+  scalarAdd,
   scalarFromNumber,
   scalarMultiply,
   scalarSubtract,
@@ -119,6 +120,31 @@ describe("core/committee: dishonest parties", () => {
     expectSettled(run, at(results, 0), code, message);
     for (const { transcript } of results) expect(toHex(transcript)).to.equal(toHex(at(results, 0).transcript));
   }
+
+  it("a member that makes its own share of a key zero, with what the others dealt to it, is named", () => {
+    const { members, secrets, dealings } = generation;
+    const [member, dealer] = [3, 4];
+    const others = dealings.filter(({ from }) => from !== dealer);
+    const shares = others.map(({ from, bytes }) => {
+      const dealing = checkDealing(members, from, bytes);
+      const opened = openShares(members, member, at(secrets, member - 1), dealing);
+      if (opened === undefined) throw new Error(`no shares of dealer ${from}`);
+      return opened;
+    });
+    for (const [position, purpose] of COMMITTEE_KEYS.entries()) {
+      const sum = shares.map((each) => each[purpose]).reduce((total, share) => scalarAdd(total, share));
+      const polynomials = [0, 1].map(() => range(members.run.threshold).map(() => randomScalar()));
+      const polynomial = at(polynomials, position);
+      // f(3) is to be −sum.
+      const value = evaluatePolynomial(ristretto255Group, polynomial, member);
+      polynomial[0] = scalarSubtract(at(polynomial, 0), scalarAdd(sum, value));
+      const bytes = deceive(members, dealer, { polynomials });
+      const all = [...others, { from: dealer, bytes }];
+      for (const settle of [() => settleRun(members, all, []), () => finishRun(members, 1, at(secrets, 0), all, [])]) {
+        expectFault(settle, "member", member, "INVALID_POINT", new RegExp(`its share of the ${purpose} key zero`));
+      }
+    }
+  });
 
   describe("a dealer whose dealing is bad for everybody to see", () => {
     function expectRefused(run: OpenRun, bytes: Uint8Array, code: ErrorCode, message: RegExp): void {

@@ -99,6 +99,7 @@ const messages: Record<string, TypedData<object>> = {
   OprfAnswer: oprfAnswerTypedData(31_337n, ledger, {
     committeeId: 3n,
     generation: 1n,
+    keyMaterialHash: word("e"),
     index: 2n,
     account: other,
     blinded: word("f"),

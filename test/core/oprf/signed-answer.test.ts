@@ -35,6 +35,7 @@ describe("answers that nodes sign", () => {
       operator: OPERATOR,
       committeeId: 2n ** 63n,
       generation: 1,
+      keyMaterialHash: `0x${"0c".repeat(32)}`,
       index: 3,
       account: OPERATOR,
       composites,

@@ -120,7 +120,7 @@ describe("nodes of a committee beside liars and strangers", function () {
     });
     const again = announceMember(parties.run, 4).announcement;
     const kind = { kind: "announcement", sender: 4 } as const;
-    const signature = await signMessage(wallet, runMessage(parties.run.scope, 2, kind, again));
+    const signature = await signMessage(wallet, runMessage(parties, kind, again));
     store.addMessage(name, { ...kind, about: 0, bytes: again, signature });
     await until("failure", async () => (await phases("1")).every((each) => each.includes("2:failed")), 30);
     await sender.send(attestGenerationCall(local.deployment, 1n, 2, (result as RunResult).generation.keys));

@@ -76,10 +76,10 @@ describe("key generation with a member that lies", function () {
   it("ends without a dealer that sends different dealings to different members", async () => {
     liar.dealings = (members) => [dealShares(members, 1), dealShares(members, 1)];
     const [first] = [new Set<string>()];
-    liar.serves = ({ kind, digest }, request) => {
+    liar.serves = ({ kind, id: message }, request) => {
       if (kind !== "dealing") return true;
-      first?.add(digest);
-      return [...(first ?? [])].indexOf(digest) === request % 2;
+      first?.add(message);
+      return [...(first ?? [])].indexOf(message) === request % 2;
     };
     const id = await liar.form(honest.nodes, 2);
     await endsWithout(id, "dealer 1 sent two different dealings");

@@ -13,7 +13,7 @@ describe("evaluation for a committee that has no key here", () => {
     const generations = new GenerationStore(database, new SecretBox(new Uint8Array(32).fill(7)));
     const announcement = { bytes: new Uint8Array(1), signature: "0x00" };
     const id = { committeeId: known, generation: 1 };
-    const state = { ...id, from: 0, size: 5, threshold: 3, index: 1, dealer: 1 };
+    const state = { ...id, from: 0, size: 5, threshold: 3, partiesHash: "0x", index: 1, dealer: 1 };
     generations.begin(state, { secret: new Uint8Array(32), announcement });
     if (failed !== undefined) generations.fail(id, failed);
     const budget = { evaluations: 10, periodSeconds: 10 };

@@ -7,9 +7,9 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
   
 export declare namespace IOprfDisputes {
       
-    export type AnswerStruct = {committeeId: BigNumberish, generation: BigNumberish, index: BigNumberish, account: AddressLike, blinded: BytesLike, evaluated: BytesLike, c: BytesLike, s: BytesLike}
+    export type AnswerStruct = {committeeId: BigNumberish, generation: BigNumberish, keyMaterialHash: BytesLike, index: BigNumberish, account: AddressLike, blinded: BytesLike, evaluated: BytesLike, c: BytesLike, s: BytesLike}
 
-    export type AnswerStructOutput = [committeeId: bigint, generation: bigint, index: bigint, account: string, blinded: string, evaluated: string, c: string, s: string] & {committeeId: bigint, generation: bigint, index: bigint, account: string, blinded: string, evaluated: string, c: string, s: string }
+    export type AnswerStructOutput = [committeeId: bigint, generation: bigint, keyMaterialHash: string, index: bigint, account: string, blinded: string, evaluated: string, c: string, s: string] & {committeeId: bigint, generation: bigint, keyMaterialHash: string, index: bigint, account: string, blinded: string, evaluated: string, c: string, s: string }
   
     }
 

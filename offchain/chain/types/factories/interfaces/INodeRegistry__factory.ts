@@ -615,6 +615,31 @@
       {
         "indexed": true,
         "internalType": "address",
+        "name": "member",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "CommitteeId",
+        "name": "id",
+        "type": "uint64"
+      },
+      {
+        "indexed": true,
+        "internalType": "uint32",
+        "name": "number",
+        "type": "uint32"
+      }
+    ],
+    "name": "MemberNamed",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "address",
         "name": "operator",
         "type": "address"
       },
@@ -1020,30 +1045,6 @@
   {
     "inputs": [
       {
-        "internalType": "uint64",
-        "name": "position",
-        "type": "uint64"
-      }
-    ],
-    "name": "generationAt",
-    "outputs": [
-      {
-        "internalType": "CommitteeId",
-        "name": "id",
-        "type": "uint64"
-      },
-      {
-        "internalType": "uint32",
-        "name": "number",
-        "type": "uint32"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [
-      {
         "internalType": "CommitteeId",
         "name": "id",
         "type": "uint64"
@@ -1107,19 +1108,6 @@
         "internalType": "struct INodeRegistry.Generation",
         "name": "",
         "type": "tuple"
-      }
-    ],
-    "stateMutability": "view",
-    "type": "function"
-  },
-  {
-    "inputs": [],
-    "name": "generationCount",
-    "outputs": [
-      {
-        "internalType": "uint64",
-        "name": "",
-        "type": "uint64"
       }
     ],
     "stateMutability": "view",

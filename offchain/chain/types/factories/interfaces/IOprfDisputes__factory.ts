@@ -246,6 +246,11 @@
             "type": "uint32"
           },
           {
+            "internalType": "bytes32",
+            "name": "keyMaterialHash",
+            "type": "bytes32"
+          },
+          {
             "internalType": "uint16",
             "name": "index",
             "type": "uint16"
@@ -305,6 +310,11 @@
             "internalType": "uint32",
             "name": "generation",
             "type": "uint32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyMaterialHash",
+            "type": "bytes32"
           },
           {
             "internalType": "uint16",
@@ -500,6 +510,11 @@
             "internalType": "uint32",
             "name": "generation",
             "type": "uint32"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "keyMaterialHash",
+            "type": "bytes32"
           },
           {
             "internalType": "uint16",
