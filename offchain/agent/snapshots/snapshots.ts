@@ -10,6 +10,8 @@ import type { ProgressListener, VerifyProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 import { objectOrder } from "../read/object-order.ts";
+import { withStubsOf } from "../read/stubbed-source.ts";
+import { checkStubFile } from "../stubs/check-stub-file.ts";
 import { accountSnapshotKeys, snapshotListAt } from "./account-keys.ts";
 import { diffTrees, type TreeChange } from "./diff.ts";
 import { globMatcher } from "./glob.ts";
@@ -143,7 +145,7 @@ export class Snapshots {
   }
 
   /**
-   * Reads every object of a snapshot again, at each provider that lists it.
+   * Reads every object of a snapshot again, and the stub file of a revocable put, at each provider that lists it.
    * @param options.provider account of the only provider to ask
    * @throws as `verifyTree`
    */
@@ -178,10 +180,14 @@ export class Snapshots {
           readBytes,
           objectBytes,
         });
-      const report = await verifyTree(tree, path, onStep, signal);
-      if (report.damaged.length > 0) this.#context.noticeLoss();
+      const isRevocable = tree.root.keyMode === "revocable";
+      const { stubs, error } = isRevocable ? await checkStubFile(this.#context, dataId, source, signal) : {};
+      const opened = { ...tree, source: withStubsOf(source, stubs) };
+      const report = await verifyTree(opened, path, onStep, signal);
+      if (report.damaged.length > 0 || error !== undefined) this.#context.noticeLoss();
       const named = snapshot === undefined ? {} : { snapshotId: snapshot.id };
-      copies.push({ dataId, ...named, provider: source.account, ...report });
+      const stubFile = error === undefined ? {} : { stubFileError: error };
+      copies.push({ dataId, ...named, provider: source.account, ...report, ...stubFile });
     }
     return copies;
   }
