@@ -30,6 +30,7 @@ import {
 import { metadataObjects, snapshotObjects } from "./snapshot-objects.ts";
 import { openTree, type SnapshotTree, treeEntries } from "./snapshot-tree.ts";
 import { measureTrees, type StatsReport } from "./stats.ts";
+import { type UnkeptSnapshot, unkeptSnapshots } from "./unkept-snapshots.ts";
 import { type VerifyReport, type VerifyTotals, verifyTree } from "./verify.ts";
 
 export interface SignalOptions {
@@ -62,11 +63,12 @@ export interface RemoveReport {
   readonly failures: readonly ListFailure[];
   /** What was given up at each provider. */
   readonly released: readonly ReleasedAt[];
+  /** Nothing was removed: `removed` has what would be. */
+  readonly dryRun: boolean;
 }
 
 export interface ForgetReport extends RemoveReport {
   readonly groups: readonly RetentionGroup<ListedSnapshot>[];
-  readonly dryRun: boolean;
 }
 
 export interface FoundEntry {
@@ -93,6 +95,11 @@ export class Snapshots {
     if (acceptOlder === true) await acceptOlderLists(this.#context);
     const { snapshots, failures } = await readLists(this.#context, signal);
     return { snapshots: snapshots.filter((snapshot) => fits(snapshot, filter)), failures };
+  }
+
+  /** Snapshots in no data set that goes on, as far as this device knows. @throws as `unkeptSnapshots` */
+  async unkept({ signal }: SignalOptions = {}): Promise<UnkeptSnapshot[]> {
+    return await unkeptSnapshots(this.#context, () => readLists(this.#context, signal));
   }
 
   /** What a name stands for: see resolve.ts. */
@@ -198,10 +205,11 @@ export class Snapshots {
    */
   async remove(
     places: readonly string[],
-    options: SignalOptions & { readonly release?: boolean } = {},
+    options: SignalOptions & { readonly dryRun?: boolean; readonly release?: boolean } = {},
   ): Promise<RemoveReport> {
-    const { snapshots } = await readLists(this.#context, options.signal);
+    const { snapshots, failures } = await readLists(this.#context, options.signal);
     const meant = places.map((place) => requireSnapshot(place, resolvePlace(place, snapshots)));
+    if (options.dryRun === true) return { removed: meant, failures, released: [], dryRun: true };
     return await this.#removeAll(meant, options);
   }
 
@@ -220,7 +228,7 @@ export class Snapshots {
     const removed = groups.flatMap((group) => group.removed);
     if (dryRun || removed.length === 0) return { removed, failures, released: [], groups, dryRun };
     const report = await this.#removeAll(removed, { signal, ...(release === undefined ? {} : { release }) });
-    return { ...report, failures: [...failures, ...report.failures], groups, dryRun };
+    return { ...report, failures: [...failures, ...report.failures], groups };
   }
 
   /** The places that are named, or all snapshots that a filter lets pass, the newest first. */
@@ -250,7 +258,7 @@ export class Snapshots {
     const { changes, failures } = await removeListed(this.#context, ids, signal);
     const removedIds = new Set(changes.flatMap(({ change }) => change.removed.map(({ id }) => id)));
     const removed = snapshots.filter(({ id }) => removedIds.has(id));
-    if (!release) return { removed, failures, released: [] };
+    if (!release) return { removed, failures, released: [], dryRun: false };
     const released: ReleasedAt[] = [];
     for (const { provider, change } of changes) {
       const list = snapshotListAt(this.#context, provider);
@@ -265,7 +273,7 @@ export class Snapshots {
     // A list that could not be read may name the data.
     const unneeded = left.failures.length > 0 ? [] : removed.filter(({ dataId }) => !needed.has(dataId));
     for (const { dataId } of unneeded) await this.#context.catalogue.removePut(dataId);
-    return { removed, failures, released };
+    return { removed, failures, released, dryRun: false };
   }
 
   #objectsAt(provider: StorageProvider, signal: AbortSignal | undefined): ObjectsOf {

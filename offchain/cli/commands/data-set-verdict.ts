@@ -56,6 +56,9 @@ async function find(text: string | undefined, options: VerdictCommandOptions, co
   if (text === undefined || options.offline === true) {
     throw wrongOptions("a data set without --offline, or --check <file>", text === undefined ? "none" : "--offline");
   }
+  if (options.public === true && options.samples !== undefined) {
+    throw wrongOptions("--public, which takes the draws of the proof on chain, or --samples", "both");
+  }
   await withAgent(command, async ({ agent, output, signal, exitWith }) => {
     const id = await agent.dataSets.resolve(text);
     const { samples, export: file } = options;

@@ -147,7 +147,7 @@ describe("data sets of an account", function () {
       () => dataSets.retire(id, [{ firstIndex: 1, count: 1 }], limit),
     ]) {
       const error = await expectAsyncRejection(send, "FUNDS");
-      expect(error).to.include({ check: "fee of the transaction", expected: "at most 1000 wei" });
+      expect(error).to.include({ check: "fee of the transaction", expected: "at most 0.000000000000001 ETH" });
     }
     expect(await net.chain.provider.getTransactionCount(fixture.context.account.address)).to.equal(nonce);
     const sent = await dataSets.topUp(1n, undefined, { maximumFee: 10n ** 17n });
