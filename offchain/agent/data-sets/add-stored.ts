@@ -19,7 +19,8 @@ export interface AddOptions extends LaneWishes {
 }
 
 /**
- * Adds what is stored under a data id, with the metadata of its snapshots. Objects that are in the set already are not read.
+ * Adds what is stored under a data id, with the metadata of its snapshots. Objects that are in the set already are not
+ * read.
  * @throws as `get` does while reading, and as `put` does about the data set
  */
 export async function addStored(

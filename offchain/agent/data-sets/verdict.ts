@@ -71,8 +71,8 @@ type Keeper = DataSetKeeper & Pick<ObjectStorage, "fetch">;
  * Has the provider prove, opens the commitments of what was drawn, fetches the ciphertexts, and checks all of it as
  * anybody can.
  * @throws TallystickError NOT_OWNER for another account's set, NOT_FOUND when nothing is live or proven;
- *   InvalidInputError for too many draws; whatever keeps the provider from answering and does not say that data is lost;
- *   UNREACHABLE and TIMED_OUT say what to do instead
+ *   InvalidInputError for too many draws; whatever keeps the provider from answering and does not say that data is
+ *   lost, UNREACHABLE and TIMED_OUT with what to do instead
  */
 export async function findVerdict(
   context: AgentContext,

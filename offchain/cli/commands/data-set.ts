@@ -154,7 +154,8 @@ function registerBalance(dataSet: Command): void {
         const balance = await agent.dataSets.balance(options.token);
         const { token, available, rate, runwayEpochs, endsAtBlock, withdrawable } = balance;
         output.result(balance, [
-          `balance    ${formatAmount(available, token)}, of which ${formatAmount(withdrawable, token)} can be withdrawn`,
+          `balance    ${formatAmount(available, token)}, of which ${formatAmount(withdrawable, token)} can be ` +
+            "withdrawn",
           rate === 0n
             ? "  nothing runs"
             : `  costs    ${formatAmount(rate, token)} per epoch: paid for ${runwayText(runwayEpochs)}, to block ` +

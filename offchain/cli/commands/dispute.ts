@@ -43,7 +43,8 @@ export function registerDispute(program: Command): void {
         output.say(`tallystick: disputing data set ${shortId(id)}: ${cost}`);
         const done = await agent.dataSets.dispute(id, maximumFee(options));
         output.result(done, [
-          `disputed data set ${shortId(id)} in block ${done.blockNumber}, with a bond of ${formatAmount(done.bond, token)}`,
+          `disputed data set ${shortId(id)} in block ${done.blockNumber}, with a bond of ` +
+            formatAmount(done.bond, token),
           `  answer   until block ${done.answerUntilBlock}; the challenge is block ${done.challengeBlock}`,
           `  gas      ${done.gasUsed}, ${formatEther(done.gasFee)}`,
           `  then     \`tallystick data-set settle ${shortId(id)}\` decides it if the provider has not proven`,

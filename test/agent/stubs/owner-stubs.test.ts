@@ -140,7 +140,7 @@ describe("stub files of an owner", () => {
     });
   });
 
-  it("are made again, when they are rekeyed, where a provider that lists the put has lost or damaged them", async () => {
+  it("are made again, when rekeyed, where a provider that lists the put has lost or damaged them", async () => {
     const [whole, lost, bad, other] = ["whole", "lost", "bad", "other"].map((name) => new MemoryKeeper(name));
     if (!whole || !lost || !bad || !other) throw new Error("no keepers");
     await storeStubs(whole, owner, stubs, 4);
@@ -172,7 +172,7 @@ describe("stub files of an owner", () => {
     await expectAsyncRejection(() => rekeyStubs([busy], owner, NOWHERE), "CONFLICT");
   });
 
-  it("are stored at another provider in the latest epoch that any has, so that taken keys do not open them", async () => {
+  it("are stored elsewhere in the latest epoch that any has, so that taken keys do not open them", async () => {
     const [old, late, down] = [new MemoryKeeper("old"), new MemoryKeeper("late"), new MemoryKeeper("down")];
     await storeStubs(old, owner, stubs, 1);
     await storeStubs(late, owner, stubs, 3);
