@@ -98,6 +98,14 @@ describe("advice about data sets", function () {
     await journal.close();
   });
 
+  it("names the command that lists what there is, for a data set or evidence that is not there", async () => {
+    const none = await refused(alice, "NOT_FOUND", "data-set", "show", "0xabcd1234");
+    expect(none.hint).to.include("`tallystick data-set ls`");
+    const node = await refused(alice, "NOT_FOUND", "node", "challenge", `0x${"11".repeat(20)}`);
+    expect(node).to.not.have.property("expected");
+    expect(node.hint).to.include("named as a file");
+  });
+
   it("shows what rm would remove, and removes nothing", async () => {
     const listed = async () => ((await done(alice, "snapshots")).document.snapshots as Json[]).map(({ id }) => id);
     const before = await listed();

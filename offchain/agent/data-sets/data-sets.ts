@@ -665,6 +665,7 @@ function notFound(id: string): TallystickError {
     party: "chain",
     check: "id of the data set",
     received: id,
+    hint: "`tallystick data-set ls` lists yours; of another account's, give the whole id",
   });
 }
 
