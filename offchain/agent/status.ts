@@ -9,10 +9,17 @@ import { type ClockOffset, clockOffsets } from "./clock-offsets.ts";
 import type { AgentContext } from "./context.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets, type UserBalance } from "./data-sets/data-sets.ts";
+import { readLists, type SnapshotListing } from "./snapshots/snapshot-lists.ts";
+import { unkeptSnapshots, unkeptWarnings } from "./snapshots/unkept-snapshots.ts";
 
 export interface PutStatus extends CataloguedPut {
   /** True when the ledger confirms the account as an owner of the key record. */
   readonly recorded: boolean;
+  /**
+   * Whether a snapshot names it. When none does, its put has failed after the key was recorded, or the snapshot was
+   * removed and its objects were left. Absent when a list could not be read.
+   */
+  readonly listed?: boolean;
 }
 
 /** A daemon, as it answers now. */
@@ -89,11 +96,16 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
       ...[...context.providers()].map(({ url }) => ({ name: "provider", url })),
     ]),
   ]);
+  const lists = await listsOf(context);
+  const named = new Set(lists?.snapshots.map((snapshot) => snapshot.dataId));
+  const isComplete = lists?.failures.length === 0;
   const described: PutStatus[] = [];
   for (const put of puts) {
     const recorded = await confirmOwnership(context, put);
-    described.push({ ...put, recorded });
+    const isNamed = named.has(put.dataId);
+    described.push({ ...put, recorded, ...(isNamed || isComplete ? { listed: isNamed } : {}) });
   }
+  const unkept = lists === undefined ? [] : await unkeptSnapshots(context, async () => lists);
   return {
     account: account.address,
     chainId: deployment.chainId,
@@ -101,7 +113,7 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
     balance,
     escrow,
     dataSets,
-    warnings: warningsOf(dataSets, noticeEpochs),
+    warnings: [...warningsOf(dataSets, noticeEpochs), ...unkeptWarnings(unkept)],
     committee: { id: committee.id, threshold: committee.threshold, nodes },
     providers,
     // A chain that mines on demand has an old newest block; one in the future is a clock.
@@ -162,6 +174,16 @@ export function warningsOf(dataSets: readonly DataSetView[], noticeEpochs: numbe
         : []),
     ];
   });
+}
+
+/** @returns undefined when no provider returns its list: that is told of the provider */
+async function listsOf(context: AgentContext): Promise<SnapshotListing | undefined> {
+  try {
+    return await readLists(context);
+  } catch (error) {
+    if (error instanceof TallystickError) return undefined;
+    throw error;
+  }
 }
 
 async function requirePut(context: AgentContext, dataId: string): Promise<CataloguedPut> {

@@ -1,9 +1,11 @@
 /** What a single transaction would cost, and a limit on it. */
+import { formatEther } from "../core/encoding/amounts.ts";
 import { TallystickError } from "../core/errors.ts";
 import { type ContractCall, estimateGas, gasLimitOf } from "./contract-call.ts";
 import type { ChainReader } from "./deployment.ts";
 import { currentFees, type Fees, paidPerGas } from "./fees.ts";
 import { chainError, readChain } from "./revert.ts";
+import { isShortOfFunds, withFigures } from "./short-funds.ts";
 
 const NO_LIMITS = { maximumFeePerGas: 2n ** 128n, maximumPriorityFeePerGas: 2n ** 128n };
 
@@ -16,8 +18,9 @@ export interface FeeQuote {
 
 /** Estimates a call, with the margin that the sender adds. @throws ChainRevertedError when the contract refuses it */
 export async function quoteFee(chain: ChainReader, call: ContractCall, from: string): Promise<FeeQuote> {
-  const estimated = await estimateGas(chain, call, from).catch((error: unknown) => {
-    throw chainError(error, call.description);
+  const estimated = await estimateGas(chain, call, from).catch(async (cause: unknown) => {
+    const error = chainError(cause, call.description);
+    throw isShortOfFunds(error) ? await withFigures(chain, call, from, NO_LIMITS, error) : error;
   });
   const gas = gasLimitOf(estimated);
   return { gas, gasFee: gas * paidPerGas(await feesOfNow(chain)) };
@@ -55,8 +58,8 @@ export async function requireWithinFee(
     code: "FUNDS",
     party: "you",
     check: "fee of the transaction",
-    expected: `at most ${maximumFee} wei`,
-    received: `${gasFee} wei`,
+    expected: `at most ${formatEther(maximumFee)}`,
+    received: formatEther(gasFee),
     hint: "allow more, or wait until fees have fallen",
     retryable: true,
   });

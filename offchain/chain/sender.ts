@@ -17,6 +17,7 @@ import type { FeeLimits } from "./fees.ts";
 import { NonceBook, type SignedCall } from "./nonces.ts";
 import { fillerOf, Offers } from "./offers.ts";
 import { ChainRevertedError, decodeRevert } from "./revert.ts";
+import { isShortOfFunds, withFigures } from "./short-funds.ts";
 import { type WaitingTransaction, waitForReceipt } from "./waiting.ts";
 
 export interface SenderOptions {
@@ -126,7 +127,10 @@ export class TransactionSender {
    */
   async send(call: ContractCall, signal?: AbortSignal, options: CallOptions = {}): Promise<TransactionReceipt> {
     const limits = this.#limitsOf(options);
-    const signed = await this.#exclusively(() => this.#broadcast(call, limits, signal, options.estimatedOn));
+    const broadcast = () => this.#broadcast(call, limits, signal, options.estimatedOn);
+    const signed = await this.#exclusively(broadcast).catch(async (error: unknown) => {
+      throw isShortOfFunds(error) ? await withFigures(this.#chain, call, this.address, limits, error) : error;
+    });
     try {
       const repair = () => this.#repairInTurn();
       const receipt = await waitForReceipt(this.#offers, signed, this.#options, repair, signal);

@@ -65,7 +65,16 @@ function failureLines(error: TallystickError): string[] {
   if (facts.length > 0) lines.push(`tallystick:   ${printable(facts.join("; "))}`);
   for (const node of nodeAnswers(error)) lines.push(`tallystick:   ${printable(node)}`);
   if (error.hint) lines.push(`tallystick: hint: ${printable(error.hint)}`);
+  const { retryAfterSeconds } = error;
+  if (retryAfterSeconds !== undefined) lines.push(`tallystick: hint: try again in ${waitText(retryAfterSeconds)}`);
   return lines;
+}
+
+/** Rounded up, so that who waits so long does not come too early. */
+export function waitText(seconds: number): string {
+  const whole = Math.max(1, Math.ceil(seconds));
+  if (whole < 120) return `${whole} s`;
+  return whole < 7200 ? `${Math.ceil(whole / 60)} min` : `${Math.ceil(whole / 3600)} h`;
 }
 
 let isFailureReported = false;
@@ -181,11 +190,4 @@ export function formatBytes(bytes: number | bigint): string {
     unit += 1;
   }
   return `${unit === 0 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
-}
-
-/** @returns wei as ether, for example `0.0125 ETH` */
-export function formatEther(wei: bigint): string {
-  const whole = wei / 10n ** 18n;
-  const fraction = (wei % 10n ** 18n).toString().padStart(18, "0").replace(/0+$/, "");
-  return `${whole}${fraction ? `.${fraction}` : ""} ETH`;
 }

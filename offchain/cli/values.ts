@@ -2,6 +2,7 @@
 
 import { InvalidArgumentError } from "commander";
 import { checksumAddress } from "../core/encoding/address.ts";
+import { parseAmount, type WrittenAmount } from "../core/encoding/amounts.ts";
 import { fromHex } from "../core/encoding/hex.ts";
 
 /** @returns a parser of whole numbers from 1 to 2^31 − 1 */
@@ -24,6 +25,21 @@ export function portNumber(option: string): (text: string) => number {
     }
     return value;
   };
+}
+
+/** @returns a parser of amounts in the smallest unit of any token, or of the chain's coin in ether; see `amountIn` */
+export function anyAmount(option: string): (text: string) => WrittenAmount {
+  return (text) => {
+    const amount = parseAmount(text);
+    if (amount !== undefined) return amount;
+    throw new InvalidArgumentError(`${option} takes ether as 0.1ETH, or a whole number of wei.`);
+  };
+}
+
+/** @returns a parser of amounts of the chain's coin, in wei or in ether */
+export function coinAmount(option: string): (text: string) => bigint {
+  const parse = anyAmount(option);
+  return (text) => parse(text).value;
 }
 
 /** @returns a parser of amounts in the smallest unit, wei for the chain's coin */

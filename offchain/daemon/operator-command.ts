@@ -30,7 +30,7 @@ export interface Operator {
   readonly chain: ChainReader;
   readonly account: string;
   /**
-   * Sends a call unless it would cost more than `--max-fee`, and waits until it is mined.
+   * Sends a call unless it would cost more than `--max-gas-fee`, and waits until it is mined.
    * @throws TallystickError FUNDS, CHAIN_REVERTED, TIMED_OUT
    */
   send(call: ContractCall): Promise<OperatorTransaction>;
@@ -57,18 +57,19 @@ export interface OperatorCommand<Config extends DaemonConfig>
   ) => Promise<CommandResult>;
 }
 
-/** A command with the options `--max-fee` and `--json`. */
+/** A command with the options `--max-gas-fee` and `--json`. */
 export function operatorCommand<Config extends DaemonConfig>(command: OperatorCommand<Config>): DaemonCommand<Config> {
   const { kind, contracts, act, options: own, ...described } = command;
   return {
     ...described,
     options: [
       ...own,
-      ["--max-fee <wei>", "refuse when the gas would cost more at the fees of now, in wei"],
+      ["--max-gas-fee <wei>", "refuse when the gas would cost more at the fees of now, in wei"],
       ["--json", "print one JSON document"],
     ],
     run: async (config, options, args) => {
-      const maximumFee = options.maxFee === undefined ? undefined : readAmount(String(options.maxFee), "--max-fee");
+      const { maxGasFee } = options;
+      const maximumFee = maxGasFee === undefined ? undefined : readAmount(String(maxGasFee), "--max-gas-fee");
       const operator = await openOperator(config, kind, contracts, maximumFee);
       try {
         const { facts, text } = await act(operator, config, options, args);

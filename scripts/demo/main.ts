@@ -4,6 +4,7 @@
  *   npm run demo                     on generated sample folders of two people
  *   npm run demo -- <your folder>    on your own files; they are only read
  */
+
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
@@ -11,10 +12,11 @@ import { type OpenedDataSet, scheduleOf } from "../../offchain/chain/data-set-wo
 import { connectChain } from "../../offchain/chain/deployment.ts";
 import { readBooks, readEscrowClock, readSchedule } from "../../offchain/chain/escrow.ts";
 import { readOpened, scanDataSets } from "../../offchain/chain/escrow-events.ts";
-import { formatBytes, formatEther } from "../../offchain/cli/output.ts";
+import { formatBytes } from "../../offchain/cli/output.ts";
 import { tableLines } from "../../offchain/cli/table.ts";
 import { epochOf, windowsOf } from "../../offchain/core/data-set/epochs.ts";
 import { lastLevel } from "../../offchain/core/data-set/schedule.ts";
+import { formatEther } from "../../offchain/core/encoding/amounts.ts";
 import { type Devnet, startDevnet } from "../devnet/start-devnet.ts";
 import { writeSampleFolders } from "./sample-files.ts";
 import { damageObjects, differences, Person, requireFolder, Teller, until } from "./story.ts";

@@ -157,9 +157,18 @@ describe("transaction sender", () => {
 
     it("tells an empty account that it cannot pay", async () => {
       const pauper = new TransactionSender(chain, new Uint8Array(32).fill(9), { retryDelayMs: 5 });
-      const error = await failure(pauper.send(transfer(1n)));
+      const error = (await failure(pauper.send(transfer(1n)))) as TallystickError;
       expect(error).to.be.instanceOf(TallystickError);
-      expect(error).to.include({ code: "FUNDS", party: "you" });
+      expect(error).to.include({ code: "FUNDS", party: "you", received: "0 ETH" });
+      expect(error.message).to.include(pauper.address);
+      expect(error.expected).to.match(
+        /^at least 0\.\d+ ETH: 0\.000000000000000001 ETH that it pays and at most 0\.\d+ ETH for /,
+      );
+      const { requiredWei, availableWei } = error.details ?? {};
+      expect(availableWei).to.equal("0");
+      // What the message asks for is enough.
+      await anvil.rpc("anvil_setBalance", [pauper.address, `0x${BigInt(String(requiredWei)).toString(16)}`]);
+      await pauper.send(transfer(1n));
     });
   });
 

@@ -2,6 +2,7 @@
  * What the command line promises whatever the network does: one JSON document, exit codes, help, completion, no secrets
  * in argv.
  */
+
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -17,9 +18,17 @@ import { tellingCosts } from "../../offchain/cli/commands/data-set-lines.ts";
 import { completionScript } from "../../offchain/cli/completion.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { buildProgram } from "../../offchain/cli/main.ts";
-import { asTallystickError, formatBytes, formatEther, type Output, printable } from "../../offchain/cli/output.ts";
+import {
+  asTallystickError,
+  createOutput,
+  formatBytes,
+  type Output,
+  printable,
+  waitText,
+} from "../../offchain/cli/output.ts";
+import { formatEther } from "../../offchain/core/encoding/amounts.ts";
 import { ERROR_CODES } from "../../offchain/core/error-codes.ts";
-import { type ErrorCode, InvalidInputError } from "../../offchain/core/errors.ts";
+import { type ErrorCode, InvalidInputError, TallystickError } from "../../offchain/core/errors.ts";
 import { statusOf } from "../../offchain/daemon/http-errors.ts";
 import packageJson from "../../package.json" with { type: "json" };
 import { errorCatalogueProblems } from "../../scripts/check/error-catalogue.ts";
@@ -255,8 +264,11 @@ describe("command line", () => {
       [["audit", `0x${"1".repeat(65)}`], "A data set is named by its id"],
       [["audit", "--damage", "0"], "percentage above 0"],
       [["audit", "--probability", "101"], "percentage above 0"],
-      [["data-set", "top-up", "0.1"], "whole number of wei"],
-      [["data-set", "withdraw", "--amount", "-1"], "whole number of wei"],
+      [["data-set", "top-up", "0.1"], "ether as 0.1ETH, or a whole number of wei"],
+      [["data-set", "top-up", "0.1gwei"], "ether as 0.1ETH, or a whole number of wei"],
+      [["data-set", "top-up", "1.0000000000000000001ETH"], "ether as 0.1ETH, or a whole number of wei"],
+      [["data-set", "withdraw", "--amount", "-1"], "ether as 0.1ETH, or a whole number of wei"],
+      [["data-set", "withdraw", "--max-gas-fee", "cheap"], "ether as 0.1ETH, or a whole number of wei"],
       [["data-set", "withdraw", "--to", "0x12"], "40 hex digits"],
       [["data-set", "add", "latest", "--runway", "0"], "whole number from 1"],
     ] as const) {
@@ -264,6 +276,60 @@ describe("command line", () => {
       for (const command of commands(program)) command.exitOverride().configureOutput({ writeErr: () => undefined });
       expect(() => program.parse(args, { from: "user" }), args.join(" ")).to.throw(CommanderError, expected);
     }
+  });
+
+  it("names limits on gas and on the fee of an epoch differently, and each the same everywhere", () => {
+    const help = new Map<string, Set<string>>([
+      ["--max-fee", new Set()],
+      ["--max-gas-fee", new Set()],
+    ]);
+    for (const { options } of commands(buildProgram())) {
+      for (const { long = "", description } of options) help.get(long)?.add(description);
+    }
+    for (const text of help.get("--max-fee") ?? []) expect(text).to.match(/one epoch of the data set would cost more/);
+    expect(help.get("--max-fee")?.size).to.equal(1);
+    for (const text of help.get("--max-gas-fee") ?? []) expect(text).to.match(/whose gas would cost more/);
+    expect(help.get("--max-gas-fee")?.size).to.equal(3);
+  });
+
+  it("refuses options that would have no effect, before it connects to anything", () => {
+    const home = { TALLYSTICK_PASSPHRASE: "a passphrase" };
+    const deployment = deploymentFor("http://127.0.0.1:9");
+    for (const [args, named] of [
+      [["data-set", "compact", "0x12345678", "--max-gas-fee", "1", "--expected-size", "1GiB"], "--max-gas-fee"],
+      [["data-set", "compact", "0x12345678", "--mode", "on-demand", "--dry-run"], "--mode"],
+      [["data-set", "verdict", "0x12345678", "--public", "--samples", "3"], "both"],
+      [["audit", "--public", "--samples", "3"], "--public"],
+      [["audit", "--public", "--damage", "1"], "--public"],
+      [["audit", "--samples", "3", "--probability", "90"], "--samples"],
+      [["data-set", "top-up", "1ETH", "--token", `0x${"2".repeat(40)}`], "1 ETH"],
+      [["data-set", "withdraw", "--amount", "0.5 eth", "--token", `0x${"2".repeat(40)}`], "0.5 ETH"],
+    ] as const) {
+      const { code, stdout } = run([...args, "--json", "--deployment", deployment], home);
+      expect(code, args.join(" ")).to.equal(EXIT.usage);
+      expect(JSON.parse(stdout).error).to.include({ code: "INVALID_INPUT", party: "you" });
+      expect(JSON.parse(stdout).error.received, args.join(" ")).to.include(named);
+    }
+  });
+
+  it("says of evidence that cannot be read what it expects, and not what a put would say", () => {
+    const { code, stdout } = run(["data-set", "verdict", "--check", "nowhere.cbor", "--offline", "--json"]);
+    expect(code).to.equal(exitCodeOf("FILE_UNREADABLE"));
+    expect(JSON.parse(stdout).error.hint).to.include("a file that `tallystick data-set verdict --export` has written");
+  });
+
+  it("says how long to wait", () => {
+    const lines: string[] = [];
+    const write = process.stderr.write.bind(process.stderr);
+    process.stderr.write = (text) => lines.push(String(text)) > 0;
+    try {
+      const facts = { code: "RATE_LIMITED", party: "provider p", hint: "a hint", retryAfterSeconds: 11.2 } as const;
+      createOutput(false, false).failure(new TallystickError("the budget is used up", facts));
+    } finally {
+      process.stderr.write = write;
+    }
+    expect(lines.join("")).to.match(/hint: a hint\ntallystick: hint: try again in 12 s\n$/);
+    expect([0, 119.5, 121, 7201].map(waitText)).to.deep.equal(["1 s", "2 min", "3 min", "3 h"]);
   });
 
   it("ends with the exit codes that docs/errors.md states", () => {

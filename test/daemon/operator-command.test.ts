@@ -2,6 +2,7 @@ import { expect } from "chai";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import { quoteFee } from "../../offchain/chain/fee-limit.ts";
 import { TransactionSender } from "../../offchain/chain/sender.ts";
+import { formatEther } from "../../offchain/core/encoding/amounts.ts";
 import { fromHex } from "../../offchain/core/encoding/hex.ts";
 import { sendChecked } from "../../offchain/daemon/operator-command.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
@@ -31,15 +32,15 @@ describe("transaction of an operator's command", function () {
     });
   const rpc = (method: string, ...params: unknown[]) => local.chain.provider.send(method, params);
 
-  it("is not sent when it would cost more than --max-fee", async () => {
+  it("is not sent when it would cost more than --max-gas-fee", async () => {
     const sender = senderOf(1);
     const { gasFee } = await quoteFee(local.chain, CALL, sender.address);
     const refused = await failure(sendChecked(local.chain, sender, CALL, gasFee - 1n));
-    expect(refused).to.include({ code: "FUNDS", received: `${gasFee} wei` });
+    expect(refused).to.include({ code: "FUNDS", received: formatEther(gasFee) });
     expect(await local.chain.provider.getTransactionCount(sender.address, "pending")).to.equal(0);
   });
 
-  it("becomes dearer than --max-fee when fees rise, since the daemon's transactions wait behind it", async () => {
+  it("becomes dearer than --max-gas-fee when fees rise, since the daemon's transactions wait behind it", async () => {
     await rpc("evm_setAutomine", false);
     const sender = senderOf(2);
     const { gasFee } = await quoteFee(local.chain, CALL, sender.address);

@@ -147,7 +147,7 @@ describe("key nodes that sign wrong answers", function () {
       account: alice.account,
     });
     expect(await stakeOf(node(0))).to.equal(stake);
-    await failed(EXIT.funds, "node", "challenge", node(0).account, "--max-fee", "1000");
+    await failed(EXIT.funds, "node", "challenge", node(0).account, "--max-gas-fee", "1000");
 
     const burnt = await chain.provider.getBalance(BURN_ADDRESS);
     const done = await documentOf("node", "challenge", node(0).account);

@@ -87,7 +87,7 @@ describe("disputes with the command line", function () {
       .and.match(/gas at most \d+/);
     expect((await documentOf("dispute", id, "--dry-run")).bond).to.equal(String(BOND));
     const before = await available();
-    const refused = await failed(EXIT.funds, "dispute", id, "--max-fee", "1000");
+    const refused = await failed(EXIT.funds, "dispute", id, "--max-gas-fee", "1000");
     expect(refused.check).to.equal("fee of the transaction");
     expect(await available()).to.equal(before);
     const { stdout, stderr } = await linesOf("dispute", id.slice(0, 10));

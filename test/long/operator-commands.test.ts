@@ -121,7 +121,7 @@ describe("commands of operators", function () {
         expect(refused.stderr).to.contain(message);
       }
 
-      expect((await run("notice", alice.id, "--max-fee", "1")).stderr).to.contain("would cost more than allowed");
+      expect((await run("notice", alice.id, "--max-gas-fee", "1")).stderr).to.contain("would cost more than allowed");
       expect((await readBooks(local.chain, alice.id))?.noticedEnd).to.equal(undefined);
       const notice = await printed(run("notice", alice.id, "--json"));
       expect(notice).to.deep.include({ id: alice.id, lastEpoch: (await readBooks(local.chain, alice.id))?.noticedEnd });
@@ -188,7 +188,7 @@ describe("commands of operators", function () {
     ] as const) {
       const { status, stdout } = await runDaemonCommandBeside(programPath(`tallystick-${kind}`), [word, "--help"]);
       expect(status).to.equal(0);
-      expect(stdout).to.include(`tallystick-${kind} ${word} --config ${kind}.json`).and.include("--max-fee <wei>");
+      expect(stdout).to.include(`tallystick-${kind} ${word} --config ${kind}.json`).and.include("--max-gas-fee <wei>");
     }
   });
 });

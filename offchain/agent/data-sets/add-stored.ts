@@ -5,6 +5,8 @@ import type { DataSetProgress, ProgressListener } from "../progress.ts";
 import { chosenProviders } from "../providers/chosen-providers.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { openStoredRoot } from "../read/open-root.ts";
+import { accountSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
+import { metadataObjects } from "../snapshots/snapshot-objects.ts";
 import { openDataSetLane } from "./lane.ts";
 import type { DataSetReport } from "./lane-report.ts";
 import type { LaneWishes } from "./wishes.ts";
@@ -17,7 +19,8 @@ export interface AddOptions extends LaneWishes {
 }
 
 /**
- * Adds what is stored under a data id. Objects that are in the set already are not read.
+ * Adds what is stored under a data id, with the metadata of its snapshots. Objects that are in the set already are not
+ * read.
  * @throws as `get` does while reading, and as `put` does about the data set
  */
 export async function addStored(
@@ -25,13 +28,20 @@ export async function addStored(
   dataId: string,
   { provider: wanted, onProgress, signal, ...wishes }: AddOptions = {},
 ): Promise<DataSetReport[]> {
+  const keys = accountSnapshotKeys(context);
   const reports: DataSetReport[] = [];
   for (const provider of await chosenProviders(context, wanted === undefined ? undefined : [wanted])) {
     const lane = await openDataSetLane(context, provider, wishes);
     try {
-      const { root, sealedBytes } = await openStoredRoot(context, dataId, signal);
+      const { root, sealedBytes } = await openStoredRoot(context, dataId, signal, undefined, []);
       let doneBytes = 0;
-      for await (const { id } of objectOrder(dataId, root, sealedBytes, provider, signal)) {
+      const objects = async function* () {
+        yield* objectOrder(dataId, root, sealedBytes, provider, signal);
+        const { snapshots } = await snapshotListAt(context, provider).read(signal);
+        const metadata = snapshots.flatMap((one) => (one.dataId === dataId ? [one.metadataId] : []));
+        for (const id of new Set(metadata)) yield* metadataObjects(keys, id, { source: provider }, signal);
+      };
+      for await (const { id } of objects()) {
         if (await lane.holds([id])) continue;
         const sealed = await provider.fetch(id, signal);
         await lane.tagger.add({ id, sealed });

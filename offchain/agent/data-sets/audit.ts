@@ -48,6 +48,8 @@ export interface DataSetAuditReport {
   readonly provider: string;
   readonly sampleCount: number;
   readonly slices: number;
+  /** Draws that the target takes, when they are more than one audit has. */
+  readonly targetDraws?: number;
   /** Probability that damage of 1 % of the slices, or of one slice if that is more, would have been found. */
   readonly confidence: number;
   /** 32 bytes, 0x hex: what the slices were drawn from. */
@@ -88,8 +90,14 @@ export function isRefuted(error: TallystickError): boolean {
 /** Codes of a provider that does not answer. */
 const SILENCES: ReadonlySet<ErrorCode> = new Set(["UNREACHABLE", "TIMED_OUT"]);
 
+/** Whether a failure says that the provider does not answer. */
+export function isSilence(error: TallystickError): boolean {
+  return SILENCES.has(error.code) && isOfProvider(error);
+}
+
 interface Verified {
   readonly challenge: AuditChallenge;
+  readonly targetDraws?: number;
   readonly place?: { readonly epoch: number; readonly transactionHash: string; readonly blockNumber: number };
 }
 
@@ -131,6 +139,7 @@ export async function auditDataSet(
     slices,
     confidence: detectionProbability(slices, sampleCount),
     seed: toHex(seed),
+    ...(done.targetDraws === undefined ? {} : { targetDraws: done.targetDraws }),
     ...done.place,
     seconds: (performance.now() - started) / 1000,
   };
@@ -165,12 +174,24 @@ async function auditPrivately(
   const packed = await keptRanges(await context.chain(), opened, onChain);
   const ranges = decodeLiveRanges(packed);
   if (ranges.length === 0) throw nothingLive(id);
-  const wanted = options.sampleCount ?? drawsToDetect(countSlices(ranges), options);
+  const { sampleCount } = options;
+  if (sampleCount !== undefined && sampleCount > MAX_AUDIT_SAMPLES) throw tooManyDraws(sampleCount);
+  const wanted = sampleCount ?? drawsToDetect(countSlices(ranges), options);
   const challenge = { seed: randomBytes(32), sampleCount: Math.min(wanted, MAX_AUDIT_SAMPLES), ranges };
   const { proof } = await askProof(context, provider, audit.salt, challenge, false);
   const { secrets } = await dataSetKeys(context.identity.auditSeed, audit.salt);
   blaming(provider.name, () => verifyPrivate(secrets, secrets.x, challenge, decodeProof(proof)));
-  return { challenge };
+  return { challenge, ...(wanted > MAX_AUDIT_SAMPLES ? { targetDraws: wanted } : {}) };
+}
+
+function tooManyDraws(received: number): InvalidInputError {
+  return new InvalidInputError("an audit has not so many draws", {
+    party: "you",
+    check: "draws of the audit",
+    expected: `at most ${MAX_AUDIT_SAMPLES}`,
+    received: String(received),
+    hint: "run the audit again: each one draws anew",
+  });
 }
 
 async function auditPublicly(context: AgentContext, opened: OpenedDataSet): Promise<Verified> {
@@ -216,7 +237,7 @@ function disputable({ id, terms, audit }: OpenedDataSet, error: TallystickError)
 /** A loss is disputed at once; for anything else there may be another way, which comes first. */
 function whenToDispute(error: TallystickError): string {
   if (isLoss(error) || ERROR_CODES[error.code].exit === "integrity") return "";
-  if (SILENCES.has(error.code)) return "if it stays silent, ";
+  if (isSilence(error)) return "if it stays silent, ";
   return `${error.hint === undefined ? "" : `${error.hint}; `}if no audit gets a proof, `;
 }
 

@@ -135,13 +135,28 @@ async function ownSet(context: AgentContext, { id, audit }: OpenedDataSet): Prom
   if (followed?.onChain !== undefined && followed.set.isOwn && followed.set.state === "running") {
     return { set: followed.set, onChain: followed.onChain };
   }
-  throw new TallystickError("this device cannot compact the data set: it does not append to it", {
+  const common = {
     code: "NOT_FOUND",
     party: "you",
     check: "running data set of this device",
-    expected: "one that puts of this device append to",
-    received: followed === undefined ? "one of another device" : followed.set.state,
-    hint: "run the command on the device whose puts go to it, or migrate the set",
     details: { id },
+  } as const;
+  const expected = "one that puts of this device append to";
+  if (followed?.set.isOwn !== true) {
+    throw new TallystickError("the data set belongs to another device: only that one knows what it holds", {
+      ...common,
+      expected,
+      received: "one of another device",
+      hint:
+        "run the command there; if that device is lost, `tallystick data-set compact --successor` moves what your " +
+        "snapshots need into a data set of this one",
+    });
+  }
+  const { state } = followed.set;
+  throw new TallystickError("the data set cannot be compacted: nothing is added to it any more", {
+    ...common,
+    expected,
+    received: state === "ended" ? "one that has ended, or will" : `one that is ${state}`,
+    hint: state === "ended" ? "`tallystick data-set show` tells when it ends" : "put something into it first",
   });
 }

@@ -23,6 +23,7 @@ import { epochOf, windowsOf } from "../../core/data-set/epochs.ts";
 import { decodeLiveRanges, encodeLiveRanges, joinRanges, subtractRanges } from "../../core/data-set/ranges.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
+import { formatAmount } from "../../core/encoding/amounts.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { DataSetStatus as ProviderView } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
@@ -306,7 +307,8 @@ export class DataSets {
     const { token: address, withdrawable } = await this.balance(token);
     const wanted = amount ?? withdrawable;
     if (amount !== undefined) requirePositive(amount);
-    if (wanted > withdrawable || wanted === 0n) throw notWithdrawable(wanted, withdrawable);
+    if (wanted > withdrawable || wanted === 0n)
+      throw notWithdrawable(this.#context.account.address, address, wanted, withdrawable);
     const call = withdrawBalanceCall(this.#context.deployment, address, to, wanted);
     return { ...(await sendWithin(this.#context, call, options)), token: address, amount: wanted, to };
   }
@@ -634,13 +636,14 @@ function requireSomeRetired(retiredSlices: number, remaining: readonly SliceRang
   });
 }
 
-function notWithdrawable(amount: bigint, withdrawable: bigint): TallystickError {
-  return new TallystickError("the balance does not have so much beyond the notice period of the data sets", {
+function notWithdrawable(account: string, token: string, amount: bigint, withdrawable: bigint): TallystickError {
+  const what = `the balance of ${account} in the escrow`;
+  return new TallystickError(`${what} does not have so much beyond the notice period of the data sets`, {
     code: "FUNDS",
     party: "you",
     check: "balance of data sets",
-    expected: `1 to ${withdrawable}`,
-    received: String(amount),
+    expected: withdrawable === 0n ? "something to withdraw" : `at most ${formatAmount(withdrawable, token)}`,
+    received: formatAmount(amount, token),
     hint: "give notice to data sets first: what they do not use up is paid back",
   });
 }
@@ -662,6 +665,7 @@ function notFound(id: string): TallystickError {
     party: "chain",
     check: "id of the data set",
     received: id,
+    hint: "`tallystick data-set ls` lists yours; of another account's, give the whole id",
   });
 }
 

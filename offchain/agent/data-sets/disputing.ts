@@ -13,6 +13,7 @@ import { chainLogs } from "../../chain/logs.ts";
 import { ChainRevertedError } from "../../chain/revert.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
 import type { DataSetAuditTerms } from "../../core/data-set/terms.ts";
+import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
 import { type ErrorFacts, TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
 import { restate } from "../restate-error.ts";
@@ -149,18 +150,21 @@ type Explanation = [message: string, facts: Partial<ErrorFacts>];
 const EXPLANATIONS: Readonly<
   Record<string, (argument: (name: string) => bigint, facts: ExplainedFacts) => Explanation>
 > = {
-  BalanceTooLow: (argument, { token }) => {
+  BalanceTooLow: (argument, { token, account }) => {
     const [available, required] = [argument("available"), argument("required")];
-    const option = token === NATIVE_TOKEN ? "" : ` --token ${token}`;
+    const missing = required - available;
+    const isCoin = token === NATIVE_TOKEN;
+    const topUp = isCoin ? formatEther(missing).replace(" ", "") : `${missing} --token ${token}`;
+    const what = `the balance of ${account} in the escrow`;
     return [
-      "your balance does not cover the bond of a dispute beside the notice period of your data sets",
+      `${what} does not cover the bond of a dispute beside the notice period of its data sets`,
       {
         code: "FUNDS",
         party: "you",
         check: "dispute bond",
-        expected: `at least ${required}`,
-        received: String(available),
-        hint: `\`tallystick data-set top-up ${required - available}${option}\` adds what is missing`,
+        expected: `at least ${formatAmount(required, token)}`,
+        received: formatAmount(available, token),
+        hint: `\`tallystick data-set top-up ${topUp}\` adds what is missing`,
       },
     ];
   },
@@ -225,6 +229,8 @@ const EXPLANATIONS: Readonly<
 interface ExplainedFacts {
   readonly id: string;
   readonly token: string;
+  /** Of the disputer. */
+  readonly account: string;
   readonly epochBlocks: number;
 }
 
@@ -245,7 +251,12 @@ async function explained<Result>(
     if (!(error instanceof ChainRevertedError) || explain === undefined) throw error;
     const { epochBlocks } = await readEscrowClock(await context.chain());
     const argument = (name: string) => BigInt(String(error.revert.args[name]));
-    const [message, facts] = explain(argument, { id, token: terms.token, epochBlocks });
+    const [message, facts] = explain(argument, {
+      id,
+      token: terms.token,
+      account: context.account.address,
+      epochBlocks,
+    });
     throw restate(error, message, facts);
   }
 }

@@ -26,9 +26,10 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { MAX_OPENINGS } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
 import type { AuditAnswer, DataSetKeeper, ObjectStorage } from "../providers/storage-provider.ts";
+import { restate } from "../restate-error.ts";
 import { requireSignedByProvider } from "./account-signatures.ts";
 import { askProof } from "./asking.ts";
-import { isLoss, nothingLive, notOurs, notProven } from "./audit.ts";
+import { isLoss, isSilence, nothingLive, notOurs, notProven } from "./audit.ts";
 import { answerTypedData } from "./evidence-check.ts";
 import type { DataSetOnChain } from "./following.ts";
 import { keptRanges } from "./kept-ranges.ts";
@@ -70,7 +71,8 @@ type Keeper = DataSetKeeper & Pick<ObjectStorage, "fetch">;
  * Has the provider prove, opens the commitments of what was drawn, fetches the ciphertexts, and checks all of it as
  * anybody can.
  * @throws TallystickError NOT_OWNER for another account's set, NOT_FOUND when nothing is live or proven;
- *   InvalidInputError for too many draws; whatever keeps the provider from answering and does not say that data is lost
+ *   InvalidInputError for too many draws; whatever keeps the provider from answering and does not say that data is
+ *   lost, UNREACHABLE and TIMED_OUT with what to do instead
  */
 export async function findVerdict(
   context: AgentContext,
@@ -78,6 +80,34 @@ export async function findVerdict(
   onChain: DataSetOnChain,
   provider: Keeper,
   options: VerdictOptions = {},
+): Promise<VerdictReport> {
+  try {
+    return await reachVerdict(context, opened, onChain, provider, options);
+  } catch (error) {
+    throw error instanceof TallystickError && isSilence(error) ? noVerdict(opened, error) : error;
+  }
+}
+
+/** A provider that is silent proves nothing, shows nothing, and admits nothing: only the chain can decide. */
+function noVerdict({ id, terms }: OpenedDataSet, error: TallystickError): TallystickError {
+  const onChain =
+    terms.mode === "on-demand"
+      ? `\`tallystick dispute ${id}\` makes it prove on chain, or compensate you`
+      : `see \`tallystick data-set show ${id}\` for epochs that it misses: \`data-set settle\` reports them, and its ` +
+        "collateral compensates you";
+  return restate(error, `no verdict while the provider does not answer: ${error.message}`, {
+    hint:
+      "each of the four (intact, damaged, unproven, bad-tags) needs what the provider alone can open; if it stays " +
+      `silent, ${onChain}`,
+  });
+}
+
+async function reachVerdict(
+  context: AgentContext,
+  opened: OpenedDataSet,
+  onChain: DataSetOnChain,
+  provider: Keeper,
+  options: VerdictOptions,
 ): Promise<VerdictReport> {
   const started = performance.now();
   await auditReady();

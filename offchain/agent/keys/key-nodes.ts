@@ -67,13 +67,14 @@ export class KeyNodes {
   evidenceAgainst(operator: string): AnswerEvidence {
     const kept = this.#context.platform.wrongAnswers?.read(operator);
     if (kept !== undefined) return parseAnswerEvidence(kept);
+    const accused = this.accused();
     throw new TallystickError(`no wrong answer of node ${operator} is kept here`, {
       code: "NOT_FOUND",
       party: "you",
       check: "evidence against the node",
-      expected: this.accused().join(", ") || "none is kept against any node",
+      ...(accused.length === 0 ? {} : { expected: accused.join(" or ") }),
       received: operator,
-      hint: "name the evidence file if you have one",
+      hint: "only an answer that this device found wrong can be named so; evidence of others is named as a file",
     });
   }
 

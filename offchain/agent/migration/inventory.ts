@@ -30,8 +30,8 @@ export interface Inventory {
   readonly objects: ReadonlyMap<string, number>;
   /** Listed at the old provider, in the order of its list. */
   readonly snapshots: readonly Snapshot[];
-  /** Of the puts that were found, listed or not. */
-  readonly dataIds: ReadonlySet<string>;
+  /** Data ids of the puts that have a stub file. */
+  readonly revocable: ReadonlySet<string>;
   /** What keeps some objects from being told. */
   readonly damaged: readonly Damaged[];
   /** Another one when something was added since; see `inventoryVersion`. */
@@ -56,6 +56,7 @@ export async function takeInventory(
   const version = await inventoryVersion(context, opened, from, signal);
   const list = await snapshotListAt(context, from).read(signal);
   const objects = new Map<string, number>();
+  const revocable = new Set<string>();
   const damaged: Damaged[] = [];
   const take = async (id: string, found: AsyncIterable<ManifestChunk>): Promise<void> => {
     try {
@@ -85,11 +86,13 @@ export async function takeInventory(
   }
   let bytes = 0;
   for (const sizeBytes of objects.values()) bytes += sizeBytes;
-  return { objects, snapshots: list.snapshots, dataIds: taken, damaged, version, bytes };
+  return { objects, snapshots: list.snapshots, revocable, damaged, version, bytes };
 
   async function* objectsOf(agent: AgentContext, put: { readonly dataId: string } | Snapshot) {
     const named = "id" in put ? { dataId: put.dataId, snapshot: put } : put;
-    yield* snapshotObjects(keys, await openTree(agent, named, signal, source), signal);
+    const tree = await openTree(agent, named, signal, source);
+    if (tree.root.keyMode === "revocable") revocable.add(put.dataId);
+    yield* snapshotObjects(keys, tree, signal);
   }
 }
 

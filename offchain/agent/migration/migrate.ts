@@ -120,7 +120,7 @@ export async function migrateDataSet(
     if (dataSet.id === undefined) throw nothingMoved(from, damaged);
     const movedTo = await confirmed(context, to, dataSet.id, signal);
     tell("listing-snapshots", copied, inventory);
-    if (from !== to) await copyStubFiles(from, to, inventory.dataIds, signal);
+    const unopened = from === to ? [] : await copyStubFiles(context, { from, to }, inventory.revocable, signal);
     const lost = new Set(damaged.map(({ id }) => id));
     const ids = async function* () {
       for (const id of objects.keys()) if (!lost.has(id)) yield { id };
@@ -132,8 +132,8 @@ export async function migrateDataSet(
     tell("giving-notice", copied, inventory);
     const notice = await leaveOld(context, subject, signal);
     tell("done", copied, inventory);
-    const common = { plan, dataSet: { ...dataSet, id: dataSet.id }, copied, listedSnapshots, damaged, ...notice };
-    return { ...common, seconds: (performance.now() - started) / 1000 };
+    const common = { plan, dataSet: { ...dataSet, id: dataSet.id }, copied, listedSnapshots, ...notice };
+    return { ...common, damaged: [...damaged, ...unopened], seconds: (performance.now() - started) / 1000 };
   }
   throw new TallystickError("puts keep adding to the data set that is to be moved", {
     code: "CONFLICT",

@@ -60,11 +60,13 @@ function fileExists(file: string, cause?: unknown): InvalidInputError {
   });
 }
 
+const UNREADABLE_HINT = "name a file that `tallystick data-set verdict --export` has written, and that you may read";
+
 /** @throws FileUnreadableError */
 export async function* readEvidence(file: string): AsyncGenerator<Uint8Array> {
   try {
     yield* createReadStream(file) as AsyncIterable<Uint8Array>;
   } catch (cause) {
-    throw systemErrorCode(cause) === undefined ? cause : fileUnreadable(file, cause);
+    throw systemErrorCode(cause) === undefined ? cause : fileUnreadable(file, cause, UNREADABLE_HINT);
   }
 }

@@ -2,8 +2,12 @@
 import { systemErrorCode, systemReason } from "../../store/disk/disk-errors.ts";
 import { FileUnreadableError } from "../put/input-errors.ts";
 
-/** The error of a call of `node:fs` that failed while reading. */
-export function fileUnreadable(path: string, cause: unknown): FileUnreadableError {
+/** The error of a call of `node:fs` that failed while reading. @param hint where it is not about a put */
+export function fileUnreadable(path: string, cause: unknown, hint?: string): FileUnreadableError {
   const code = systemErrorCode(cause);
-  return new FileUnreadableError(path, systemReason(cause), { ...(code === undefined ? {} : { code }), cause });
+  return new FileUnreadableError(path, systemReason(cause), {
+    ...(code === undefined ? {} : { code }),
+    ...(hint === undefined ? {} : { hint }),
+    cause,
+  });
 }

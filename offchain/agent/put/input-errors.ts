@@ -5,14 +5,18 @@ import { TallystickError } from "../../core/errors.ts";
 export class FileUnreadableError extends TallystickError {
   readonly reason: string;
 
-  /** @param code of the system's error, for example `ENOENT` */
-  constructor(path: string, reason: string, facts: { readonly code?: string; readonly cause?: unknown } = {}) {
+  /** @param facts `code` of the system's error, for example `ENOENT`; `hint` where it is not about a put */
+  constructor(
+    path: string,
+    reason: string,
+    facts: { readonly code?: string; readonly hint?: string; readonly cause?: unknown } = {},
+  ) {
     super(`cannot read ${path}: ${reason}`, {
       code: "FILE_UNREADABLE",
       party: "you",
       check: "local file",
       ...(facts.code === undefined ? {} : { received: facts.code }),
-      hint: "nothing has been recorded; make it readable or leave it out, then run the command again",
+      hint: facts.hint ?? "nothing has been recorded; make it readable or leave it out, then run the command again",
       details: { path },
       cause: facts.cause,
     });

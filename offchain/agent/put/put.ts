@@ -33,7 +33,7 @@ import {
 } from "../snapshots/record-snapshot.ts";
 import { snapshotObjects } from "../snapshots/snapshot-objects.ts";
 import { accountStubs } from "../stubs/account-stubs.ts";
-import { storeStubs } from "../stubs/owner-stubs.ts";
+import { latestEpoch, storeStubs } from "../stubs/owner-stubs.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
 import { knownOwnership } from "./known-ownership.ts";
@@ -233,7 +233,8 @@ class Put {
       const { dataId, fileKey, stubs } = root;
       if (stubs !== undefined) {
         const owner = accountStubs(context, dataId, fileKey);
-        for (const provider of providers) await storeStubs(provider, owner, stubs, signal);
+        const epoch = await latestEpoch(context.providers(), owner, signal);
+        for (const provider of providers) await storeStubs(provider, owner, stubs, epoch, signal);
       }
       return { ...root, metadataId, leftOut, releases: cache?.isConfirmed === false ? new Map() : releases };
     } finally {

@@ -4,6 +4,7 @@ import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import { openRoot } from "../../core/recipe/tree.ts";
 import type { AgentContext } from "../context.ts";
 import { type KeySource, type OpenedKey, openFileKey } from "../keys/file-key.ts";
+import type { StubFileKeeper } from "../providers/storage-provider.ts";
 import { accountStubs } from "../stubs/account-stubs.ts";
 import { findStubs } from "../stubs/owner-stubs.ts";
 
@@ -19,6 +20,7 @@ export interface OpenedRoot extends Omit<OpenedKey, "fileKey"> {
 
 /**
  * @param keySource where the key comes from; see keys/file-key.ts.
+ * @param keepers of the stub file of a revocable put; none where only its recipe is read. Default: all providers
  * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; what providers answer for the root
  * @throws IntegrityError when the root, or the stub file of a revocable put, does not open
  */
@@ -27,13 +29,14 @@ export async function openStoredRoot(
   dataId: string,
   signal: AbortSignal | undefined,
   keySource?: KeySource,
+  keepers: Iterable<StubFileKeeper> = context.providers(),
 ): Promise<OpenedRoot> {
   const { fileKey, ...ownership } = await openFileKey(context, dataId, keySource);
   try {
     const sealed = await context.providers().fetch(dataId, signal);
     const root = openRoot(fileKey, dataId, sealed);
     const owner = root.keyMode === "revocable" ? accountStubs(context, dataId, fileKey) : undefined;
-    const found = owner && (await findStubs(context.providers(), owner, signal));
+    const found = owner && (await findStubs(keepers, owner, signal));
     const stubs = found === undefined ? {} : { stubs: found.stubs };
     return { ...ownership, ...stubs, dataId, root, sealedBytes: sealed.length };
   } finally {

@@ -48,7 +48,11 @@ export async function resolveListed(
   text: string,
   signal?: AbortSignal,
 ): Promise<ResolvedPlace<ListedSnapshot>> {
-  const { snapshots, failures } = await readLists(context, signal);
+  return resolveIn(await readLists(context, signal), text);
+}
+
+/** @throws as `resolveListed` */
+export function resolveIn({ snapshots, failures }: SnapshotListing, text: string): ResolvedPlace<ListedSnapshot> {
   try {
     return resolvePlace(text, snapshots);
   } catch (error) {

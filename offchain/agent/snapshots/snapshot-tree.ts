@@ -27,6 +27,7 @@ export interface SnapshotTree {
 }
 
 /**
+ * A tree without the stubs of a revocable put: its entries can be read, and the contents of its files cannot.
  * @param source where the objects come from; default: whichever provider has them
  * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; IntegrityError for a damaged root
  */
@@ -36,7 +37,7 @@ export async function openTree(
   signal?: AbortSignal,
   source: ObjectSource = context.providers(),
 ): Promise<SnapshotTree> {
-  const { root, sealedBytes } = await openStoredRoot(context, dataId, signal);
+  const { root, sealedBytes } = await openStoredRoot(context, dataId, signal, undefined, []);
   const keys = accountSnapshotKeys(context);
   return {
     dataId,

@@ -10,6 +10,8 @@ import type { ProgressListener, VerifyProgress } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 import { objectOrder } from "../read/object-order.ts";
+import { withStubsOf } from "../read/stubbed-source.ts";
+import { checkStubFile } from "../stubs/check-stub-file.ts";
 import { accountSnapshotKeys, snapshotListAt } from "./account-keys.ts";
 import { diffTrees, type TreeChange } from "./diff.ts";
 import { globMatcher } from "./glob.ts";
@@ -28,6 +30,7 @@ import {
 import { metadataObjects, snapshotObjects } from "./snapshot-objects.ts";
 import { openTree, type SnapshotTree, treeEntries } from "./snapshot-tree.ts";
 import { measureTrees, type StatsReport } from "./stats.ts";
+import { type UnkeptSnapshot, unkeptSnapshots } from "./unkept-snapshots.ts";
 import { type VerifyReport, type VerifyTotals, verifyTree } from "./verify.ts";
 
 export interface SignalOptions {
@@ -60,11 +63,12 @@ export interface RemoveReport {
   readonly failures: readonly ListFailure[];
   /** What was given up at each provider. */
   readonly released: readonly ReleasedAt[];
+  /** Nothing was removed: `removed` has what would be. */
+  readonly dryRun: boolean;
 }
 
 export interface ForgetReport extends RemoveReport {
   readonly groups: readonly RetentionGroup<ListedSnapshot>[];
-  readonly dryRun: boolean;
 }
 
 export interface FoundEntry {
@@ -91,6 +95,11 @@ export class Snapshots {
     if (acceptOlder === true) await acceptOlderLists(this.#context);
     const { snapshots, failures } = await readLists(this.#context, signal);
     return { snapshots: snapshots.filter((snapshot) => fits(snapshot, filter)), failures };
+  }
+
+  /** Snapshots in no data set that goes on, as far as this device knows. @throws as `unkeptSnapshots` */
+  async unkept({ signal }: SignalOptions = {}): Promise<UnkeptSnapshot[]> {
+    return await unkeptSnapshots(this.#context, () => readLists(this.#context, signal));
   }
 
   /** What a name stands for: see resolve.ts. */
@@ -143,7 +152,7 @@ export class Snapshots {
   }
 
   /**
-   * Reads every object of a snapshot again, at each provider that lists it.
+   * Reads every object of a snapshot again, and the stub file of a revocable put, at each provider that lists it.
    * @param options.provider account of the only provider to ask
    * @throws as `verifyTree`
    */
@@ -178,10 +187,14 @@ export class Snapshots {
           readBytes,
           objectBytes,
         });
-      const report = await verifyTree(tree, path, onStep, signal);
-      if (report.damaged.length > 0) this.#context.noticeLoss();
+      const isRevocable = tree.root.keyMode === "revocable";
+      const { stubs, error } = isRevocable ? await checkStubFile(this.#context, dataId, source, signal) : {};
+      const opened = { ...tree, source: withStubsOf(source, stubs) };
+      const report = await verifyTree(opened, path, onStep, signal);
+      if (report.damaged.length > 0 || error !== undefined) this.#context.noticeLoss();
       const named = snapshot === undefined ? {} : { snapshotId: snapshot.id };
-      copies.push({ dataId, ...named, provider: source.account, ...report });
+      const stubFile = error === undefined ? {} : { stubFileError: error };
+      copies.push({ dataId, ...named, provider: source.account, ...report, ...stubFile });
     }
     return copies;
   }
@@ -192,10 +205,11 @@ export class Snapshots {
    */
   async remove(
     places: readonly string[],
-    options: SignalOptions & { readonly release?: boolean } = {},
+    options: SignalOptions & { readonly dryRun?: boolean; readonly release?: boolean } = {},
   ): Promise<RemoveReport> {
-    const { snapshots } = await readLists(this.#context, options.signal);
+    const { snapshots, failures } = await readLists(this.#context, options.signal);
     const meant = places.map((place) => requireSnapshot(place, resolvePlace(place, snapshots)));
+    if (options.dryRun === true) return { removed: meant, failures, released: [], dryRun: true };
     return await this.#removeAll(meant, options);
   }
 
@@ -214,7 +228,7 @@ export class Snapshots {
     const removed = groups.flatMap((group) => group.removed);
     if (dryRun || removed.length === 0) return { removed, failures, released: [], groups, dryRun };
     const report = await this.#removeAll(removed, { signal, ...(release === undefined ? {} : { release }) });
-    return { ...report, failures: [...failures, ...report.failures], groups, dryRun };
+    return { ...report, failures: [...failures, ...report.failures], groups };
   }
 
   /** The places that are named, or all snapshots that a filter lets pass, the newest first. */
@@ -244,7 +258,7 @@ export class Snapshots {
     const { changes, failures } = await removeListed(this.#context, ids, signal);
     const removedIds = new Set(changes.flatMap(({ change }) => change.removed.map(({ id }) => id)));
     const removed = snapshots.filter(({ id }) => removedIds.has(id));
-    if (!release) return { removed, failures, released: [] };
+    if (!release) return { removed, failures, released: [], dryRun: false };
     const released: ReleasedAt[] = [];
     for (const { provider, change } of changes) {
       const list = snapshotListAt(this.#context, provider);
@@ -259,7 +273,7 @@ export class Snapshots {
     // A list that could not be read may name the data.
     const unneeded = left.failures.length > 0 ? [] : removed.filter(({ dataId }) => !needed.has(dataId));
     for (const { dataId } of unneeded) await this.#context.catalogue.removePut(dataId);
-    return { removed, failures, released };
+    return { removed, failures, released, dryRun: false };
   }
 
   #objectsAt(provider: StorageProvider, signal: AbortSignal | undefined): ObjectsOf {

@@ -29,6 +29,8 @@ export interface VerifyReport extends Readonly<VerifyTotals> {
   readonly damaged: readonly DamagedFile[];
   /** Why times, modes and owners cannot be read, or not all of them. */
   readonly metadataError?: TallystickError;
+  /** Why the provider's stub file of a revocable put does not serve; it was opened with another provider's, if any. */
+  readonly stubFileError?: TallystickError;
 }
 
 interface Found {
@@ -117,6 +119,7 @@ async function damageOf(reading: Promise<unknown>): Promise<TallystickError | un
 
 function countingSource(source: ObjectSource, totals: VerifyTotals): ObjectSource {
   return {
+    stubs: source.stubs,
     async fetch(id, signal) {
       const object = await source.fetch(id, signal);
       totals.objects += 1;

@@ -79,8 +79,27 @@ export async function findStubs(
 }
 
 /**
- * Makes sure that a provider has these stubs. A file with the same ones stays as it is; one that does not open, or has
- * others, is replaced by one of the next epoch.
+ * The latest epoch of a put's stub files, for one that is stored at another provider: were it of an earlier epoch, keys
+ * that a revocation has taken away would open it.
+ * @returns 1 when no provider returns one that opens
+ */
+export async function latestEpoch(
+  providers: Iterable<StubFileKeeper>,
+  owner: StubOwner,
+  signal?: AbortSignal,
+): Promise<number> {
+  try {
+    return (await findStubs(providers, owner, signal))?.epoch ?? 1;
+  } catch (error) {
+    if (signal?.aborted === true || !(error instanceof TallystickError)) throw error;
+    return 1;
+  }
+}
+
+/**
+ * Makes sure that a provider has these stubs. A file with the same ones stays as it is; one that does not open, has
+ * others, or is of an earlier epoch than is asked for, is replaced by one of a later epoch.
+ * @param fromEpoch lowest epoch of the file
  * @returns the epoch of the file in place
  * @throws TallystickError CONFLICT after several attempts; what the provider throws
  */
@@ -88,55 +107,18 @@ export async function storeStubs(
   provider: StubFileKeeper,
   owner: StubOwner,
   stubs: Uint8Array,
+  fromEpoch: number,
   signal?: AbortSignal,
-): Promise<number> {
-  return await replaceStubs(
-    provider,
-    owner,
-    async (sealed) => {
-      const found = sealed === undefined ? undefined : tryOpen(owner, sealed, provider.name);
-      return found !== undefined && equalBytes(found, stubs) ? undefined : stubs;
-    },
-    signal,
-  );
-}
-
-/**
- * Leads a stub file to its next epoch: whoever was given the access key of the one before has no use for it any more.
- * @returns the new epoch
- * @throws TallystickError NOT_FOUND when the provider has none; as `storeStubs`
- */
-export async function rekeyStubs(provider: StubFileKeeper, owner: StubOwner, signal?: AbortSignal): Promise<number> {
-  return await replaceStubs(
-    provider,
-    owner,
-    async (sealed) => {
-      if (sealed !== undefined) return openAny(owner, sealed, provider.name);
-      throw new TallystickError(`${provider.name} has no stub file of ${owner.dataId}`, {
-        code: "NOT_FOUND",
-        party: provider.name,
-        check: "stub file",
-        hint: "the put is not revocable, or this account does not own it there",
-      });
-    },
-    signal,
-  );
-}
-
-/** @param next the stubs of the next file; undefined to leave the one in place */
-async function replaceStubs(
-  provider: StubFileKeeper,
-  owner: StubOwner,
-  next: (sealed: Uint8Array | undefined) => Promise<Uint8Array | undefined>,
-  signal: AbortSignal | undefined,
 ): Promise<number> {
   const { dataId } = owner;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
     const sealed = await provider.stubFile(dataId, signal);
     const before = sealed === undefined ? 0 : epochOf(sealed, provider.name);
-    const stubs = await next(sealed);
-    if (stubs === undefined) return before;
-    const scope = { dataId, epoch: before + 1 };
+    if (sealed !== undefined && before >= fromEpoch) {
+      const found = tryOpen(owner, sealed, provider.name);
+      if (found !== undefined && equalBytes(found, stubs)) return before;
+    }
+    const scope = { dataId, epoch: Math.max(before + 1, fromEpoch) };
     const file = sealStubFile(keyOf(owner, scope), scope, stubs);
     if (await provider.replaceStubFile(dataId, before, file, signal)) return scope.epoch;
   }
@@ -148,14 +130,11 @@ async function replaceStubs(
   });
 }
 
-function openAny(owner: StubOwner, sealed: Uint8Array, party: string): Uint8Array {
-  const scope = { dataId: owner.dataId, epoch: epochOf(sealed, party) };
-  return openStubFile(keyOf(owner, scope), scope, sealed, party);
-}
-
+/** @returns undefined for a file that does not open */
 function tryOpen(owner: StubOwner, sealed: Uint8Array, party: string): Uint8Array | undefined {
+  const scope = { dataId: owner.dataId, epoch: epochOf(sealed, party) };
   try {
-    return openAny(owner, sealed, party);
+    return openStubFile(keyOf(owner, scope), scope, sealed, party);
   } catch (error) {
     if (error instanceof TallystickError && error.code === "INTEGRITY") return undefined;
     throw error;

@@ -1,19 +1,21 @@
 /** `tallystick data-set compact`: takes dead slices out of a data set, or moves it into a successor. */
 import type { Command } from "commander";
 import type { CompactionEstimate, CompactReport } from "../../agent/index.ts";
+import { formatAmount } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";
+import { InvalidInputError } from "../../core/errors.ts";
 import { formatBytes } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
-import { amountInWei, dataSetId } from "../values.ts";
-import { amountOf, compactionLines, lostLine, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
+import { dataSetId } from "../values.ts";
+import { compactionLines, lostLine, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
+import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { damageLines, planLines, reportLines } from "./migrate.ts";
 
-interface CompactFlags extends DataSetWishOptions {
+interface CompactFlags extends DataSetWishOptions, GasFeeOptions {
   readonly dryRun?: boolean;
   readonly successor?: boolean;
-  readonly maxGasFee?: bigint;
 }
 
 export function registerCompact(dataSet: Command): void {
@@ -30,11 +32,7 @@ export function registerCompact(dataSet: Command): void {
       "move it into a new data set at the same provider, then give notice to the old one: for one whose highest " +
         "index costs more than its slices; no object is sent again",
     )
-    .option(
-      "--max-gas-fee <wei>",
-      "with --successor, refuse a notice whose gas would cost more, in wei",
-      amountInWei("--max-gas-fee"),
-    );
+    .addOption(gasFeeOption("with --successor, a notice"));
   dataSetWishOptions(compact, { expectedSize: "what is moved, at least a few GiB", mode: "that of the old data set" })
     .addHelpText(
       "after",
@@ -43,11 +41,31 @@ export function registerCompact(dataSet: Command): void {
         "  $ tallystick data-set compact 0x3f9ac2d1 --successor --dry-run",
     )
     .action(async (text: string, flags: CompactFlags, command: Command) => {
+      if (flags.successor !== true) requireNone(flags);
       await withAgent(command, async (session) => {
         const id = await session.agent.dataSets.resolve(text);
         await (flags.successor === true ? succeed(session, id, flags) : compactWithin(session, id, flags));
       });
     });
+}
+
+/** Options about the set that a successor begins. @throws InvalidInputError for one that would have no effect */
+function requireNone(flags: CompactFlags): void {
+  const { maxGasFee, expectedSize, mode, maxBond, allowBlockRandomness } = flags;
+  const given = Object.entries({
+    "--max-gas-fee": maxGasFee,
+    "--expected-size": expectedSize,
+    "--mode": mode,
+    "--max-bond": maxBond,
+    "--allow-block-randomness": allowBlockRandomness,
+  }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+  if (given.length === 0) return;
+  throw new InvalidInputError(`${given.join(", ")} would have no effect: no data set begins without --successor`, {
+    party: "you",
+    check: "options of compact",
+    expected: "--successor with them, or neither",
+    received: given.join(" "),
+  });
 }
 
 async function compactWithin(session: AgentSession, id: string, flags: CompactFlags): Promise<void> {
@@ -73,7 +91,7 @@ async function succeed(session: AgentSession, id: string, flags: CompactFlags): 
   const { agent, output, progress, signal } = session;
   const options = {
     ...readDataSetWishes(flags),
-    ...(flags.maxGasFee === undefined ? {} : { maximumFee: flags.maxGasFee }),
+    ...maximumFee(flags),
     signal,
   };
   if (flags.dryRun === true) {
@@ -97,7 +115,7 @@ async function succeed(session: AgentSession, id: string, flags: CompactFlags): 
 
 function estimateLines(plan: CompactionEstimate): string[] {
   const { token, successor } = plan;
-  const money = (fee: bigint) => amountOf(fee, token);
+  const money = (fee: bigint) => formatAmount(fee, token);
   return [
     `data set ${shortId(plan.id)} at provider ${plan.provider}`,
     `  ranges   ${plan.rangesBefore}, then ${plan.rangesAfter}`,
@@ -120,7 +138,7 @@ function compactedLines(report: CompactReport): string[] {
     `data set ${shortId(id)}: ${counted(slices, "slice")} in ${counted(liveRanges.length, "range")}, before ` +
       `${counted(rangesBefore, "range")}`,
     `  taken out ${counted(retiredSlices, "slice")}; ${counted(objects, "object")} tagged again, ${formatBytes(bytes)}`,
-    `  fee       ${amountOf(feePerEpoch, token)} per epoch, before ${amountOf(feeBefore, token)}, paid for ` +
+    `  fee       ${formatAmount(feePerEpoch, token)} per epoch, before ${formatAmount(feeBefore, token)}, paid for ` +
       runwayText(runwayEpochs),
     ...(waitsUntilBlock === undefined
       ? []

@@ -1,18 +1,12 @@
 /** How commands print data sets, and what they cost. */
 import type { DataSetReport } from "../../agent/index.ts";
 import type { ProgressListener } from "../../agent/progress.ts";
+import { formatAmount } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";
-import { formatBytes, formatEther } from "../output.ts";
+import { formatBytes } from "../output.ts";
 import type { AgentSession } from "../session.ts";
 
-/** The address that stands for the chain's coin. */
-const NATIVE = `0x${"0".repeat(40)}`;
 const SHORT_ID_DIGITS = 10;
-
-/** Amounts of the chain's coin in ether; those of a token in its smallest unit, whose decimals only the token knows. */
-export function amountOf(value: bigint, token: string): string {
-  return token === NATIVE ? formatEther(value) : `${value} of ${token}`;
-}
 
 export function shortId(id: string): string {
   return id.slice(0, SHORT_ID_DIGITS);
@@ -32,7 +26,7 @@ export function dataSetLines(reports: readonly DataSetReport[]): string[] {
     const added = addedSlices === 0 ? "nothing new" : `${addedSlices} added`;
     return [
       `  data set   ${shortId(id)}${isNew ? ", new" : ""}: ${counted(slices, "slice")}, ${added}; ` +
-        `${amountOf(feePerEpoch, token)} per epoch, paid for ${runwayText(runwayEpochs)}`,
+        `${formatAmount(feePerEpoch, token)} per epoch, paid for ${runwayText(runwayEpochs)}`,
       ...(waitsUntilBlock === undefined
         ? []
         : [`             signed by the provider, which sends what was added by block ${waitsUntilBlock}`]),
@@ -74,7 +68,7 @@ export function compactionLines({
     lines.push(
       successor.reason === "fee"
         ? `${highestIndex} indices were used, which cost: a new data set would cost ` +
-            `${amountOf(successor.feePerEpoch, token)} per epoch`
+            `${formatAmount(successor.feePerEpoch, token)} per epoch`
         : `${highestIndex} indices were used, and the provider takes few more in this data set`,
       `\`tallystick data-set compact ${shortId(id)} --successor\` moves it into a new one there`,
     );
@@ -93,8 +87,8 @@ export function tellingCosts({ output, progress }: Pick<AgentSession, "output" |
     if (event.plan === undefined || event.phase !== "funding") return;
     const { provider, token, feePerEpoch, deposit } = event.plan;
     output.say(
-      `tallystick: depositing ${amountOf(deposit, token)} into your balance: the data set at ${provider} costs ` +
-        `${amountOf(feePerEpoch, token)} per epoch`,
+      `tallystick: depositing ${formatAmount(deposit, token)} into your balance: the data set at ${provider} costs ` +
+        `${formatAmount(feePerEpoch, token)} per epoch`,
     );
   };
 }

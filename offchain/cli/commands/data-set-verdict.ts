@@ -19,6 +19,9 @@ these slices are downloaded. A draw costs up to a slice (248 KiB by default) and
 newest proof on chain are opened, which with the usual 460 draws can be a gigabyte. An exported file holds the
 ciphertexts: who has it learns no content, but can tell that you store a file that it has itself.
 
+Each verdict needs what the provider alone can open. One that does not answer leaves none: then \`tallystick dispute\`
+makes it prove on chain in mode on-demand, and otherwise the epochs that it misses decide (\`data-set settle\`).
+
 Exit code: 0 when the data is intact, 7 when it is not, whoever is at fault; with --check, 10 when the file does not
 show who is: something is missing or damaged in it that its author may have left out.
 
@@ -55,6 +58,9 @@ export function registerVerdict(dataSet: Command): void {
 async function find(text: string | undefined, options: VerdictCommandOptions, command: Command): Promise<void> {
   if (text === undefined || options.offline === true) {
     throw wrongOptions("a data set without --offline, or --check <file>", text === undefined ? "none" : "--offline");
+  }
+  if (options.public === true && options.samples !== undefined) {
+    throw wrongOptions("--public, which takes the draws of the proof on chain, or --samples", "both");
   }
   await withAgent(command, async ({ agent, output, signal, exitWith }) => {
     const id = await agent.dataSets.resolve(text);

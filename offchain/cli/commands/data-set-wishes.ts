@@ -37,7 +37,8 @@ export function dataSetWishOptions(
     )
     .option(
       "--max-fee <wei>",
-      "the most that one epoch of the data set may cost with one provider, in wei (default: what it offers)",
+      "refuse when one epoch of the data set would cost more with one provider, in wei (default: what it offers); " +
+        "for what gas costs, the commands that send a transaction have --max-gas-fee",
       amountInWei("--max-fee"),
     )
     .option(

@@ -2,21 +2,23 @@
 import type { Command } from "commander";
 import type { DataSetSettlement } from "../../agent/data-sets/data-sets.ts";
 import type { DataSetView } from "../../agent/index.ts";
+import { amountIn, formatAmount, type WrittenAmount } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { dataIdOf, withAgent } from "../session.ts";
 import { tableLines } from "../table.ts";
-import { address, amountInWei, dataSetId } from "../values.ts";
+import { address, anyAmount, dataSetId } from "../values.ts";
 import { registerCompact } from "./compact.ts";
-import { amountOf, dataSetLines, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
+import { dataSetLines, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
 import { registerVerdict } from "./data-set-verdict.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
+import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { registerMigrate } from "./migrate.ts";
 
 function lines(view: DataSetView): string[] {
   const { terms, audit, nextWindow, dispute } = view;
   const isOnDemand = terms.mode === "on-demand";
-  const money = (value: bigint) => amountOf(value, terms.token);
+  const money = (value: bigint) => formatAmount(value, terms.token);
   const percentOfFee = (percent: number) => `${percent} % of the fee`;
   return [
     `data set   ${view.id}, ${view.status}${view.device === "this" ? "" : ", of another device"}`,
@@ -56,10 +58,6 @@ function lines(view: DataSetView): string[] {
   ];
 }
 
-export const maxFeeHelp = "refuse a transaction whose gas would cost more, in wei";
-export const maximumFee = ({ maxFee }: { readonly maxFee?: bigint }) =>
-  maxFee === undefined ? {} : { maximumFee: maxFee };
-
 export function registerDataSet(program: Command): void {
   const dataSet = program
     .command("data-set")
@@ -93,7 +91,7 @@ function registerLs(dataSet: Command): void {
           String(one.slices),
           String(one.provenEpochs),
           String(one.missedEpochs),
-          amountOf(one.feePerEpoch, one.terms.token),
+          formatAmount(one.feePerEpoch, one.terms.token),
           runwayText(one.runwayEpochs),
         ]);
         const head = ["ID", "STATUS", "DEVICE", "SLICES", "PROVEN", "MISSED", "FEE", "PAID FOR"];
@@ -156,10 +154,11 @@ function registerBalance(dataSet: Command): void {
         const balance = await agent.dataSets.balance(options.token);
         const { token, available, rate, runwayEpochs, endsAtBlock, withdrawable } = balance;
         output.result(balance, [
-          `balance    ${amountOf(available, token)}, of which ${amountOf(withdrawable, token)} can be withdrawn`,
+          `balance    ${formatAmount(available, token)}, of which ${formatAmount(withdrawable, token)} can be ` +
+            "withdrawn",
           rate === 0n
             ? "  nothing runs"
-            : `  costs    ${amountOf(rate, token)} per epoch: paid for ${runwayText(runwayEpochs)}, to block ` +
+            : `  costs    ${formatAmount(rate, token)} per epoch: paid for ${runwayText(runwayEpochs)}, to block ` +
               String(endsAtBlock),
         ]);
       });
@@ -170,18 +169,23 @@ function registerTopUp(dataSet: Command): void {
   dataSet
     .command("top-up")
     .description("add money to the balance")
-    .argument("<amount>", "in the token's smallest unit, wei for the chain's coin", amountInWei("The amount"))
+    .argument(
+      "<amount>",
+      "as 0.1ETH, or in the token's smallest unit, wei for the chain's coin",
+      anyAmount("The amount"),
+    )
     .option("--token <address>", "token (default: the chain's coin)", address)
-    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
-    .addHelpText("after", "\nExample:\n  $ tallystick data-set top-up 100000000000000000")
-    .action(async (amount: bigint, options: { token?: string; maxFee?: bigint }, command: Command) => {
+    .addOption(gasFeeOption())
+    .addHelpText("after", "\nExample:\n  $ tallystick data-set top-up 0.1ETH")
+    .action(async (written: WrittenAmount, options: GasFeeOptions & { token?: string }, command: Command) => {
+      const amount = amountIn(written, options.token, "the amount");
       await withAgent(command, async (session) => {
         const { agent, output } = session;
         await fundOnDevelopmentChain(session, agent.account);
         const done = await agent.dataSets.topUp(amount, options.token, maximumFee(options));
         output.result(done, [
-          `deposited ${amountOf(done.amount, done.token)}`,
-          `  balance  ${amountOf(done.balance.available, done.token)}, paid for ` +
+          `deposited ${formatAmount(done.amount, done.token)}`,
+          `  balance  ${formatAmount(done.balance.available, done.token)}, paid for ` +
             runwayText(done.balance.runwayEpochs),
         ]);
       });
@@ -193,9 +197,9 @@ function registerNotice(dataSet: Command): void {
     .command("notice")
     .description("end a data set after the notice period; the next put to its provider begins another one")
     .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
-    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addOption(gasFeeOption())
     .addHelpText("after", "\nExample:\n  $ tallystick data-set notice 0x3f9ac2d1")
-    .action(async (text: string, options: { maxFee?: bigint }, command: Command) => {
+    .action(async (text: string, options: GasFeeOptions, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
         const id = await agent.dataSets.resolve(text);
         const notice = await agent.dataSets.giveNotice(id, maximumFee(options));
@@ -215,9 +219,9 @@ function registerSettle(dataSet: Command): void {
         "settle, and close a data set that is over; money goes to your balance",
     )
     .argument("<data-set>", "id of the data set, or its beginning", dataSetId)
-    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addOption(gasFeeOption())
     .addHelpText("after", "\nExample:\n  $ tallystick data-set settle 0x3f9ac2d1 && tallystick data-set withdraw")
-    .action(async (text: string, options: { maxFee?: bigint }, command: Command) => {
+    .action(async (text: string, options: GasFeeOptions, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
         const id = await agent.dataSets.resolve(text);
         const done = await agent.dataSets.settle(id, maximumFee(options));
@@ -234,25 +238,32 @@ function verdictLine({ reported, upheld, doubleSigned, set: { terms, dispute } }
   return reported.length === 0 ? "no missed epochs to report" : `reported missed epochs: ${reported.join(", ")}`;
 }
 
+interface WithdrawOptions extends GasFeeOptions {
+  readonly token?: string;
+  readonly amount?: WrittenAmount;
+  readonly to?: string;
+}
+
 function registerWithdraw(dataSet: Command): void {
   dataSet
     .command("withdraw")
     .description("withdraw from the balance what the notice period of your data sets does not need")
     .option("--token <address>", "token to withdraw (default: the chain's coin)", address)
-    .option("--amount <amount>", "in the token's smallest unit (default: all)", amountInWei("--amount"))
+    .option("--amount <amount>", "as 0.1ETH, or in the token's smallest unit (default: all)", anyAmount("--amount"))
     .option("--to <address>", "who receives it (default: your account)", address)
-    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addOption(gasFeeOption())
     .addHelpText("after", "\nExample:\n  $ tallystick data-set withdraw")
-    .action(async (options: { token?: string; amount?: bigint; to?: string; maxFee?: bigint }, command: Command) => {
+    .action(async (options: WithdrawOptions, command: Command) => {
+      const amount = options.amount === undefined ? undefined : amountIn(options.amount, options.token, "--amount");
       await withAgent(command, async ({ agent, output }) => {
         const { token, withdrawable } = await agent.dataSets.balance(options.token);
         // Done is done: a second withdrawal is no failure.
-        if (withdrawable === 0n && options.amount === undefined) {
+        if (withdrawable === 0n && amount === undefined) {
           output.result({ token, amount: 0n, to: options.to ?? agent.account }, ["nothing to withdraw"]);
           return;
         }
-        const done = await agent.dataSets.withdraw(token, options.amount, options.to, maximumFee(options));
-        output.result(done, [`withdrew ${amountOf(done.amount, done.token)} to ${done.to}`]);
+        const done = await agent.dataSets.withdraw(token, amount, options.to, maximumFee(options));
+        output.result(done, [`withdrew ${formatAmount(done.amount, done.token)} to ${done.to}`]);
       });
     });
 }

@@ -33,19 +33,27 @@ interface ForgetOptions extends FilterOptions {
   readonly release: boolean;
 }
 
+interface RemoveOptions {
+  readonly dryRun?: boolean;
+  readonly release: boolean;
+}
+
 export function registerRemove(program: Command): void {
   program
     .command("rm")
     .description("remove snapshots from the list, and release the objects that no other snapshot needs")
     .argument("<snapshot...>", "beginning of an id, latest, latest:<host> or a data id")
+    .option("-n, --dry-run", "only show what would be removed")
     .option("--no-release", "leave the objects where they are")
-    .addHelpText("after", "\nExample:\n  $ tallystick rm 1a2b3c4d 5e6f7a8b")
-    .action(async (places: string[], { release }: { release: boolean }, command: Command) => {
+    .addHelpText("after", "\nExamples:\n  $ tallystick rm latest --dry-run\n  $ tallystick rm 1a2b3c4d 5e6f7a8b")
+    .action(async (places: string[], { dryRun = false, release }: RemoveOptions, command: Command) => {
       await withAgent(command, async ({ agent, output, signal, incomplete }) => {
-        const report = await agent.snapshots.remove(places, { release, signal });
+        const report = await agent.snapshots.remove(places, { dryRun, release, signal });
+        const done = dryRun ? "would remove" : "removed";
         output.result(report, [
           ...report.removed.map(
-            ({ id, paths }) => `removed ${id.slice(0, SHORT_ID_LENGTH)}  ${printable(paths.join(", "))}`,
+            ({ id, timeMillis, paths }) =>
+              `${done} ${id.slice(0, SHORT_ID_LENGTH)}  ${formatTime(timeMillis)}  ${printable(paths.join(", "))}`,
           ),
           ...releaseLines(report),
         ]);

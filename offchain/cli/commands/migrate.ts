@@ -1,21 +1,22 @@
 /** `tallystick data-set migrate`: moves what a data set keeps to another provider. */
 import type { Command } from "commander";
 import type { Damaged, MigrateOptions, MigrationPlan, MigrationReport } from "../../agent/index.ts";
+import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";
-import { formatBytes, formatEther, printable } from "../output.ts";
+import { formatBytes, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
-import { address, amountInWei, dataSetId } from "../values.ts";
-import { amountOf, runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
+import { address, dataSetId } from "../values.ts";
+import { runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
+import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
 /** Damaged objects that are printed for people. */
 const SHOWN_DAMAGE = 20;
 
-interface MigrateFlags extends DataSetWishOptions {
+interface MigrateFlags extends DataSetWishOptions, GasFeeOptions {
   readonly to: string;
   readonly token?: string;
-  readonly maxGasFee?: bigint;
   readonly dryRun?: boolean;
 }
 
@@ -27,11 +28,7 @@ export function registerMigrate(dataSet: Command): void {
     .requiredOption("--to <provider>", "account or URL of a provider of the deployment")
     .option("--token <address>", "token to pay the new provider in (default: that of the old data set)", address);
   dataSetWishOptions(migrate, { expectedSize: "what is moved, at least a few GiB", mode: "that of the old data set" })
-    .option(
-      "--max-gas-fee <wei>",
-      "refuse a notice to the old provider whose gas would cost more, in wei",
-      amountInWei("--max-gas-fee"),
-    )
+    .addOption(gasFeeOption("a notice to the old provider"))
     .option("--dry-run", "show sizes and costs, and send nothing")
     .addHelpText(
       "after",
@@ -68,26 +65,33 @@ export function registerMigrate(dataSet: Command): void {
     });
 }
 
-function optionsOf({ to, token, maxGasFee, ...wishes }: MigrateFlags): MigrateOptions {
+function optionsOf({ to, token, ...flags }: MigrateFlags): MigrateOptions {
   return {
     to,
-    ...readDataSetWishes(wishes),
+    ...readDataSetWishes(flags),
     ...(token === undefined ? {} : { token }),
-    ...(maxGasFee === undefined ? {} : { maximumFee: maxGasFee }),
+    ...maximumFee(flags),
   };
 }
 
 export function planLines(plan: MigrationPlan): string[] {
   const { objects, bytes, absentObjects, absentBytes, token } = plan;
   const into = plan.extends === undefined ? "a new data set" : `data set ${shortId(plan.extends)}`;
+  const absent = `${counted(absentObjects, "object")}, ${formatBytes(absentBytes)}`;
+  const isSameProvider = plan.from === plan.to;
   return [
-    `moving data set ${shortId(plan.id)} from provider ${plan.from} into ${into} at provider ${plan.to}`,
-    `  content  ${counted(objects, "object")}, ${formatBytes(bytes)}; not there yet: ` +
-      `${counted(absentObjects, "object")}, ${formatBytes(absentBytes)}; ${counted(plan.snapshots, "snapshot")}`,
+    isSameProvider
+      ? `moving data set ${shortId(plan.id)} into ${into} at the same provider, ${plan.to}`
+      : `moving data set ${shortId(plan.id)} from provider ${plan.from} into ${into} at provider ${plan.to}`,
+    `  content  ${counted(objects, "object")}, ${formatBytes(bytes)}; ` +
+      (isSameProvider
+        ? `to be read and tagged again: ${absent}, of which nothing is sent`
+        : `not there yet: ${absent}`) +
+      `; ${counted(plan.snapshots, "snapshot")}`,
     `  mode     ${plan.mode}, in slices of ${plan.sliceBytes} bytes`,
-    `  fee      at most ${amountOf(plan.fee, token)} per epoch, now ${amountOf(plan.feeNow, plan.tokenNow)}; ` +
+    `  fee      at most ${formatAmount(plan.fee, token)} per epoch, now ${formatAmount(plan.feeNow, plan.tokenNow)}; ` +
       "both are paid until the notice period of the old data set is over",
-    `  deposit  ${amountOf(plan.deposit, token)}, and ${formatEther(plan.gasFee)} for gas at the current price`,
+    `  deposit  ${formatAmount(plan.deposit, token)}, and ${formatEther(plan.gasFee)} for gas at the current price`,
   ];
 }
 
@@ -96,7 +100,7 @@ export function reportLines({ plan, dataSet, copied, listedSnapshots, damaged, l
     `data set ${shortId(plan.id)} is at provider ${plan.to} now, in data set ${dataSet.id}`,
     `  copied   ${counted(copied.objects, "object")}, ${formatBytes(copied.bytes)}, of which ` +
       `${formatBytes(copied.uploadedBytes)} were sent; ${counted(listedSnapshots, "snapshot")} listed`,
-    `  fee      ${amountOf(dataSet.feePerEpoch, dataSet.token)} per epoch, paid for ` +
+    `  fee      ${formatAmount(dataSet.feePerEpoch, dataSet.token)} per epoch, paid for ` +
       runwayText(dataSet.runwayEpochs),
     lastEpoch === undefined
       ? "  old      has ended already: no notice was needed"

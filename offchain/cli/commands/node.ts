@@ -1,11 +1,12 @@
 /** `tallystick node`: what a user does about key nodes that signed wrong answers. */
+
 import type { Command } from "commander";
 import type { ChallengeQuote } from "../../agent/index.ts";
 import { readAnswerEvidence } from "../../agent/node/wrong-answer-files.ts";
-import { formatEther } from "../output.ts";
+import { formatEther } from "../../core/encoding/amounts.ts";
 import { withAgent } from "../session.ts";
-import { address, amountInWei } from "../values.ts";
-import { maxFeeHelp, maximumFee } from "./data-set.ts";
+import { address } from "../values.ts";
+import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
 
 const HELP = `
 A key node signs every answer, together with a proof that the answer is right. When the proof of a signed answer does
@@ -32,10 +33,10 @@ export function registerNode(program: Command): void {
     .command("challenge")
     .description("show the chain a wrong answer that a key node signed: the node loses its stake")
     .argument("[evidence]", "operator of the node, or a file with evidence; without it, lists what is kept")
-    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addOption(gasFeeOption())
     .option("-n, --dry-run", "only show what it would cost")
     .addHelpText("after", HELP)
-    .action(async (named: string | undefined, options: { maxFee?: bigint; dryRun?: boolean }, command: Command) => {
+    .action(async (named: string | undefined, options: GasFeeOptions & { dryRun?: boolean }, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
         if (named === undefined) {
           const operators = agent.keyNodes.accused();
@@ -73,9 +74,9 @@ export function registerNode(program: Command): void {
     .command("collect")
     .description("withdraw what challenges have left: bonds and rewards")
     .option("--to <address>", "who receives it (default: the account)", address)
-    .option("--max-fee <wei>", maxFeeHelp, amountInWei("--max-fee"))
+    .addOption(gasFeeOption())
     .addHelpText("after", "\nExample:\n  $ tallystick node collect")
-    .action(async (options: { to?: string; maxFee?: bigint }, command: Command) => {
+    .action(async (options: GasFeeOptions & { to?: string }, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
         const amountWei = await agent.keyNodes.owed();
         if (amountWei === 0n) {

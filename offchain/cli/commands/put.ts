@@ -2,7 +2,9 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { PutReport } from "../../agent/index.ts";
 import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
+import { type UnkeptSnapshot, unkeptWarnings } from "../../agent/snapshots/unkept-snapshots.ts";
 import { counted } from "../../core/encoding/counted.ts";
+import { TallystickError } from "../../core/errors.ts";
 import { formatBytes, formatTime } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
 import { commaList, timeOption } from "../values.ts";
@@ -87,8 +89,10 @@ export function registerPut(program: Command): void {
         });
         progress.stop();
         tellEmpty(session, paths.length, report);
+        const unkept = await unkeptAfter(session);
+        for (const warning of unkeptWarnings(unkept)) output.say(`tallystick: warning: ${warning}`);
         const saved = report.storedBytes - report.uploadedBytes;
-        output.result(report, [
+        output.result({ ...report, unkept }, [
           report.dataId,
           `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`,
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
@@ -104,6 +108,16 @@ export function registerPut(program: Command): void {
       };
       await withAgent(command, put, { contents: true });
     });
+}
+
+/** The put has succeeded: what keeps this from being told is told by `status`. */
+async function unkeptAfter({ agent, signal }: AgentSession): Promise<UnkeptSnapshot[]> {
+  try {
+    return await agent.snapshots.unkept({ signal });
+  } catch (error) {
+    if (error instanceof TallystickError) return [];
+    throw error;
+  }
 }
 
 /** Most likely a mistake in the patterns: the put succeeds, and holds nothing to restore. */

@@ -1,9 +1,11 @@
 /** `tallystick status`: the account, the network, and how each put stands on chain. */
+
 import type { Command } from "commander";
 import { type ClockOffset, TOLERATED_CLOCK_SECONDS } from "../../agent/clock-offsets.ts";
-import { formatBytes, formatEther, printable } from "../output.ts";
+import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
+import { formatBytes, printable } from "../output.ts";
 import { dataIdOf, withAgent } from "../session.ts";
-import { amountOf, runwayText, shortId } from "./data-set-lines.ts";
+import { runwayText, shortId } from "./data-set-lines.ts";
 
 export function registerStatus(program: Command): void {
   program
@@ -32,13 +34,16 @@ export function registerStatus(program: Command): void {
           ...report.dataSets.map(
             (set) =>
               `data set   ${shortId(set.id)} ${set.status}: ${set.slices} slices, ` +
-              `${amountOf(set.feePerEpoch, set.terms.token)} per epoch, ${set.provenEpochs} proven, ` +
+              `${formatAmount(set.feePerEpoch, set.terms.token)} per epoch, ${set.provenEpochs} proven, ` +
               `${set.missedEpochs} missed`,
           ),
           ...report.warnings.map((warning) => `WARNING    ${warning}`),
           ...report.puts.flatMap((put) => [
             `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`,
             `  key        ${put.recorded ? `on the ledger, ${put.role}` : "NOT on the ledger"}`,
+            ...(put.listed === false
+              ? ["  snapshot   NONE: its put did not succeed, or the snapshot was removed; the same put makes one"]
+              : []),
           ]),
         ]);
       });

@@ -16,7 +16,10 @@ const MOST_NAMED = 1000;
 export function registerVerify(program: Command): void {
   program
     .command("verify")
-    .description("read every object of a snapshot again, at each provider that has it, without restoring anything")
+    .description(
+      "read every object of a snapshot again, and the stub file of a revocable one, at each provider that has it, " +
+        "without restoring anything",
+    )
     .argument("[snapshot]", "beginning of an id, latest, latest:<host> or a data id; with :<path> only that", "latest")
     .option("--provider <account>", "only at this provider", address)
     .addHelpText("after", "\nExample:\n  $ tallystick verify latest && echo intact")
@@ -72,28 +75,37 @@ export function registerStats(program: Command): void {
 
 /** What the copies lack, as one error; undefined when all are intact. */
 function damageOf(copies: readonly VerifiedCopy[]): IntegrityError | undefined {
-  const bad = copies.filter(({ damaged, metadataError }) => damaged.length > 0 || metadataError !== undefined);
+  const bad = copies.filter(
+    ({ damaged, metadataError, stubFileError }) =>
+      damaged.length > 0 || metadataError !== undefined || stubFileError !== undefined,
+  );
   if (bad.length === 0) return undefined;
   const files = bad.reduce((sum, { damaged }) => sum + damaged.length, 0);
-  const details = bad.map(({ provider, damaged, metadataError }) => ({
+  const isStubFile = bad.some(({ stubFileError }) => stubFileError !== undefined);
+  const details = bad.map(({ provider, damaged, metadataError, stubFileError }) => ({
     provider,
     damagedCount: damaged.length,
     damaged: damaged.slice(0, MOST_NAMED).map(({ path, error }) => ({ path, reason: error.message })),
     ...(metadataError === undefined ? {} : { metadata: metadataError.message }),
+    ...(stubFileError === undefined ? {} : { stubFile: stubFileError.message }),
   }));
-  const what = files === 1 ? "1 file cannot be read as it was put" : `${files} files cannot be read as they were put`;
+  const unread = files === 1 ? "1 file cannot be read as it was put" : `${files} files cannot be read as they were put`;
+  const what = isStubFile && files === 0 ? "the stub file is not whole at every provider" : unread;
   return new IntegrityError(what, {
     party: bad.map(({ provider }) => `provider ${provider}`).join(", "),
     check: "objects of the snapshot",
     expected: "every object with the bytes that its id names",
     received: `damage at ${bad.length} of ${copies.length} providers`,
-    hint: "put the same files again, which heals the objects; audit the data and report the miss",
+    hint: isStubFile
+      ? "`tallystick rekey` copies the stub file from a provider that has it whole; else put the same files again"
+      : "put the same files again, which heals the objects; audit the data and report the miss",
     details: { intact: false, copies: details },
   });
 }
 
-function damageLines({ provider, damaged, metadataError }: VerifiedCopy): string[] {
+function damageLines({ provider, damaged, metadataError, stubFileError }: VerifiedCopy): string[] {
   return [
+    ...(stubFileError === undefined ? [] : [`provider ${provider}: stub file: ${printable(stubFileError.message)}`]),
     ...damaged.map(({ path, error }) => `provider ${provider}: ${printable(path)}: ${printable(error.message)}`),
     ...(metadataError === undefined
       ? []

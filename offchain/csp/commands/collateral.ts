@@ -3,6 +3,7 @@
 import { NATIVE_TOKEN } from "../../chain/data-set-words.ts";
 import { readPool } from "../../chain/escrow.ts";
 import { approvalCalls, depositCollateralCall, withdrawCollateralCall } from "../../chain/escrow-calls.ts";
+import { formatAmount } from "../../core/encoding/amounts.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { type OperatorTransaction, operatorCommand, readAddress, readAmount } from "../../daemon/operator-command.ts";
 import type { CspConfig } from "../config.ts";
@@ -41,7 +42,7 @@ export const collateralCommand = operatorCommand<CspConfig>({
       done = `deposited ${amount}; `;
     } else if (action === "withdraw") {
       const wanted = amount ?? free;
-      if (wanted > free || wanted === 0n) throw lockedUp(wanted, free);
+      if (wanted > free || wanted === 0n) throw lockedUp(account, token, wanted, free);
       const to = readAddress(options, "to", config.payoutAccount ?? account);
       transactions.push(await operator.send(withdrawCollateralCall(deployment, token, to, wanted)));
       done = `withdrew ${wanted} to ${to}; `;
@@ -71,13 +72,13 @@ function noAmount(): InvalidInputError {
   });
 }
 
-function lockedUp(wanted: bigint, free: bigint): TallystickError {
-  return new TallystickError("the pool has not so much that is not locked", {
+function lockedUp(account: string, token: string, wanted: bigint, free: bigint): TallystickError {
+  return new TallystickError(`the pool of ${account} has not so much that is not locked`, {
     code: "FUNDS",
     party: "you",
     check: "collateral that is not locked",
-    expected: free === 0n ? "something to withdraw" : `at most ${free}`,
-    received: String(wanted),
+    expected: free === 0n ? "something to withdraw" : `at most ${formatAmount(free, token)}`,
+    received: formatAmount(wanted, token),
     hint: "what data sets lock is free once they have ended",
   });
 }

@@ -5,6 +5,7 @@ import { withdrawBalanceCall } from "../../chain/escrow-calls.ts";
 import { readChain } from "../../chain/revert.ts";
 import { accrue, withdrawable } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
+import { formatAmount } from "../../core/encoding/amounts.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { operatorCommand, readAddress, readAmount } from "../../daemon/operator-command.ts";
 import type { VerifierConfig } from "../config.ts";
@@ -29,18 +30,18 @@ export const withdrawCommand = operatorCommand<VerifierConfig>({
     const balance = accrue(await readUserAccount(chain, token, account, head), epochOf(epochBlocks, head + 1));
     const most = withdrawable(balance, noticeEpochs);
     const amount = amountText === undefined ? most : readAmount(amountText, "amount");
-    if (amount > most || amount === 0n) throw notThere(amount, most);
+    if (amount > most || amount === 0n) throw notThere(account, token, amount, most);
     const sent = await operator.send(withdrawBalanceCall(chain.deployment, token, to, amount));
     return { facts: { token, amount, to, left: most - amount, ...sent }, text: `withdrew ${amount} to ${to}` };
   },
 });
 
-function notThere(amount: bigint, most: bigint): TallystickError {
-  return new TallystickError("there is not so much to withdraw", {
+function notThere(account: string, token: string, amount: bigint, most: bigint): TallystickError {
+  return new TallystickError(`the balance of ${account} in the escrow has not so much to withdraw`, {
     code: "FUNDS",
     party: "you",
     check: "balance in the escrow",
-    expected: most === 0n ? "bounties in this token" : `at most ${most}`,
-    received: most === 0n ? "none" : String(amount),
+    expected: most === 0n ? "bounties in this token" : `at most ${formatAmount(most, token)}`,
+    received: most === 0n ? "none" : formatAmount(amount, token),
   });
 }

@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
 import type { DataSetReport } from "../../../offchain/agent/data-sets/lane-report.ts";
 import { readBooks, readDispute } from "../../../offchain/chain/escrow.ts";
+import { formatEther } from "../../../offchain/core/encoding/amounts.ts";
 import { type ErrorCode, TallystickError } from "../../../offchain/core/errors.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
@@ -140,8 +141,13 @@ describe("disputes of data sets", function () {
     await fixture.mineEpoch();
     const { other, theirs } = await stranger(BOND - 100n);
     const error = await refused(theirs, other, "FUNDS");
-    expect(error).to.include({ check: "dispute bond", expected: `at least ${BOND}`, received: String(BOND - 100n) });
-    expect(error.hint).to.contain("`tallystick data-set top-up 100`");
+    expect(error).to.include({
+      check: "dispute bond",
+      expected: `at least ${formatEther(BOND)}`,
+      received: formatEther(BOND - 100n),
+    });
+    expect(error.message).to.contain(other.context.account.address);
+    expect(error.hint).to.contain("`tallystick data-set top-up 0.0000000000000001ETH`");
     await theirs.topUp(100n);
     expect((await theirs.dispute(id)).bond).to.equal(BOND);
     expect((await theirs.balance()).available).to.equal(0n);
