@@ -492,8 +492,9 @@ contract DataSetAttacksTest is DataSetTestBase {
         _escrow.prove(calls);
     }
 
-    /// @dev The RANDAO mix of a block is known to the proposer of the block before it. So the block behind a dispute does
-    /// not challenge it: who includes a dispute would know what it asks for, and could leave out those that it loses.
+    /// @dev The RANDAO mix of a block is known to the proposer of the block before it. So the block behind a dispute
+    /// does not challenge it: who includes a dispute would know what it asks for, and could leave out those that it
+    /// loses.
     function test_aDisputeIsChallengedByTheGridBehindTheNextBlock() public {
         IStorageEscrow.Terms memory terms = _onDemandTerms();
         bytes32 id = _openOnly(terms);
@@ -537,7 +538,7 @@ contract DataSetAttacksTest is DataSetTestBase {
         vm.assertEq(_escrow.booksOf(id).disputed, false);
     }
 
-    /// @dev Also when the fee stays that of the retirement: then the rate of the balance does not change, but its money.
+    /// @dev Also when the fee stays that of the retirement: then the rate of the balance does not change, but it does.
     function test_anUpdateWithTheFeeOfARetirementGivesBackWhatThatPaidAhead() public {
         _retire(_t, _list(1, 50));
         vm.assertEq(_available(_user), 99_500);

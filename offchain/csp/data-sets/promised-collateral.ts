@@ -1,7 +1,7 @@
 /**
- * Collateral for states that are signed and not on chain yet. The provider deposits it before it signs. It is not locked
- * until the state is mined, which may take until the end of the epoch, or until the user sends the state; meanwhile it
- * must not be paid out, or the state would be refused at the cost of whoever sends it.
+ * Collateral for states that are signed and not on chain yet. The provider deposits it before it signs. It is not
+ * locked until the state is mined, which may take until the end of the epoch, or until the user sends the state;
+ * meanwhile it must not be paid out, or the state would be refused at the cost of whoever sends it.
  */
 import { feeOf, lockedCollateral } from "../../core/data-set/fee.ts";
 import { decodeLiveRanges } from "../../core/data-set/ranges.ts";

@@ -250,8 +250,9 @@ export class DataSetSettlement {
   }
 
   /**
-   * Pays out what is not locked and not kept for signed states and the next one: once per epoch, or every `settleEpochs` epochs in a
-   * token in which all sets that run are in mode `on-demand`. A token that fails is tried again.
+   * Pays out what is not locked and not kept for signed states and the next one: once per epoch, or every
+   * `settleEpochs` epochs in a token in which all sets that run are in mode `on-demand`. A token that fails is tried
+   * again.
    */
   async #withdraw(epoch: number, headBlock: number, rows: readonly DataSetRow[]): Promise<void> {
     const { index, failures, settleEpochs } = this.#parts;

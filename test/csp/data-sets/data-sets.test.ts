@@ -524,7 +524,7 @@ describe("data sets of a provider", function () {
     expect(found).to.include({ state: "open", tagsBytes: 0 });
   }
 
-  it("keep a segment in the content that a state under way includes, so that all commitments can be opened", async () => {
+  it("keep a segment in their content that a state under way includes, so that commitments can be opened", async () => {
     await provider.end();
     provider.configure({ offer: OFFER, quotas: { transactionsPerEpoch: 2 } });
     await provider.start();
