@@ -88,6 +88,8 @@ contract DataSetRules {
         if (terms.latePercent > 100) _refuse("latePercent");
         // What a miss costs beside the bounty, which the provider can pay to itself, must hurt.
         if (terms.compensationPercent == 0) _refuse("compensationPercent");
+        // Also in a token of few decimals: no fee is below the floor.
+        if (uint256(terms.feeFloor) * terms.compensationPercent < 100) _refuse("feeFloor");
         uint256 perMiss = uint256(terms.compensationPercent) + terms.bountyPercent;
         if (terms.collateralPercent < terms.breachLimit * perMiss) _refuse("collateralPercent");
 
@@ -102,7 +104,7 @@ contract DataSetRules {
         uint256 grid = source.gridBlocks();
         if (grid == 0 || epochBlocks % grid != 0) _refuse("randomness");
         if (audit.phase % grid != 0) _refuse("phase");
-        // A dispute in the last `grid` blocks of an epoch is too late: they must not be most of it.
+        // A dispute in the last `grid + 1` blocks of an epoch is too late: they must not be most of it.
         if (terms.mode == IStorageEscrow.Mode.OnDemand && 2 * grid > epochBlocks) _refuse("randomness");
     }
 

@@ -62,6 +62,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     uint256 public immutable NOTICE_EPOCHS;
     /// @notice Rules that are rarely asked for.
     DataSetRules public immutable RULES;
+    /// @dev Of the chain when the contract was made. A chain that changes its id must not lock what sets hold.
+    uint256 private immutable FIRST_CHAIN_ID;
 
     bytes32 private constant ID_TAG = keccak256("tallystick/v2/data-set-id");
     bytes32 private constant SEED_TAG = keccak256("tallystick/v2/challenge-seed");
@@ -158,6 +160,7 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         EPOCH_BLOCKS = epochBlocks;
         NOTICE_EPOCHS = noticeEpochs;
         RULES = new DataSetRules();
+        FIRST_CHAIN_ID = block.chainid;
     }
 
     // ---- Money
@@ -393,7 +396,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         _settle(visit);
         if (_outcome(visit, epoch) != UNSETTLED) revert EpochSettled(visit.id, epoch);
         uint256 grid = IRandomnessSource(audit.randomness).gridBlocks();
-        uint256 challengeBlock = (block.number / grid + 1) * grid;
+        // Not the next block: under `PrevrandaoRandomness`, who proposes the block of a dispute knows the mix of it.
+        uint256 challengeBlock = ((block.number + 1) / grid + 1) * grid;
         if (challengeBlock / EPOCH_BLOCKS != epoch) revert DisputeTooLate(challengeBlock, epoch);
 
         visit.booksChanged = true;
@@ -719,7 +723,8 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
             }
             available -= required;
         }
-        // A balance that stays as it was is brought up to date some other time.
+        // A balance that stays as it was is brought up to date some other time. It changes without the fee when a state
+        // replaces a retirement that waits, and leaves the same fee.
         if (level.fee != feeBefore || available != account.available) visit.accountChanged = true;
         account.available = available;
         _lock(visit, highestBefore);
@@ -1099,11 +1104,12 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// set.
     function _idOf(Terms calldata terms) private view returns (bytes32 id) {
         bytes32 tag = ID_TAG;
+        uint256 chainId = FIRST_CHAIN_ID;
         assembly ("memory-safe") {
             // Behind what is in use.
             let start := mload(0x40)
             mstore(start, tag)
-            mstore(add(start, 0x20), chainid())
+            mstore(add(start, 0x20), chainId)
             mstore(add(start, 0x40), address())
             calldatacopy(add(start, 0x60), terms, TERMS_BYTES)
             id := keccak256(start, add(0x60, TERMS_BYTES))
@@ -1183,11 +1189,12 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         address provider = _providerOf(visit);
         if (msg.sender != user) _checkSignature(user, digest, next.userSignature);
         if (_bringsProviderSignature(next)) {
+            bool opened = visit.levels.length > 0;
             // Every change makes a proof revert that is on its way. So those who send it in the provider's place do so
             // at most once per epoch.
-            uint256 fromEpoch = visit.levels.length == 0 ? 0 : visit.levels.lastEpoch();
+            uint256 fromEpoch = opened ? visit.levels.lastEpoch() : 0;
             if (fromEpoch > visit.epoch) revert ChangePending(visit.id, fromEpoch);
-            _checkProviderSignature(provider, digest, next.providerSignature);
+            _checkProviderSignature(provider, digest, next.providerSignature, opened);
         } else if (!_isProvider(msg.sender, provider)) {
             revert SignatureInvalid(operatorOf(provider), digest);
         }
@@ -1203,11 +1210,18 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
 
     /// @dev Only the key of an operator that was replaced is asked for, not its code: a wallet that would void what it
     /// signed can do so without being replaced.
-    function _checkProviderSignature(address provider, bytes32 digest, bytes calldata signature) private view {
+    /// @param opened Whether the set is open. Terms bind collateral of the whole pool, so a replaced operator, whose
+    /// key may be stolen, agrees on none.
+    function _checkProviderSignature(
+        address provider,
+        bytes32 digest,
+        bytes calldata signature,
+        bool opened
+    ) private view {
         address operator = operatorOf(provider);
         if (AccountSignature.isValid(operator, digest, signature)) return;
         (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(digest, signature);
-        if (failure != ECDSA.RecoverError.NoError || !_isReplaced(signer, provider)) {
+        if (!opened || failure != ECDSA.RecoverError.NoError || !_isReplaced(signer, provider)) {
             revert SignatureInvalid(operator, digest);
         }
     }

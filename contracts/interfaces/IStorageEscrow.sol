@@ -438,7 +438,8 @@ interface IStorageEscrow {
     function withdrawCollateral(address token, address to, uint256 amount) external;
 
     /// @notice Names the account that signs states and sends calls for the caller, which then only keeps the money.
-    /// What the operator before it has signed counts for `REPLACED_EPOCHS`, with the current one; it no longer sends.
+    /// The states of open sets that the operator before it has signed count for `REPLACED_EPOCHS`, with the current
+    /// one; it no longer opens sets, and no longer sends.
     /// @param operator The account; zero for the caller itself.
     function setOperator(address operator) external;
 

@@ -289,6 +289,29 @@ contract DataSetAttacksTest is DataSetTestBase {
         _send(_user, one);
     }
 
+    /// @dev With a stolen key, one could otherwise lock all that is free in the pool, on terms of one's own.
+    function test_aReplacedOperatorOpensNothing() public {
+        IStorageEscrow.Terms memory terms = _onDemandTerms();
+        bytes32 id = _escrow.idOf(terms);
+        IStorageEscrow.Update memory first = _signed(id, 0, _next(1, _list(1, 100)));
+        (address successor, uint256 successorKey) = _account("successor");
+        _nameOperator(successor);
+        bytes32 digest = _digest(id, 0, first);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, successor, digest));
+        _escrow.open(terms, _audit(), first);
+        // What was agreed on before the change is opened by the successor: it signs, or sends.
+        first.providerSignature = _signature(successorKey, digest);
+        uint256 before = vm.snapshotState();
+        _escrow.open(terms, _audit(), first);
+        vm.revertToState(before);
+        first.providerSignature = "";
+        vm.prank(successor);
+        _escrow.open(terms, _audit(), first);
+        // The states of sets that are open count on.
+        _rollTo(_first);
+        _send(_user, _signed(_id, 0, _next(2, _list(1, 101))));
+    }
+
     /// @dev In the first epochs of a chain, nobody has been replaced either.
     function test_whoNeverWasOperatorSignsForNoProvider() public {
         vm.roll(1);
@@ -469,16 +492,32 @@ contract DataSetAttacksTest is DataSetTestBase {
         _escrow.prove(calls);
     }
 
-    function test_aDisputeIsChallengedByTheNextBlockOfTheGrid() public {
+    /// @dev The RANDAO mix of a block is known to the proposer of the block before it. So the block behind a dispute
+    /// does not challenge it: who includes a dispute would know what it asks for, and could leave out those that it
+    /// loses.
+    function test_aDisputeIsChallengedByTheGridBehindTheNextBlock() public {
         IStorageEscrow.Terms memory terms = _onDemandTerms();
         bytes32 id = _openOnly(terms);
-        _randomness.setGrid(5);
-        vm.roll(_first * EPOCH + 10);
         bytes memory schedule = _schedule(id);
-        vm.prank(_user);
-        _escrow.dispute(terms, _audit(), schedule);
-        vm.assertEq(_escrow.disputeOf(id).challengeBlock, _first * EPOCH + 15);
-        vm.assertEq(_escrow.disputeOf(id).bond, 500);
+        uint256 before = vm.snapshotState();
+        uint256 start = _first * EPOCH;
+        uint256[3][5] memory cases = [
+            [uint256(1), start, start + 2],
+            [uint256(1), start + 7, start + 9],
+            [uint256(5), start + 10, start + 15],
+            [uint256(5), start + 13, start + 15],
+            [uint256(5), start + 14, start + 20]
+        ];
+        for (uint256 i; i < cases.length; ++i) {
+            _randomness.setGrid(uint64(cases[i][0]));
+            vm.roll(cases[i][1]);
+            vm.prank(_user);
+            _escrow.dispute(terms, _audit(), schedule);
+            vm.assertEq(_escrow.disputeOf(id).challengeBlock, cases[i][2]);
+            vm.assertEq(_escrow.disputeOf(id).bond, 500);
+            vm.revertToState(before);
+            before = vm.snapshotState();
+        }
     }
 
     /// @dev The user's balance is in memory while its set ends.
@@ -497,6 +536,38 @@ contract DataSetAttacksTest is DataSetTestBase {
         // The fee of the epoch, and the collateral.
         vm.assertEq(_available(_user), before + 1_000 + LOCK);
         vm.assertEq(_escrow.booksOf(id).disputed, false);
+    }
+
+    /// @dev Also when the fee stays that of the retirement: then the rate of the balance does not change, but it does.
+    function test_anUpdateWithTheFeeOfARetirementGivesBackWhatThatPaidAhead() public {
+        _retire(_t, _list(1, 50));
+        vm.assertEq(_available(_user), 99_500);
+        _update(_t, _list(1, 49, 101, 1));
+        vm.assertEq(_available(_user), 100_000);
+        vm.assertEq(_balance(NATIVE, _user).rate, 500);
+        _assertNothingIsStuck();
+    }
+
+    // ---- Chains that change
+
+    /// @dev A fork of a chain may take another id. Sets that are open keep theirs, so that they can be settled and
+    /// closed; what was signed for the other chain counts on it alone.
+    function test_aChainThatChangesItsIdLocksNothing() public {
+        IStorageEscrow.Update memory next = _signed(_id, 0, _next(2, _list(1, 101)));
+        uint256 chainId = block.chainid;
+        vm.chainId(chainId + 1);
+        vm.assertEq(_escrow.idOf(_t), _id);
+        bytes32 digest = _digest(_id, 0, next);
+        bytes memory schedule = _schedule(_id);
+        vm.prank(_operator);
+        vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.SignatureInvalid.selector, _user, digest));
+        _escrow.update(_t, schedule, _list(1, 100), next);
+        _giveNotice(_t, _user);
+        _rollTo(_first + NOTICE + 2);
+        _close(_t, _user);
+        vm.assertEq(_pool().locked, 0);
+        _assertNothingIsStuck();
+        vm.chainId(chainId);
     }
 
     /// @dev An update takes the place of a retirement that has not begun, and what that paid ahead comes back.

@@ -681,11 +681,14 @@ contract DataSetHandler is TestBase, DataSetModel {
         terms.provider = parties[2 + ((shape >> 48) % 2)];
         terms.token = _token(shape >> 56);
         terms.mode = IStorageEscrow.Mode((shape >> 80) % 2);
-        terms.feeFloor = uint80((amounts % 4) * 25);
         terms.feePerSlice = uint80((amounts >> 8) % 14);
         terms.feePerIndex = uint80((amounts >> 16) % 3);
         terms.feeCap = amounts % 8 == 0 ? 100 : 100_000;
         terms.compensationPercent = uint16(1 + ((amounts >> 24) % 150));
+        terms.feeFloor = uint80((amounts % 4) * 25);
+        // No compensation rounds to zero.
+        uint80 leastFloor = (100 + terms.compensationPercent - 1) / terms.compensationPercent;
+        if (terms.feeFloor < leastFloor) terms.feeFloor = leastFloor;
         terms.bountyPercent = uint16((amounts >> 32) % 90);
         terms.latePercent = uint16((amounts >> 40) % 101);
         terms.breachLimit = uint8(1 + ((amounts >> 48) % 3));
@@ -837,7 +840,9 @@ contract DataSetHandler is TestBase, DataSetModel {
             // By an account that is, was, or never was the operator.
             address signer = [set.terms.provider, parties[4], parties[5]][(seed >> 32) % 3];
             next.providerSignature = _signature(_keys[signer], _digest(set.id, retirements, next));
-            providerIsRight = _signsFor(signer, set.terms.provider);
+            // A replaced operator opens no sets, which have no schedule yet.
+            bool opens = set.schedule.length == 0;
+            providerIsRight = opens ? signer == _operatorOf(set.terms.provider) : _signsFor(signer, set.terms.provider);
         }
         // Mostly by the provider, which needs none.
         bool sendsIt = _isProvider(sender, set.terms.provider);
@@ -850,9 +855,8 @@ contract DataSetHandler is TestBase, DataSetModel {
 
     function _signBoth(Known memory set, uint256 retirements, IStorageEscrow.Update memory next) private view {
         bytes32 digest = _digest(set.id, retirements, next);
-        address operator = operators[set.terms.provider];
         next.userSignature = _signature(_keys[set.terms.user], digest);
-        next.providerSignature = _signature(_keys[operator == address(0) ? set.terms.provider : operator], digest);
+        next.providerSignature = _signature(_keys[_operatorOf(set.terms.provider)], digest);
     }
 
     function _signAs(
@@ -871,10 +875,14 @@ contract DataSetHandler is TestBase, DataSetModel {
 
     /// @dev Whether the signature of an account counts as the provider's on a state.
     function _signsFor(address account, address provider) private view returns (bool) {
-        address operator = operators[provider];
         uint256 replaced = replacedIn[provider][account];
         if (replaced != 0 && epochNow() < replaced + escrow.REPLACED_EPOCHS()) return true;
-        return account == (operator == address(0) ? provider : operator);
+        return account == _operatorOf(provider);
+    }
+
+    function _operatorOf(address provider) private view returns (address) {
+        address operator = operators[provider];
+        return operator == address(0) ? provider : operator;
     }
 
     /// @dev Whether an account can be shown to have signed two states.

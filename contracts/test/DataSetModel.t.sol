@@ -327,7 +327,7 @@ abstract contract DataSetModel {
         _needOpenEpoch(set, epochNow());
         _settle(set);
         _need(set.outcome[epochNow()] == Outcome.None, "settled");
-        uint256 challenge = currentBlock + 1;
+        uint256 challenge = currentBlock + 2;
         while (challenge % GRID != 0) ++challenge;
         _need(challenge / EPOCH == epochNow(), "late");
         _take(set.terms.token, caller, set.bond);

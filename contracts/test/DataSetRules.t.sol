@@ -53,6 +53,19 @@ contract DataSetRulesTest is DataSetTestBase {
         _refuse("breachLimit");
     }
 
+    /// @dev In a token of few decimals, a percentage of a small fee would be nothing.
+    function test_noCompensationRoundsToZero() public {
+        _t.collateralPercent = 1_000;
+        (_t.feeFloor, _t.compensationPercent) = (2, 50);
+        _pass();
+        _t.compensationPercent = 49;
+        _refuse("feeFloor");
+        (_t.feeFloor, _t.compensationPercent) = (1, 100);
+        _pass();
+        _t.feeFloor = 0;
+        _refuse("feeFloor");
+    }
+
     function test_aLateProofEarnsNoMoreThanTheFee() public {
         _t.latePercent = 100;
         _pass();
@@ -105,7 +118,7 @@ contract DataSetRulesTest is DataSetTestBase {
         _refuse("randomness");
     }
 
-    /// @dev Beside the last `grid` blocks of an epoch there is as much time to dispute.
+    /// @dev Beside the last `grid + 1` blocks of an epoch there is about as much time to dispute.
     function test_theGridOfASetOnDemandIsAtMostHalfAnEpoch() public {
         _t.mode = IStorageEscrow.Mode.OnDemand;
         _a.phase = 0;

@@ -533,7 +533,7 @@ contract StorageEscrowTest is DataSetTestBase {
         bytes memory schedule = _schedule(_escrow.idOf(terms));
         vm.prank(_watcher);
         _escrow.dispute(terms, _audit(), schedule);
-        return block.number + 1;
+        return block.number + 2;
     }
 
     function test_onDemandEpochsEarnWithoutProof() public {
@@ -608,13 +608,17 @@ contract StorageEscrowTest is DataSetTestBase {
 
     function test_aDisputeAtTheEndOfAnEpochIsTooLate() public {
         (IStorageEscrow.Terms memory terms, bytes32 id) = _openOnDemand();
-        vm.roll((_first + 1) * EPOCH - 1);
+        vm.roll((_first + 1) * EPOCH - 2);
         bytes memory schedule = _schedule(id);
         vm.prank(_watcher);
         vm.expectRevert(
             abi.encodeWithSelector(IStorageEscrow.DisputeTooLate.selector, (_first + 1) * EPOCH, uint32(_first))
         );
         _escrow.dispute(terms, _audit(), schedule);
+        vm.roll((_first + 1) * EPOCH - 3);
+        vm.prank(_watcher);
+        _escrow.dispute(terms, _audit(), schedule);
+        vm.assertEq(_escrow.disputeOf(id).challengeBlock, (_first + 1) * EPOCH - 1);
     }
 
     function test_modesDoNotMix() public {

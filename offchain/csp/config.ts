@@ -146,8 +146,8 @@ export interface CspConfig extends DaemonConfig {
 
 /**
  * Defaults for a chain with a block every 12 seconds: an epoch is a day, a proof has 40 minutes, three misses end a
- * data set. 460 samples find 1 % damage with 99 %. The bounty of a fee that pays for one proof of 460 samples (391,603
- * gas) pays for the report of a miss (79,834 gas), with a fifth to spare. For 30 samples (289,656 gas), 28 % would do.
+ * data set. 460 samples find 1 % damage with 99 %. The bounty of a fee that pays for one proof of 460 samples (391,629
+ * gas) pays for the report of a miss (79,880 gas), with a fifth to spare. For 30 samples (289,730 gas), 28 % would do.
  */
 const OFFER_DEFAULTS = {
   compensationPercent: 100,

@@ -249,7 +249,7 @@ describe("data sets on demand of a provider", function () {
   it("are proven in a window that reaches into the next epoch, by a list that was replaced meanwhile", async () => {
     await deposit(STRANGER);
     await toNextEpoch();
-    await mineTo(((await epochNow()) + 1) * EPOCH_BLOCKS - 4);
+    await mineTo(((await epochNow()) + 1) * EPOCH_BLOCKS - 5);
     await provider.end();
     const { challengeBlock, epoch, graceEnd } = await dispute();
     expect(graceEnd).to.be.greaterThan((epoch + 1) * EPOCH_BLOCKS);

@@ -17,7 +17,7 @@ contract SingleKeyWallet is IERC1271 {
         signer = newSigner;
     }
 
-    function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4) {
+    function isValidSignature(bytes32 hash, bytes calldata signature) public view virtual returns (bytes4) {
         (address recovered, , ) = ECDSA.tryRecoverCalldata(hash, signature);
         return recovered == signer ? IERC1271.isValidSignature.selector : bytes4(0);
     }

@@ -253,8 +253,25 @@ async function sendOneself(
     if (!(error instanceof ChainRevertedError)) throw error;
     const now = await follow(context, set);
     if (now.onChain !== undefined && now.onChain.schedule.version >= state.version) return undefined;
+    if (onChain === undefined && error.revert.name === "SignatureInvalid") throw operatorReplaced(state, error);
     throw error;
   }
+}
+
+/** The escrow opens no set on the signature of an operator that was replaced since. */
+function operatorReplaced({ deadlineBlock }: SignedState, cause: ChainRevertedError): TallystickError {
+  return new TallystickError("the provider has named another operator since it signed the opening of the data set", {
+    code: "CONFLICT",
+    party: "provider",
+    check: "operator of the provider",
+    expected: "signed by the operator of now",
+    received: "signed by one that was replaced",
+    hint:
+      "run the command again when the provider answers: it can send the opening without another signature; " +
+      `or from block ${deadlineBlock + 1n} on, when the opening has expired and is signed anew`,
+    retryable: true,
+    cause,
+  });
 }
 
 function requireSame(party: string, check: string, expected: string, received: string): void {

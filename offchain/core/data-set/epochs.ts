@@ -57,8 +57,9 @@ export function disputeWindowsOf(terms: Omit<EpochTerms, "phase">, challengeBloc
 }
 
 /**
- * Whether sets in mode `on-demand` can be disputed in at least half of an epoch. A dispute challenges the next block of
- * the source's grid, which must be in the epoch of the dispute: the last `gridBlocks` blocks of each epoch are closed.
+ * Whether sets in mode `on-demand` can be disputed in about half of an epoch. A dispute challenges the first block of
+ * the source's grid behind the block after it, which must be in the epoch of the dispute: the last `gridBlocks + 1`
+ * blocks of each epoch are closed.
  */
 export function canBeDisputed(epochBlocks: number, gridBlocks: number): boolean {
   return gridBlocks <= epochBlocks / 2;

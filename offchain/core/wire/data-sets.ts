@@ -223,8 +223,9 @@ export const OpenDataSetRequest = Type.Object(
 export type OpenDataSetRequest = Static<typeof OpenDataSetRequest>;
 
 /**
- * The provider's signature of the state. The transaction is absent when it could not be sent or was not mined in time:
- * then the user may send the state, signed by both, itself.
+ * The provider's signature of the state. The transaction is absent when it could not be sent or was not mined in time,
+ * and always when the user's signature is not one of the account's key but of a contract wallet: then the user may send
+ * the state, signed by both, itself.
  */
 export const UpdateAnswer = Type.Object({
   id: HexBytes(32),

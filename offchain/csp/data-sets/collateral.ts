@@ -31,26 +31,14 @@ export class Collateral {
   }
 
   /**
-   * Makes the pool cover what is locked and `more`.
+   * Makes the pool hold so much.
    * @throws TallystickError RATE_LIMITED when that would take deposits above the cap; FUNDS, CHAIN_UNAVAILABLE
    */
-  async cover(token: string, more: bigint): Promise<void> {
-    if (more > 0n) await this.#raise(token, (locked) => locked + more);
-  }
-
-  /**
-   * Makes the pool hold so much: another state has locked meanwhile what was deposited for this one.
-   * @throws as `cover`
-   */
   async raiseTo(token: string, amount: bigint): Promise<void> {
-    await this.#raise(token, () => amount);
-  }
-
-  async #raise(token: string, amountFor: (locked: bigint) => bigint): Promise<void> {
     const { chain, sender, locks, limitsOf, logger } = this.#parts;
     await locks.exclusively(collateralLock(token), DEPOSIT_SECONDS, async () => {
-      const { total, locked } = await readPool(chain, token, sender.address);
-      const missing = amountFor(locked) - total;
+      const { total } = await readPool(chain, token, sender.address);
+      const missing = amount - total;
       if (missing <= 0n) return;
       const { collateralCap } = limitsOf(token);
       if (total + missing > collateralCap) {

@@ -17,26 +17,26 @@ import type { TransactionSender } from "../../chain/sender.ts";
 import { accrue, runwayEpochs } from "../../core/data-set/balance.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
-import { InvalidSignatureError } from "../../core/errors.ts";
-import { dataSetUpdateTypedData } from "../../core/identity/typed-messages.ts";
 import type { UpdateRequest } from "../../core/wire/data-sets.ts";
-import type { SignatureCheck } from "../../daemon/account-signature.ts";
 import type { Logger } from "../../daemon/logger.ts";
 import type { AgreedSet, CosignedState, DataSetIndex, DataSetRow } from "../../store/index/data-set-index.ts";
-import { packedHash, type Standing } from "./chain-view.ts";
+import type { Standing } from "./chain-view.ts";
+import { isSignedByKey } from "./state-signatures.ts";
 
 export interface EvidenceParts {
   readonly chain: ChainReader;
   readonly rows: DataSetIndex;
-  readonly checkSignature: SignatureCheck;
   readonly logger: Logger;
 }
 
-/** Keeps a request as evidence, if the user has signed it and it is another state of a version than the known one. */
+/**
+ * Keeps a request as evidence, if the key of the user has signed it and it is another state of a version than the known
+ * one.
+ */
 export async function keepDoubleSigning(
-  { chain, rows, checkSignature, logger }: EvidenceParts,
+  { chain: { deployment }, rows, logger }: EvidenceParts,
   row: DataSetRow,
-  { id, terms }: AgreedSet,
+  agreed: AgreedSet,
   known: CosignedState,
   request: UpdateRequest,
 ): Promise<void> {
@@ -46,19 +46,9 @@ export async function keepDoubleSigning(
   const version = BigInt(request.version);
   const other = { version, ranges, contentHash, deadlineBlock, userSignature, providerSignature: "0x" };
   if (known.retirements !== retirements || !isOtherState(known, other)) return;
-  const { chainId, contracts } = chain.deployment;
-  const message = { dataSetId: id, version, retirements: BigInt(retirements), rangesHash: packedHash(ranges) };
-  const typed = dataSetUpdateTypedData(BigInt(chainId), contracts.storageEscrow, {
-    ...message,
-    contentHash,
-    deadlineBlock,
-  });
-  try {
-    await checkSignature(terms.user, typed, userSignature);
-  } catch (error) {
-    if (error instanceof InvalidSignatureError) return;
-    throw error;
-  }
+  // A contract wallet can deny both when they are shown, at the cost of whoever shows them.
+  const isEvidence = [known, { ...request, version, ranges }].every((one) => isSignedByKey(deployment, agreed, one));
+  if (!isEvidence) return;
   // Signatures of the provider are no part of it.
   const one = {
     version,
@@ -70,7 +60,7 @@ export async function keepDoubleSigning(
   };
   const evidence = encodeDoubleSigning({ retirements, one, other });
   if (await rows.keepEvidence(row.id, evidence)) {
-    logger.warn({ dataSet: id, version: String(version) }, "the user has signed two states under one version");
+    logger.warn({ dataSet: agreed.id, version: String(version) }, "the user has signed two states under one version");
   }
 }
 
@@ -113,7 +103,7 @@ export async function showKeptEvidence(
     );
     return true;
   } catch (error) {
-    // A contract wallet may say no to what it has said yes to.
+    // The end of the set, or a retirement, was mined first.
     if (!(error instanceof ChainRevertedError)) throw error;
     await rows.dropEvidence(id);
     logger.warn({ dataSet: agreed.id, err: error }, "the escrow does not take the evidence of double signing");

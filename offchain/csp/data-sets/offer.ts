@@ -67,6 +67,7 @@ export function makeDataSetOffer(
     maximumIndex: dataSets.maximumIndex,
     ...key,
   };
+  for (const price of offer.prices) requireCompensation(price, offer.compensationPercent);
   const mismatch = firstMismatch(DataSetOffer, offer);
   if (mismatch !== undefined) {
     throw new InvalidInputError("the configured offer is none for data sets", {
@@ -88,6 +89,18 @@ function requireBond({ token, disputeBond }: DataSetPrice, modes: readonly DataS
     expected: `${least} to ${MOST_BOND}`,
     received: disputeBond,
     hint: "set disputeBond, or minimumFeePerEpoch, of which it is ten times as much by default",
+  });
+}
+
+/** The escrow takes no terms whose compensation may round to zero. @throws InvalidInputError */
+function requireCompensation({ token, minimumFeePerEpoch }: DataSetPrice, compensationPercent: number): void {
+  const least = Math.ceil(100 / compensationPercent);
+  if (BigInt(minimumFeePerEpoch) >= BigInt(least)) return;
+  throw new InvalidInputError("the configured offer compensates nothing for the least fee", {
+    check: `offer.prices: minimumFeePerEpoch of ${token}`,
+    expected: `at least ${least}, of which ${compensationPercent} % are one unit of the token`,
+    received: minimumFeePerEpoch,
+    hint: "raise minimumFeePerEpoch or offer.compensationPercent",
   });
 }
 

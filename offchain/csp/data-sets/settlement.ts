@@ -3,7 +3,9 @@
  * states, and money that is not locked. Each step reads the state on chain first, so it may be interrupted anywhere.
  *
  * A dispute that this provider has lost holds the settlement of its set, and with it fees and collateral, until it is
- * decided. Its author and verifiers gain by it, so they have an epoch for that; then the provider does.
+ * decided. Its author and verifiers gain by it, so they have an epoch for that; then the provider does. When it is the
+ * miss that ends the set, nobody gains by deciding it soon, and all fees since go to the user: then the provider does
+ * at once, and stops working for nothing.
  *
  * In mode `on-demand`, no proof settles an epoch. Earnings are settled and paid out every `settleEpochs` epochs, since
  * the gas of a settlement does not depend on how many epochs it settles.
@@ -38,6 +40,7 @@ import { collateralLock } from "./collateral.ts";
 import { showKeptEvidence } from "./double-signing.ts";
 import type { Locks } from "./locks.ts";
 import type { TokenLimits } from "./offer.ts";
+import { promisedCollateral } from "./promised-collateral.ts";
 
 /** How long deposits are waited for. */
 const POOL_SECONDS = 120;
@@ -71,6 +74,8 @@ export class DataSetSettlement {
   readonly #settledIn = new Map<number, number>();
   /** Epoch in which a lost dispute of a set was last sent to be decided. */
   readonly #upheldIn = new Map<number, number>();
+  /** Block from which on an open dispute can be decided that would end its set. */
+  readonly #breachFrom = new Map<number, number>();
   /** Epoch in which a pool was last looked at, by token. */
   readonly #poolSeenIn = new Map<string, number>();
   /** Epoch of the last payout, by token. */
@@ -88,7 +93,9 @@ export class DataSetSettlement {
     const rows = await index.dataSets.inState("opening", "running");
     for (const row of rows) {
       const isChanged = view.takeChanged(row.id);
-      if (!isChanged && this.#lookedAt.get(row.id) === epoch && !this.#breachedAt.has(row.id)) continue;
+      const isDue =
+        this.#breachedAt.has(row.id) || headBlock >= (this.#breachFrom.get(row.id) ?? Number.POSITIVE_INFINITY);
+      if (!isChanged && this.#lookedAt.get(row.id) === epoch && !isDue) continue;
       const part = `settlement of data set ${row.agreed?.id ?? row.id}`;
       try {
         await this.#look(row, epoch, headBlock);
@@ -98,7 +105,7 @@ export class DataSetSettlement {
         failures.failed(part, error);
       }
     }
-    await this.#withdraw(epoch, rows);
+    await this.#withdraw(epoch, headBlock, rows);
   }
 
   async #look(known: DataSetRow, epoch: number, headBlock: number): Promise<void> {
@@ -109,7 +116,8 @@ export class DataSetSettlement {
     if (await this.#isOver(row, standing, epoch, headBlock)) return this.#end(row);
     if (await this.#showEvidence(row, standing, epoch)) return;
     // A dispute may be about an epoch that is over.
-    if (standing.books.disputed) return await this.#upholdLost(row, epoch);
+    if (standing.books.disputed) return await this.#upholdLost(row, standing, epoch, headBlock);
+    this.#breachFrom.delete(row.id);
     await this.#settle(row, standing, epoch);
     // Before the states: what is included later is in one of them, and is not let go.
     const segments = await this.#parts.index.segments.ofDataSet(row.id);
@@ -149,7 +157,12 @@ export class DataSetSettlement {
   }
 
   /** Has a dispute decided that was not answered in time, and that nobody else has had decided. */
-  async #upholdLost({ id, agreed, scheduled }: DataSetRow, epoch: number): Promise<void> {
+  async #upholdLost(
+    { id, agreed, scheduled }: DataSetRow,
+    { books }: Standing,
+    epoch: number,
+    headBlock: number,
+  ): Promise<void> {
     const { chain, sender, logger } = this.#parts;
     if (agreed === undefined || scheduled === undefined || this.#upheldIn.get(id) === epoch) return;
     const dispute = await readDispute(chain, agreed.id);
@@ -157,7 +170,9 @@ export class DataSetSettlement {
     const { terms, audit } = agreed;
     const { epochBlocks } = await readEscrowClock(chain);
     const lastBlock = dispute.challengeBlock + audit.windowBlocks + audit.graceBlocks;
-    if (epoch <= epochOf(epochBlocks, lastBlock) + UPHELD_AFTER_EPOCHS) return;
+    const endsSet = books.missed + 1 >= terms.breachLimit;
+    if (endsSet) this.#breachFrom.set(id, lastBlock + 1);
+    if (endsSet ? headBlock <= lastBlock : epoch <= epochOf(epochBlocks, lastBlock) + UPHELD_AFTER_EPOCHS) return;
     const { schedule } = scheduled;
     const { hash } = await sender.send(upholdDisputeCall(chain.deployment, { terms, audit, schedule }));
     this.#upheldIn.set(id, epoch);
@@ -200,8 +215,8 @@ export class DataSetSettlement {
     for (const { id } of await index.segments.ofDataSet(row.id)) await index.segments.delete(id);
     await streams.remove(row.id);
     await index.dataSets.end(row.id);
-    for (const known of [this.#lookedAt, this.#breachedAt, this.#held, this.#settledIn, this.#upheldIn])
-      known.delete(row.id);
+    const known = [this.#lookedAt, this.#breachedAt, this.#held, this.#settledIn, this.#upheldIn, this.#breachFrom];
+    for (const one of known) one.delete(row.id);
     logger.info({ dataSet: row.agreed?.id }, "data set ended");
   }
 
@@ -235,10 +250,11 @@ export class DataSetSettlement {
   }
 
   /**
-   * Pays out what is not locked and not kept for the next state: once per epoch, or every `settleEpochs` epochs in a
-   * token in which all sets that run are in mode `on-demand`. A token that fails is tried again.
+   * Pays out what is not locked and not kept for signed states and the next one: once per epoch, or every
+   * `settleEpochs` epochs in a token in which all sets that run are in mode `on-demand`. A token that fails is tried
+   * again.
    */
-  async #withdraw(epoch: number, rows: readonly DataSetRow[]): Promise<void> {
+  async #withdraw(epoch: number, headBlock: number, rows: readonly DataSetRow[]): Promise<void> {
     const { index, failures, settleEpochs } = this.#parts;
     for (const token of await index.dataSets.tokens()) {
       if (this.#poolSeenIn.get(token) === epoch) continue;
@@ -250,7 +266,7 @@ export class DataSetSettlement {
       if (isOnDemand && paidOutIn !== undefined && epoch < paidOutIn + settleEpochs) continue;
       const part = `earnings in ${token}`;
       try {
-        if (await this.#withdrawToken(token)) this.#paidOutIn.set(token, epoch);
+        if (await this.#withdrawToken(token, headBlock, rows)) this.#paidOutIn.set(token, epoch);
         this.#poolSeenIn.set(token, epoch);
         failures.succeeded(part);
       } catch (error) {
@@ -260,11 +276,12 @@ export class DataSetSettlement {
   }
 
   /** @returns whether there was something to pay out */
-  async #withdrawToken(token: string): Promise<boolean> {
-    const { chain, sender, locks, limitsOf, payoutAccount, logger } = this.#parts;
+  async #withdrawToken(token: string, headBlock: number, rows: readonly DataSetRow[]): Promise<boolean> {
+    const { chain, sender, index, locks, limitsOf, payoutAccount, logger } = this.#parts;
     return await locks.exclusively(collateralLock(token), POOL_SECONDS, async () => {
       const { total, locked } = await readPool(chain, token, sender.address);
-      const amount = total - locked - limitsOf(token).reserve;
+      const promised = await promisedCollateral(index.dataSets, rows, token, headBlock);
+      const amount = total - locked - promised - limitsOf(token).reserve;
       if (amount <= 0n) return false;
       const { hash } = await sender.send(withdrawCollateralCall(chain.deployment, token, payoutAccount, amount));
       logger.info({ currency: token, amount: String(amount), transactionHash: hash }, "earnings withdrawn");

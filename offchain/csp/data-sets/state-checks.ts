@@ -64,6 +64,17 @@ export function beforeOf(scheduled: StoredSchedule | undefined): Before {
   return { schedule, retirements: schedule.retirements, ranges, highestIndex, contentHash: schedule.contentHash, fee };
 }
 
+/** Live slices of a list, and the highest index that was ever in the set with it. */
+export function extentOf(
+  ranges: readonly SliceRange[],
+  highestBefore: number,
+): { readonly sliceCount: number; readonly highestIndex: number } {
+  return {
+    sliceCount: ranges.reduce((sum, { count }) => sum + count, 0),
+    highestIndex: Math.max(highestBefore, ...ranges.map(lastIndexOf)),
+  };
+}
+
 export function requireVersion({ row, before, version, request }: Proposal): void {
   const scheduled = before.schedule?.version ?? 0n;
   const highest = row.signedVersion > scheduled ? row.signedVersion : scheduled;
@@ -162,8 +173,13 @@ export async function requireContent(
     return added.some((one) => one.firstIndex <= lastIndexOf(own) && own.firstIndex <= lastIndexOf(one));
   };
   const named = segments.filter(isNamed);
-  const contentHash = named
-    .filter(({ firstIndex }) => firstIndex > before.highestIndex)
+  // What a state that waits includes is part of the content even if this one takes all of it out again: whichever of
+  // them is mined, the segments that are included lead to its hash, and their commitments can be opened.
+  const end = Math.max(...ranges.map(lastIndexOf));
+  const isPart = (segment: Segment): boolean =>
+    isNamed(segment) || (segment.included && lastIndexOf(rangeOf(segment)) <= end);
+  const contentHash = segments
+    .filter((segment) => segment.firstIndex > before.highestIndex && isPart(segment))
     .reduce((hash, segment) => extendContent(hash, contentOf(segment)), before.contentHash);
   if (contentHash !== request.contentHash) {
     throw new InvalidInputError("the content hash is not that of the segments", {

@@ -2,7 +2,8 @@
  * States of data sets. A state that the user signed is held against everything that the provider commits to by signing
  * it too; then it is signed, made durable, sent, and answered. A state that is durable and not on chain is sent again
  * until it is mined, superseded or expired, also after a crash; but no more states are sent in an epoch than
- * `state-rate.ts` says. No version is ever signed twice; a user that does so is told on (`double-signing.ts`).
+ * `state-rate.ts` says, and none that a contract wallet has signed (`state-signatures.ts`). No version is ever signed
+ * twice; a user that does so is told on (`double-signing.ts`).
  */
 import type { Wallet } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
@@ -17,19 +18,18 @@ import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
-import { feeOf, lockedCollateral } from "../../core/data-set/fee.ts";
+import { feeOf } from "../../core/data-set/fee.ts";
 import { requireTermsKeepDataSetOffer } from "../../core/data-set/offer.ts";
 import { decodeLiveRanges, lastIndexOf } from "../../core/data-set/ranges.ts";
 import { type DataSetAuditTerms, type DataSetTerms, dataSetId } from "../../core/data-set/terms.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
-import { dataSetUpdateTypedData } from "../../core/identity/typed-messages.ts";
 import type { OpenDataSetRequest, UpdateAnswer, UpdateRequest } from "../../core/wire/data-sets.ts";
 import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import type { FailureLog } from "../../daemon/failure-log.ts";
 import type { AgreedSet, CosignedState, DataSetRow } from "../../store/index/data-set-index.ts";
 import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
-import { type ChainView, packedHash } from "./chain-view.ts";
+import type { ChainView } from "./chain-view.ts";
 import type { Collateral } from "./collateral.ts";
 import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
 import { keepDoubleSigning } from "./double-signing.ts";
@@ -37,6 +37,7 @@ import type { CountedSegment } from "./slice-pieces.ts";
 import {
   balanceTooLow,
   beforeOf,
+  extentOf,
   LEAST_DEADLINE_BLOCKS,
   type Proposal,
   requireBalance,
@@ -55,6 +56,7 @@ import {
   sentByBlock,
   tooManyStates,
 } from "./state-rate.ts";
+import { isSignedByKey, stateTypedData } from "./state-signatures.ts";
 
 /** How long a request waits for another one about the same set, and for its transaction to be mined. */
 const LOCK_SECONDS = 25;
@@ -87,7 +89,7 @@ interface Recorded {
   readonly state: CosignedState;
 }
 
-/** What became of a state: it was mined, waits for the end of the epoch, or neither is known. */
+/** What became of a state: it was mined, waits for the end of the epoch, or neither: its user may send it. */
 type Sent = Pick<UpdateAnswer, "transaction" | "waitsUntilBlock">;
 
 /** The lock of a set's states. */
@@ -181,7 +183,7 @@ export class UpdateService {
     request: UpdateRequest,
     opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
   ): Promise<Recorded> {
-    const { chain, signer, sets, view, index, capacity, collateral, checkSignature, limits, logger } = this.#parts;
+    const { chain, signer, sets, view, index, capacity, checkSignature, limits, logger } = this.#parts;
     const found = await sets.rows.find(id);
     if (found === undefined) throw gone();
     requireNotEnded(found);
@@ -199,7 +201,7 @@ export class UpdateService {
       return { row, id: agreed.id, state: known };
     }
     if (known !== undefined && row.agreed?.id === agreed.id) {
-      const parts = { chain, rows: sets.rows, checkSignature, logger };
+      const parts = { chain, rows: sets.rows, logger };
       await keepDoubleSigning(parts, row, agreed, known, request);
     }
     if (opened !== undefined && row.scheduled !== undefined) throw isOpen(agreed.id);
@@ -215,18 +217,10 @@ export class UpdateService {
     await requireRunning(this.#parts, proposal);
     await requireFollowing(this.#parts, proposal);
     const segments = await requireContent(this.#parts, proposal);
-    const sliceCount = ranges.reduce((sum, { count }) => sum + count, 0);
-    const highestIndex = Math.max(before.highestIndex, ...ranges.map(lastIndexOf));
+    const { sliceCount, highestIndex } = extentOf(ranges, before.highestIndex);
     const fee = feeOf(agreed.terms, sliceCount, highestIndex);
     await requireBalance(this.#parts, proposal, fee);
-    const typed = dataSetUpdateTypedData(BigInt(chain.deployment.chainId), chain.deployment.contracts.storageEscrow, {
-      dataSetId: agreed.id,
-      version,
-      retirements: BigInt(request.retirements),
-      rangesHash: packedHash(packed),
-      contentHash: request.contentHash,
-      deadlineBlock: BigInt(request.deadlineBlock),
-    });
+    const typed = stateTypedData(chain.deployment, agreed.id, stateOf(proposal));
     await checkSignature(agreed.terms.user, typed, request.userSignature);
     const included = (await index.segments.ofDataSet(id)).filter((segment) => segment.included);
     const counted = [...included, ...segments.filter((segment) => !segment.included)];
@@ -238,7 +232,6 @@ export class UpdateService {
     const requireRoom = await capacity.roomFor(id, agreed.terms.mode, row.phase, milliseconds);
     // Before anything is paid for; it is reserved where the state is recorded.
     requireRoom(await index.dataSets.loads());
-    await collateral.cover(agreed.terms.token, await this.#collateralOf(proposal, fee));
     await this.#simulate(this.#callOf(row, agreed, stateOf(proposal)), agreed.terms.token);
     const providerSignature = await signer.signTypedData(typed.domain, typed.types, { ...typed.message });
     const state = { ...stateOf(proposal), providerSignature };
@@ -294,16 +287,10 @@ export class UpdateService {
     return { id, terms, audit, fromBlock };
   }
 
-  /** What the pool must lock in addition. */
-  async #collateralOf({ row, agreed, before, epoch }: Proposal, fee: bigint): Promise<bigint> {
-    const missed =
-      before.schedule === undefined ? 0 : ((await this.#parts.view.standingOf(row, epoch))?.books.missed ?? 0);
-    const highest = (before.schedule?.levels ?? []).reduce((most, level) => (level.fee > most ? level.fee : most), 0n);
-    const locked = (value: bigint): bigint => lockedCollateral(agreed.terms, value, missed);
-    return fee > highest ? locked(fee) - locked(highest) : 0n;
-  }
-
-  /** Simulates a state. States that were signed at the same time may lock what was deposited for this one. */
+  /**
+   * Simulates a state, and deposits the collateral that is all it lacks: the escrow looks at the pool last. States that
+   * were signed at the same time may lock what was deposited for this one.
+   */
   async #simulate(call: ContractCall, token: string): Promise<void> {
     const { chain, sender, collateral } = this.#parts;
     for (let attempt = 1; ; attempt++) {
@@ -336,6 +323,7 @@ export class UpdateService {
     const current = await view.refresh((await index.dataSets.find(row.id)) ?? row);
     const { agreed } = current;
     if (agreed === undefined) throw gone();
+    if (!isSignedByKey(chain.deployment, agreed, state)) return {};
     const call = this.#callOf(current, agreed, state);
     const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
     const place = epochPlaceOf((await readEscrowClock(chain)).epochBlocks, head + 1);
@@ -477,13 +465,7 @@ function reservedMilliseconds(
   const { levels } = scheduled === undefined ? { levels: [] } : scheduleOf(scheduled);
   const { highestIndex } = beforeOf(scheduled);
   const kept = levels.filter((_, k) => (levels[k + 1]?.fromEpoch ?? Number.POSITIVE_INFINITY) > epoch);
-  const signed = states.map(({ ranges }) => {
-    const list = decodeLiveRanges(ranges);
-    return {
-      sliceCount: list.reduce((sum, { count }) => sum + count, 0),
-      highestIndex: Math.max(highestIndex, ...list.map(lastIndexOf)),
-    };
-  });
+  const signed = states.map(({ ranges }) => extentOf(decodeLiveRanges(ranges), highestIndex));
   const times = [...kept, ...signed]
     .filter(({ sliceCount }) => sliceCount > 0)
     .map((each) => provingMilliseconds({ ...agreed.audit, ...each, segments }));

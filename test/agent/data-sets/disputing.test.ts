@@ -79,7 +79,7 @@ describe("disputes of data sets", function () {
     expect(await readDispute(net.chain, id)).to.equal(undefined);
     const done = await dataSets.dispute(id, { maximumFee: quote.gasFee * 2n });
     expect(done.gasUsed <= quote.gas).to.equal(true);
-    expect(done).to.include({ id, bond: BOND, challengeBlock: done.blockNumber + 1 });
+    expect(done).to.include({ id, bond: BOND, challengeBlock: done.blockNumber + 2 });
     expect((await dataSets.balance()).available).to.equal(available - BOND);
     const details = await dataSets.show(id);
     expect(details.terms.mode).to.equal("on-demand");

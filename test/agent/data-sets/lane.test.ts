@@ -6,6 +6,7 @@ import type { DataSetPlan, DataSetProgress } from "../../../offchain/agent/progr
 import { readUserAccount } from "../../../offchain/chain/escrow.ts";
 import { approveDataSetsCall, depositCollateralCall } from "../../../offchain/chain/escrow-calls.ts";
 import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { deployZooToken } from "../../helpers/zoo-token.ts";
@@ -203,6 +204,27 @@ describe("a put's lane to a data set", function () {
     const error = await expectAsyncRejection(() => put(objectOf(1)), "CONFLICT", /newer state/);
     expect(error).to.include({ check: "version of the data set", received: "2", retryable: true });
     expect(fixture.provider.forgeries).to.deep.equal([]);
+  });
+
+  it("says what to do when the provider has named another operator since it signed the opening", async () => {
+    const a = objectOf(1);
+    fixture.provider.sends = false;
+    const { context, provider } = fixture;
+    const send = context.send.bind(context);
+    context.send = (call, options) =>
+      call.description === "opening a data set" ? Promise.reject(new Error("killed")) : send(call, options);
+    await put(a).then(
+      () => expect.fail("it was sent"),
+      (error: Error) => expect(error.message).to.equal("killed"),
+    );
+    await provider.setOperator(net.account(7).address);
+    provider.openDataSet = () =>
+      Promise.reject(new TallystickError("the provider is down", { code: "UNREACHABLE", party: provider.name }));
+    fixture.context = fixture.newContext();
+    const error = await expectAsyncRejection(() => put(a), "CONFLICT", /another operator/);
+    const [set] = await fixture.platform.dataSets.sets();
+    expect(error).to.include({ check: "operator of the provider", retryable: true });
+    expect(error.hint).to.contain(`block ${(set?.signed?.deadlineBlock ?? 0n) + 1n}`);
   });
 
   it("holds what it has, and nothing else", async () => {

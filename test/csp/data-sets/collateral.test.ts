@@ -35,7 +35,7 @@ describe("collateral of a provider", function () {
     // As an approval leaves it whose deposit was refused.
     await token.call("approve", [storageEscrow, 30n], local.account(1));
     const before = await sent();
-    await collateral.cover(token.address, 100n);
+    await collateral.raiseTo(token.address, 100n);
     expect([await pooled(token.address), (await sent()) - before]).to.deep.equal([100n, 3]);
     // None is left now; one that is enough is used.
     await collateral.raiseTo(token.address, 150n);
@@ -46,7 +46,7 @@ describe("collateral of a provider", function () {
   });
 
   it("is deposited in the coin up to the cap", async () => {
-    await collateral.cover(NATIVE_TOKEN, 1000n);
+    await collateral.raiseTo(NATIVE_TOKEN, 1000n);
     expect(await pooled(NATIVE_TOKEN)).to.equal(1000n);
     await expectAsyncRejection(() => collateral.raiseTo(NATIVE_TOKEN, 1001n), "RATE_LIMITED", /collateral/);
   });

@@ -13,6 +13,7 @@ import {
 import { decodeProof } from "../../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";
+import { extendContent } from "../../../offchain/core/data-set/content.ts";
 import { encodeLiveRanges, subtractRanges } from "../../../offchain/core/data-set/ranges.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { HttpProxy } from "../../helpers/http-proxy.ts";
@@ -522,6 +523,31 @@ describe("data sets of a provider", function () {
     const found = ok(await made.client.request("GET", `${made.path}/segments/${segment.name}`));
     expect(found).to.include({ state: "open", tagsBytes: 0 });
   }
+
+  it("keep a segment in their content that a state under way includes, so that commitments can be opened", async () => {
+    await provider.end();
+    provider.configure({ offer: OFFER, quotas: { transactionsPerEpoch: 2 } });
+    await provider.start();
+    // A whole epoch in which the second state waits.
+    await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS);
+    const alice = await device(1);
+    await alice.add(randomChunk(SLICE_BYTES));
+    ok(await alice.open());
+    const before = alice.contentHash;
+    const waiting = await alice.add(randomChunk(SLICE_BYTES));
+    expect(ok(await alice.update()).waitsUntilBlock).to.be.a("number");
+    const added = await alice.add(randomChunk(SLICE_BYTES));
+    // The newest state takes all of the waiting segment out again.
+    alice.ranges = subtractRanges(alice.ranges, [{ firstIndex: waiting.firstIndex, count: 1 }]);
+    const skipping = await alice.state({ contentHash: extendContent(before, added) });
+    refused(await alice.propose(skipping), "INVALID_INPUT", "content hash");
+    ok(await alice.update());
+    await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS - 2);
+    await until("the newest state is sent", async () => (await alice.onChain())?.decoded.version === 3n, 60);
+    const { slices, segments } = ok(await alice.openSlices([added.firstIndex]));
+    expect(slices).to.have.length(1);
+    expect(segments).to.have.length(1);
+  });
 
   it("refuse a fee above the cap, and a balance that does not last for the notice period", async () => {
     const poor = await device(4, 1000n);

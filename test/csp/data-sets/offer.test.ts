@@ -20,15 +20,15 @@ describe("the offer of a provider", () => {
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  function load(dataSets: object, minimumFeePerEpoch = "500"): CspConfig {
+  function load(dataSets: object, minimumFeePerEpoch = "500", terms: object = {}): CspConfig {
     const file = join(folder, "config.json");
     const prices = [COIN, TOKEN].map((token) => ({ token, pricePerGibEpoch: "1000", minimumFeePerEpoch }));
     const common = { listen: { host: "127.0.0.1", port: 0 }, dataDir: "data", keystoreFile: "k", deploymentFile: "d" };
-    writeFileSync(file, JSON.stringify({ ...common, offer: { prices, dataSets } }));
+    writeFileSync(file, JSON.stringify({ ...common, offer: { prices, dataSets, ...terms } }));
     return loadCspConfig(file);
   }
-  const offerOf = (dataSets: object, minimumFeePerEpoch?: string) =>
-    makeDataSetOffer(load(dataSets, minimumFeePerEpoch).offer, chain, ACCOUNT, {
+  const offerOf = (dataSets: object, minimumFeePerEpoch?: string, terms?: object) =>
+    makeDataSetOffer(load(dataSets, minimumFeePerEpoch, terms).offer, chain, ACCOUNT, {
       challengeKey: `0x${"22".repeat(32)}`,
       challengeKeySignature: `0x${"33".repeat(65)}`,
     });
@@ -50,6 +50,17 @@ describe("the offer of a provider", () => {
     ] as const) {
       const refused = expectRejection(() => requireDisputable(offer, { epochBlocks, gridBlocks }), "INVALID_INPUT");
       expect(refused.received).to.equal(`${gridBlocks} blocks`);
+    }
+  });
+
+  it("is refused when the compensation for the least fee would round to nothing", () => {
+    expect(offerOf({}, "4", { compensationPercent: 25 }).compensationPercent).to.equal(25);
+    for (const [least, compensationPercent] of [
+      ["3", 25],
+      ["4", 24],
+    ] as const) {
+      const refused = expectRejection(() => offerOf({}, least, { compensationPercent }), "INVALID_INPUT");
+      expect(refused).to.include({ check: `offer.prices: minimumFeePerEpoch of ${COIN}`, received: least });
     }
   });
 

@@ -47,6 +47,8 @@ const BOOKS: DataSetBooks = {
 /** What chain and endpoint say. */
 interface Told {
   standing: Standing | undefined;
+  /** Whether events of the set were seen. */
+  isChanged: boolean;
   held: SliceRange[];
   readonly sent: string[];
   sends: boolean;
@@ -109,6 +111,7 @@ describe("settlement of data sets", () => {
     const held: SliceRange[] = [{ firstIndex: 1, count: 3 }];
     const told: Told = {
       standing: { books: BOOKS, lastEpoch: undefined },
+      isChanged: true,
       held,
       sent: [],
       sends: true,
@@ -120,7 +123,7 @@ describe("settlement of data sets", () => {
       available: 100n * FEE,
     };
     const view = {
-      takeChanged: () => true,
+      takeChanged: () => told.isChanged,
       refresh: async <Row>(row: Row) => row,
       standingOf: async () => told.standing,
       heldRanges: async () => told.held,
@@ -276,6 +279,25 @@ describe("settlement of data sets", () => {
     expect(told.sent).to.deep.equal(["upholding a dispute", "upholding a dispute"]);
   });
 
+  it("has the dispute that ends a set decided at once, since all that it would earn goes to the user", async () => {
+    const { told, settlement } = await open("on-demand");
+    const { windowBlocks, graceBlocks } = AGREED.audit;
+    const lastBlock = 50 * EPOCH_BLOCKS + 40;
+    told.challenged = lastBlock - windowBlocks - graceBlocks;
+    const missed = AGREED.terms.breachLimit - 1;
+    told.standing = { books: { ...BOOKS, disputed: true, missed }, lastEpoch: undefined };
+    await settlement.round(50 * EPOCH_BLOCKS);
+    // Nothing happens to the set until the window is over.
+    told.isChanged = false;
+    await settlement.round(lastBlock);
+    expect(told.sent).to.deep.equal([]);
+    told.sends = false;
+    await settlement.round(lastBlock + 1);
+    told.sends = true;
+    for (const behind of [2, 3]) await settlement.round(lastBlock + behind);
+    expect(told.sent).to.deep.equal(["upholding a dispute", "upholding a dispute"]);
+  });
+
   it("shows that a user signed two states when the penalty is worth the gas, and the set has no end", async () => {
     const { told, settlement, index, id } = await open();
     const shown = "showing that a party signed two states";
@@ -305,8 +327,8 @@ describe("settlement of data sets", () => {
     await settlement.round(HEAD);
     expect(await kept()).to.deep.equal({ segments: 1, tagsBytes: 0, covered: 0 });
     expect(await index.dataSets.evidenceOf(id)).to.not.equal(undefined);
-    // A wallet that does not stand by its signature any more.
-    const revert = { name: "SignatureInvalid", args: {}, data: "0x" };
+    // The user has given notice meanwhile.
+    const revert = { name: "DataSetEnded", args: {}, data: "0x" };
     told.refusal = new ChainRevertedError("showing that a party signed two states", revert);
     await settlement.round(HEAD + EPOCH_BLOCKS);
     expect(await index.dataSets.evidenceOf(id)).to.equal(undefined);
