@@ -20,7 +20,7 @@ async function realPayload(): Promise<Uint8Array> {
     account: "0x5FbDB2315678afecb367f032d93F642f64180aa3",
     committeeId: 1n,
     keyTime: 1_800_000_000n,
-    policy: { shares: 5, threshold: 3, privacy: 2, recipients: "committee" },
+    policy: { shares: 5, threshold: 3, privacy: 2, recipients: "shares" },
     committeeKeys,
     catalogueKey: new Uint8Array(32).fill(0xca),
   });

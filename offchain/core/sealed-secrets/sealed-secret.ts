@@ -29,10 +29,18 @@
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
-import { aes256GcmOpen, aes256GcmSeal, sha256 } from "#primitives";
+import { aes256GcmOpen, aes256GcmSeal, equalBytes, sha256 } from "#primitives";
 import { domainTag, kdf } from "../crypto/kdf.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { assertGroupReady, checkElement, ELEMENT_BYTES, multiply, multiplyBase, randomScalar } from "../oprf/group.ts";
+import {
+  assertGroupReady,
+  checkElement,
+  checkScalar,
+  ELEMENT_BYTES,
+  multiply,
+  multiplyBase,
+  randomScalar,
+} from "../oprf/group.ts";
 import {
   proveRelations,
   type RelationStatement,
@@ -62,12 +70,16 @@ const NAME_TAG = domainTag("sealed-secret-name");
  *
  * @param groupKey S of the committee's record key, the same in all generations
  * @param payload 1 to 1024 bytes
+ * @param scalar r, which opens the secret; random unless given. One that is given must be as good as random and used
+ *   for this label and payload only. It is erased.
  * @returns 145 bytes more than the payload
  * @throws InvalidPointError for a malformed group key
  * @throws InvalidInputError for a malformed label or payload
  */
-export function sealSecret(groupKey: Uint8Array, label: SecretLabel, payload: Uint8Array): Uint8Array {
+export function sealSecret(groupKey: Uint8Array, label: SecretLabel, payload: Uint8Array, scalar?: Uint8Array): Uint8Array {
   assertGroupReady();
+  const r = scalar ?? randomScalar();
+  checkScalar(r, "scalar of the sealed secret");
   checkElement(groupKey, "record key of the committee");
   const labelBytes = encodeLabel(label);
   if (payload.length < 1 || payload.length > MAX_SECRET_BYTES) {
@@ -77,7 +89,6 @@ export function sealSecret(groupKey: Uint8Array, label: SecretLabel, payload: Ui
       received: `${payload.length} bytes`,
     });
   }
-  const r = randomScalar();
   const element = multiplyBase(r);
   const twin = multiply(r, secondGenerator());
   const sharedElement = multiply(r, groupKey);
@@ -152,6 +163,25 @@ export function openWith(secret: CheckedSecret, sharedElement: Uint8Array): Uint
     check: "AES-256-GCM tag",
     hint: "no committee can open these bytes; record the secret again",
   });
+}
+
+/**
+ * Decrypts with the scalar that the secret was sealed with, which needs no committee.
+ * @throws TallystickError INTEGRITY naming the author when it was sealed with another one, or does not open
+ */
+export function openWithScalar(secret: CheckedSecret, r: Uint8Array): Uint8Array {
+  if (!equalBytes(multiplyBase(r), secret.element)) {
+    throw new IntegrityError("the sealed secret was not sealed with this scalar", {
+      party: authorOf(secret.label),
+      check: "element R of the sealed secret",
+    });
+  }
+  const sharedElement = multiply(r, secret.groupKey);
+  try {
+    return openWith(secret, sharedElement);
+  } finally {
+    sharedElement.fill(0);
+  }
 }
 
 function authorOf({ author }: SecretLabel): string {
