@@ -5,7 +5,7 @@ import type { RecordSeal } from "../core/record/sealed-record.ts";
 import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader } from "./deployment.ts";
 import { ledgerScope } from "./ledger.ts";
-import { readCommittee, readCommitteeState, notActive } from "./registry.ts";
+import { notActive, readCommittee, readCommitteeState } from "./registry.ts";
 import { readChain } from "./revert.ts";
 
 /**

@@ -29,10 +29,10 @@ import { ArchiveFollower } from "./records/archive-follower.ts";
 import { ShareService } from "./records/key-share-service.ts";
 import { Relay } from "./records/relay.ts";
 import { RelayBudget } from "./records/relay-budget.ts";
+import { committeeFormer, ensureRegistered } from "./registration.ts";
 import { recordKeyShares } from "./releases/record-key-share.ts";
 import { ReleaseReceipts } from "./releases/release-receipts.ts";
 import { ReleaseService } from "./releases/release-service.ts";
-import { committeeFormer, ensureRegistered } from "./registration.ts";
 import { addNbmRoutes } from "./routes/routes.ts";
 import { NBM_MIGRATIONS } from "./tables.ts";
 

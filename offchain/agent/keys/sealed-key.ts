@@ -23,11 +23,7 @@ const RETRIES = { retries: 3, minTimeout: 1000, factor: 2 };
  * @throws TallystickError NOT_RELEASED, SHARES_MISSING with what every node answered; INTEGRITY, INVALID_PROOF and
  *   others naming the recorder when it made the record wrongly
  */
-export async function openSealedKey(
-  context: AgentContext,
-  found: VerifiedRecord,
-  dataId: string,
-): Promise<RebuiltKey> {
+export async function openSealedKey(context: AgentContext, found: VerifiedRecord, dataId: string): Promise<RebuiltKey> {
   await loadSuite();
   const open = async (): Promise<RebuiltKey> => {
     const { committee, members } = await context.committeeById(found.record.committeeId);

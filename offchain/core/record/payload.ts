@@ -134,7 +134,7 @@ export function encodeRecordPayload(payload: RecordPayload): Uint8Array {
   );
   const expected = payloadLength(policy);
   const isWhole = commitments.length === policy.shares && envelopes.length === policy.shares;
-  if (bytes.length !== expected || !isWhole || (sealedKey.length > 0) !== (policy.recipients === "sealed")) {
+  if (bytes.length !== expected || !isWhole || sealedKey.length > 0 !== (policy.recipients === "sealed")) {
     throw new InvalidInputError("record payload has parts missing or of wrong length", {
       check: "payload length",
       expected: `${expected} bytes`,

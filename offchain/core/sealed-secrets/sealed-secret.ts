@@ -76,7 +76,12 @@ const NAME_TAG = domainTag("sealed-secret-name");
  * @throws InvalidPointError for a malformed group key
  * @throws InvalidInputError for a malformed label or payload
  */
-export function sealSecret(groupKey: Uint8Array, label: SecretLabel, payload: Uint8Array, scalar?: Uint8Array): Uint8Array {
+export function sealSecret(
+  groupKey: Uint8Array,
+  label: SecretLabel,
+  payload: Uint8Array,
+  scalar?: Uint8Array,
+): Uint8Array {
   assertGroupReady();
   const r = scalar ?? randomScalar();
   checkScalar(r, "scalar of the sealed secret");

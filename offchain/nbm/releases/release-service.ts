@@ -182,6 +182,8 @@ function noShare({ committeeId, generation }: ReleaseRequestBody): TallystickErr
     check: "record key share",
     received: `committee ${committeeId}, generation ${generation}`,
     hint: "ask for the current generation of the committee",
+    // Members notice a little later than the chain that a generation is active.
+    retryable: true,
   });
 }
 

@@ -153,7 +153,7 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
         metrics.releases.inc({ outcome: "released" });
         return answer;
       } catch (error) {
-        metrics.releases.inc({ outcome: error instanceof NotReleasedError ? "refused by the policy" : "failed" });
+        metrics.releases.inc({ outcome: error instanceof NotReleasedError ? "refused" : "failed" });
         throw error;
       }
     },

@@ -27,7 +27,11 @@ import {
   type SharePolicy,
   type ShareRecipient,
 } from "../../../offchain/core/record/key-record.ts";
-import { buildSealedPayload, recordSecretLabel, verifySealedForKey } from "../../../offchain/core/record/sealed-record.ts";
+import {
+  buildSealedPayload,
+  recordSecretLabel,
+  verifySealedForKey,
+} from "../../../offchain/core/record/sealed-record.ts";
 import { sealSecret } from "../../../offchain/core/sealed-secrets/sealed-secret.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
@@ -185,8 +189,7 @@ describe("the key record that an account relies on", () => {
     return REGISTRY_ABI.encodeFunctionResult(name, [[1, 1, groupKey, groupKey]]);
   }
 
-  const ensure = (recipients: ShareRecipient = "shares") =>
-    ensureKeyOwnership(context(), dataId, fileKey, recipients);
+  const ensure = (recipients: ShareRecipient = "shares") => ensureKeyOwnership(context(), dataId, fileKey, recipients);
   const ensureAny = () => ensureKeyOwnership(context(), dataId, fileKey, undefined);
 
   it("is somebody else's where that is as good as one of its own", async () => {
