@@ -72,7 +72,8 @@ export class ReleaseService {
    *
    * @param sessionAccount users ask for themselves
    * @throws TallystickError NOT_OWNER when the request is of another account; RATE_LIMITED when the account has no
-   *   budget left; InvalidSignatureError when it is expired, or not signed by the account for this node and this secret;
+   *   budget left
+   * @throws InvalidSignatureError when it is expired, or not signed by the account for this node and this secret;
    *   NotReleasedError when the policy does not allow it; TallystickError INTEGRITY, INVALID_PROOF or INVALID_POINT for
    *   bytes that were not sealed under this label, NOT_FOUND without a key share of this generation, RATE_LIMITED
    *   when too many requests wait for their policies, CHAIN_UNAVAILABLE

@@ -213,7 +213,7 @@ describe("release of sealed secrets by nodes", () => {
     expect(error.party).to.equal(`account ${operatorOf(3)}`);
   });
 
-  it("looks at as many requests of an account as its budget has, whatever the policy says, and no forged ones", async () => {
+  it("looks at as many requests of an account as its budget has, and counts no forged ones", async () => {
     const label = labelUnder(await deployOddPolicy(local.account(1), "No"));
     const request = await requestFor({ label, sealed: seal(label) });
     const forged = { ...request, signature: `0x${"11".repeat(65)}` };
