@@ -136,7 +136,7 @@ function requireReceipt(
 ): void {
   const { domain, types, message } = releaseReceiptTypedData(label.ledger.chainId, label.ledger.keyLedger, {
     secret: toHex(name),
-    policy: label.policy,
+    policy: getAddress(label.policy.toLowerCase()),
     account,
     sessionKey,
     blockNumber: BigInt(receipt.blockNumber),

@@ -16,6 +16,7 @@ import { concatBytes } from "@noble/hashes/utils.js";
 import { HPKE_OVERHEAD_BYTES } from "../crypto/hpke.ts";
 import { shareLength } from "../crypto/ramp-sharing.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
+import { SEALED_SECRET_OVERHEAD_BYTES } from "../sealed-secrets/lengths.ts";
 import { SELF_ENVELOPE_BYTES } from "./self-envelope.ts";
 
 export const RECORD_PAYLOAD_VERSION = 1;
@@ -60,8 +61,8 @@ const RECIPIENT_CODES: Record<ShareRecipient, number> = { shares: 1, self: 2, se
 const HEAD_BYTES = 2;
 /** n, k and r. */
 const SHARING_BYTES = 3;
-/** A sealed secret of 32 bytes. */
-export const SEALED_KEY_BYTES = 177;
+/** A file key as a sealed secret. */
+const SEALED_KEY_BYTES = 32 + SEALED_SECRET_OVERHEAD_BYTES;
 
 /** The usual policy: Shamir's scheme among the members of a committee. */
 export function committeePolicy(size: number, threshold: number): SharePolicy {

@@ -50,16 +50,12 @@ import {
 } from "../oprf/relation-proof.ts";
 import { blameOn } from "./blame.ts";
 import { encodeLabel, type SecretLabel } from "./label.ts";
+import { MAX_SECRET_BYTES, SEALED_SECRET_OVERHEAD_BYTES } from "./lengths.ts";
 
 export const SEALED_SECRET_VERSION = 1;
-/** Longest payload. Sealed secrets hold keys; data is encrypted under them. */
-export const MAX_SECRET_BYTES = 1024;
 
-const TAG_BYTES = 16;
 const CIPHERTEXT_AT = 1 + 2 * ELEMENT_BYTES;
 const PROOF_BYTES = relationProofBytes(1);
-/** By how much a sealed secret is longer than its payload. */
-export const SEALED_SECRET_OVERHEAD_BYTES = CIPHERTEXT_AT + TAG_BYTES + PROOF_BYTES;
 
 const ZERO_NONCE = new Uint8Array(12);
 const ASSOCIATED_DATA = concatBytes(domainTag("sealed-secret"), Uint8Array.of(SEALED_SECRET_VERSION));

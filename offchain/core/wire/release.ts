@@ -2,7 +2,7 @@
 
 import { type Static, Type } from "@sinclair/typebox";
 import { FIRST_GENERATION } from "../committee/key-id.ts";
-import { MAX_SECRET_BYTES, SEALED_SECRET_OVERHEAD_BYTES } from "../sealed-secrets/sealed-secret.ts";
+import { MAX_SECRET_BYTES, SEALED_SECRET_OVERHEAD_BYTES } from "../sealed-secrets/lengths.ts";
 import { AddressText, Bytes32Text, HexBytes, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";
 
 /** Longest policy data, and longest evidence. */

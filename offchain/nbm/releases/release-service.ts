@@ -116,8 +116,8 @@ export class ReleaseService {
       ledger: ledgerScope(this.#options.chain.deployment),
       recordId: fromHex(recordId),
       version,
-      author,
-      policy,
+      author: checksumAddress(author, "author"),
+      policy: checksumAddress(policy, "policy"),
       policyDataHash: fromHex(keccak256(policyData)),
     };
   }

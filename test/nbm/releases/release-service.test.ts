@@ -206,6 +206,13 @@ describe("release of sealed secrets by nodes", () => {
     expect(verifyTypedData(domain, types, { ...message }, signature)).to.equal(operatorOf(1));
   });
 
+  it("takes addresses in any case", async () => {
+    const label = labelUnder(yes);
+    const request = await requestFor({ label, sealed: seal(label) });
+    const swapped = (address: string) => `0x${address.slice(2).toUpperCase()}`;
+    await ask({ ...request, policy: swapped(request.policy), author: swapped(request.author) });
+  });
+
   it("answers an account only in a session of its own", async () => {
     const label = labelUnder(yes);
     const request = await requestFor({ label, sealed: seal(label) });

@@ -4,16 +4,20 @@
  */
 
 import { expect } from "chai";
+import { keccak256 } from "ethers";
 import type { AgentContext } from "../../../offchain/agent/context.ts";
 import { openFileKey } from "../../../offchain/agent/keys/file-key.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
 import { ensureKeyOwnership } from "../../../offchain/agent/keys/record-key.ts";
 import { openSealedKey } from "../../../offchain/agent/keys/sealed-key.ts";
+import { readRecordSeal } from "../../../offchain/chain/record-key.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { newRecoveryPhrase } from "../../../offchain/core/identity/identity.ts";
+import { keyRecordTypedData } from "../../../offchain/core/identity/typed-messages.ts";
 import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
-import { fileTag, type ShareRecipient } from "../../../offchain/core/record/key-record.ts";
+import { fileTag, ownershipAddress, type ShareRecipient } from "../../../offchain/core/record/key-record.ts";
+import { buildSealedPayload } from "../../../offchain/core/record/sealed-record.ts";
 import { ReleaseReceipts } from "../../../offchain/nbm/releases/release-receipts.ts";
 import { NBM_MIGRATIONS } from "../../../offchain/nbm/tables.ts";
 import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
@@ -96,6 +100,33 @@ describe("keys of records that a committee releases", function () {
     const reports = await opensFor(alicePhrase, "recorder");
     expect(reports.filter(({ answer }) => answer === "right")).to.have.length(2);
     expect(await record(deviceOf(alicePhrase))).to.deep.equal({ recordId, role: "recorder", isNew: false });
+  });
+
+  it("are relayed by no member when they were sealed under another record's label", async () => {
+    const mallory = deviceOf(newRecoveryPhrase());
+    const chain = await mallory.chain();
+    const { committee, nodes: clients } = await mallory.committee();
+    const keyTime = BigInt((await chain.provider.getBlock("latest"))?.timestamp ?? 0);
+    const header = {
+      account: mallory.account.address,
+      fileTag: toHex(fileTag(dataId)),
+      committeeId: committee.id,
+      keyTime,
+      ownershipKey: ownershipAddress(fileKey),
+    };
+    const seal = await readRecordSeal(chain, committee.id);
+    const { catalogueKey } = mallory.identity;
+    const moved = { ...header, keyTime: keyTime - 1n };
+    const payload = buildSealedPayload({ seal, header: moved, fileKey, dataId, catalogueKey });
+    const deadline = keyTime + 3600n;
+    const message = { ...header, payloadHash: keccak256(payload), deadline };
+    const typed = keyRecordTypedData(seal.ledger.chainId, seal.ledger.keyLedger, message);
+    const record = { ...header, committeeId: "1", keyTime: String(keyTime), payload: toHex(payload) };
+    const request = { record, deadline: String(deadline), signature: await mallory.account.sign(typed) };
+    for (const client of clients) {
+      const error = await expectAsyncRejection(() => client.relayRecord(request), "INTEGRITY");
+      expect(error.message).to.contain("sealed to this node or its committee");
+    }
   });
 
   it("open for a later owner, who joined the same record", async () => {
