@@ -1,9 +1,13 @@
 /** Key records with the file key sealed to the committee: who can open them, and what a wrong one comes to. */
 
+import { concatBytes } from "@noble/hashes/utils.js";
 import { expect } from "chai";
 import { AbiCoder, keccak256 } from "ethers";
+import { kdf } from "../../../offchain/core/crypto/kdf.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
+import type { TallystickError } from "../../../offchain/core/errors.ts";
+import { scalarFromUniform } from "../../../offchain/core/oprf/group.ts";
 import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
 import {
   fileTag,
@@ -158,7 +162,14 @@ describe("core/sealed-record", () => {
       checkSealedKey(record, header, seal);
       const error = expectRejection(() => verifySealedForKey(record, header, seal, fileKey, dataId), "INTEGRITY");
       expect(error.party).to.equal(`recorder ${account}`);
+      expect((error.cause as TallystickError).check).to.equal("element R of the sealed secret");
     }
+    // Another key, with the scalar of the right one.
+    const label = recordSecretLabel(seal, header);
+    const uniform = kdf(fileKey, "record-seal", concatBytes(seal.groupKey, encodeLabel(label)), 64);
+    const sealedKey = sealSecret(seal.groupKey, label, new Uint8Array(32).fill(1), scalarFromUniform(uniform));
+    const swapped = { ...payload, sealedKey };
+    expectRejection(() => verifySealedForKey(swapped, header, seal, fileKey, dataId), "INTEGRITY", /not hold the key/);
     const [rubbish] = wrong as [RecordPayload];
     const error = expectRejection(() => fileKeyFrom(openBy([1, 2, 3], rubbish), header, dataId), "INTEGRITY");
     expect(error.party).to.equal(`recorder ${account}`);
