@@ -414,7 +414,7 @@ contract KeyLedgerTest is KeyLedgerBase {
         IKeyLedger.RecordBatch memory batch = _batch(3);
         // The same one twice, and one that somebody has relayed before.
         batch.entries[2] = batch.entries[0];
-        batch.signature = _signBatch(batch);
+        batch.signature = _signBatch(_aliceKey, batch);
         IKeyLedger.KeyRecord memory known = _recordOf(batch, 1);
         bytes memory signature = _signRecord(_aliceKey, known, _deadline);
         vm.prank(_relay);
@@ -614,43 +614,6 @@ contract KeyLedgerTest is KeyLedgerBase {
         for (uint256 i = 0; i < count; ++i) {
             batch.entries[i] = IKeyLedger.RecordEntry(bytes32(i), r.ownershipKey, abi.encodePacked("payload ", i));
         }
-        batch.signature = _signBatch(batch);
-    }
-
-    function _recordOf(
-        IKeyLedger.RecordBatch memory batch,
-        uint256 i
-    ) private pure returns (IKeyLedger.KeyRecord memory) {
-        IKeyLedger.RecordEntry memory entry = batch.entries[i];
-        return
-            IKeyLedger.KeyRecord(
-                batch.account,
-                entry.fileTag,
-                batch.committeeId,
-                batch.keyTime,
-                entry.ownershipKey,
-                entry.payload
-            );
-    }
-
-    function _idsOf(IKeyLedger.RecordBatch memory batch) private pure returns (bytes32[] memory ids) {
-        ids = new bytes32[](batch.entries.length);
-        for (uint256 i = 0; i < ids.length; ++i) ids[i] = _recordId(_recordOf(batch, i));
-    }
-
-    function _batchMessage(IKeyLedger.RecordBatch memory batch) private pure returns (bytes32) {
-        return
-            keccak256(
-                abi.encode(
-                    keccak256("KeyRecords(address account,bytes32[] recordIds,uint64 deadline)"),
-                    batch.account,
-                    keccak256(abi.encodePacked(_idsOf(batch))),
-                    batch.deadline
-                )
-            );
-    }
-
-    function _signBatch(IKeyLedger.RecordBatch memory batch) private view returns (bytes memory) {
-        return _signature(_aliceKey, _typed(_domain(block.chainid, address(_ledger)), _batchMessage(batch)));
+        batch.signature = _signBatch(_aliceKey, batch);
     }
 }
