@@ -151,7 +151,7 @@ function describeNode(
 
 export const nodeProgram: DaemonProgram<NbmConfig, LocalDatabase> = {
   kind: "nbm",
-  description: "A key node: one member of the committees that evaluate the OPRF, keep key shares and relay records.",
+  description: "A key node: one member of the committees that evaluate the OPRF, release keys and relay records.",
   load: loadNbmConfig,
   openDatabase: (config) => LocalDatabase.open(config, "nbm", NBM_MIGRATIONS),
   contracts: ["nodeRegistry", "keyLedger"],
