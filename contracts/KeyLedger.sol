@@ -6,8 +6,9 @@ import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { IKeyLedger } from "./interfaces/IKeyLedger.sol";
 import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
 import { AccountSignature } from "./libraries/AccountSignature.sol";
+import { CommitteeId } from "./types/CommitteeId.sol";
 
-/// @title Ledger of key-share records
+/// @title Ledger of key records
 /// @notice Holds a time for each record, and one bit for each later owner. It never holds money. A record never
 /// changes: an account that renews its key makes another one, which takes nothing from those who rely on the first.
 ///
@@ -16,8 +17,8 @@ import { AccountSignature } from "./libraries/AccountSignature.sol";
 /// administrator, and nothing can be removed.
 ///
 /// INV-1  The contract accepts and holds no ether through any of its functions.
-/// INV-2  A record is on the ledger only if its account signed exactly its bytes, its committee was active then, and
-///        its key time was at most MAX_CLOCK_SKEW_SECONDS ahead of the block.
+/// INV-2  A record is on the ledger only if its account signed exactly its bytes, alone or with others of its own, its
+///        committee was active then, and its key time was at most MAX_CLOCK_SKEW_SECONDS ahead of the block.
 /// INV-3  A record that is on the ledger stays, with the time of its block: no record of whichever account changes it.
 /// INV-4  An account is a listed owner of a record only after the ownership key of that record and the account itself
 ///        signed for that account and for that record. Owners are never removed.
@@ -30,6 +31,9 @@ contract KeyLedger is IKeyLedger, EIP712 {
     bytes32 private constant KEY_RECORD_TYPEHASH = keccak256(
         "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,"
         "bytes32 payloadHash,uint64 deadline)"
+    );
+    bytes32 private constant KEY_RECORDS_TYPEHASH = keccak256(
+        "KeyRecords(address account,bytes32[] recordIds,uint64 deadline)"
     );
     bytes32 private constant OWNERSHIP_TYPEHASH = keccak256("Ownership(bytes32 recordId,address owner)");
     bytes32 private constant ADD_OWNER_TYPEHASH = keccak256(
@@ -54,20 +58,37 @@ contract KeyLedger is IKeyLedger, EIP712 {
         RecordHeader memory header = _headerOf(keyRecord);
         bytes32 recordId = _recordId(header);
         if (recordedAt[recordId] != 0) revert AlreadyRecorded(recordId);
-        _record(recordId, header, keyRecord.payload, deadline, signature);
+        _checkTerms(header.account, header.committeeId, header.keyTime, deadline);
+        _checkContent(header.ownershipKey, keyRecord.payload);
+        // A contract wallet is called by staticcall, so no state changes between the checks above and the write below.
+        _checkSignature(header.account, _recordSignatureHash(header, deadline), signature);
+        _write(recordId, header, keyRecord.payload);
     }
 
     /// @inheritdoc IKeyLedger
-    function recordMany(SignedRecord[] calldata signedRecords) external {
-        uint256 count = signedRecords.length;
-        if (count == 0 || count > MAX_BATCH) revert BatchLength(MAX_BATCH, count);
-        for (uint256 i = 0; i < count; ++i) {
-            SignedRecord calldata signed = signedRecords[i];
-            RecordHeader memory header = _headerOf(signed.record);
-            bytes32 recordId = _recordId(header);
+    function recordMany(RecordBatch calldata batch) external {
+        RecordEntry[] calldata entries = batch.entries;
+        if (entries.length == 0 || entries.length > MAX_BATCH) revert BatchLength(MAX_BATCH, entries.length);
+        _checkTerms(batch.account, batch.committeeId, batch.keyTime, batch.deadline);
+
+        RecordHeader memory header;
+        (header.account, header.committeeId, header.keyTime) = (batch.account, batch.committeeId, batch.keyTime);
+        bytes32[] memory recordIds = new bytes32[](entries.length);
+        for (uint256 i = 0; i < recordIds.length; ++i) {
+            _checkContent(entries[i].ownershipKey, entries[i].payload);
+            _enter(header, entries[i]);
+            recordIds[i] = _recordId(header);
+        }
+        _checkSignature(
+            batch.account,
+            _recordsSignatureHash(batch.account, recordIds, batch.deadline),
+            batch.signature
+        );
+        for (uint256 i = 0; i < recordIds.length; ++i) {
             // Whoever relays one of the records first cannot make the batch fail.
-            if (recordedAt[recordId] != 0) continue;
-            _record(recordId, header, signed.record.payload, signed.deadline, signed.signature);
+            if (recordedAt[recordIds[i]] != 0) continue;
+            _enter(header, entries[i]);
+            _write(recordIds[i], header, entries[i].payload);
         }
     }
 
@@ -88,7 +109,7 @@ contract KeyLedger is IKeyLedger, EIP712 {
 
         _checkOwnership(header.ownershipKey, recordId, owner, ownershipSignature);
         bytes32 consent = addOwnerSignatureHash(recordId, owner, keccak256(note), deadline);
-        if (!AccountSignature.isValid(owner, consent, ownerSignature)) revert InvalidSignature(owner);
+        _checkSignature(owner, consent, ownerSignature);
 
         isOwner[recordId][owner] = true;
         emit OwnerAdded(header.fileTag, owner, recordId, note);
@@ -114,6 +135,15 @@ contract KeyLedger is IKeyLedger, EIP712 {
     }
 
     /// @inheritdoc IKeyLedger
+    function recordsSignatureHash(
+        address account,
+        bytes32[] calldata recordIds,
+        uint64 deadline
+    ) external view returns (bytes32) {
+        return _recordsSignatureHash(account, recordIds, deadline);
+    }
+
+    /// @inheritdoc IKeyLedger
     function ownershipSignatureHash(bytes32 recordId, address owner) public view returns (bytes32) {
         return _hashTypedDataV4(keccak256(abi.encode(OWNERSHIP_TYPEHASH, recordId, owner)));
     }
@@ -129,26 +159,7 @@ contract KeyLedger is IKeyLedger, EIP712 {
     }
 
     /// @param recordId Of `header`; not on the ledger yet.
-    function _record(
-        bytes32 recordId,
-        RecordHeader memory header,
-        bytes calldata payload,
-        uint64 deadline,
-        bytes calldata signature
-    ) private {
-        _checkDeadline(deadline);
-        if (header.account == address(0)) revert ZeroAccount();
-        if (header.ownershipKey == address(0)) revert ZeroOwnershipKey();
-        if (payload.length == 0 || payload.length > MAX_PAYLOAD_BYTES) {
-            revert PayloadLength(MAX_PAYLOAD_BYTES, payload.length);
-        }
-        uint64 latestAllowed = uint64(block.timestamp) + MAX_CLOCK_SKEW_SECONDS;
-        if (header.keyTime > latestAllowed) revert FutureKeyTime(latestAllowed, header.keyTime);
-        if (!REGISTRY.isActive(header.committeeId)) revert UnknownCommittee(header.committeeId);
-        // A contract wallet is called by staticcall, so no state changes between the checks above and the write below.
-        bytes32 consent = _recordSignatureHash(header, deadline);
-        if (!AccountSignature.isValid(header.account, consent, signature)) revert InvalidSignature(header.account);
-
+    function _write(bytes32 recordId, RecordHeader memory header, bytes calldata payload) private {
         recordedAt[recordId] = block.timestamp;
         emit KeyRecorded(
             header.fileTag,
@@ -158,6 +169,18 @@ contract KeyLedger is IKeyLedger, EIP712 {
             header.ownershipKey,
             payload
         );
+    }
+
+    function _checkTerms(address account, CommitteeId committeeId, uint64 keyTime, uint64 deadline) private view {
+        _checkDeadline(deadline);
+        if (account == address(0)) revert ZeroAccount();
+        uint64 latestAllowed = uint64(block.timestamp) + MAX_CLOCK_SKEW_SECONDS;
+        if (keyTime > latestAllowed) revert FutureKeyTime(latestAllowed, keyTime);
+        if (!REGISTRY.isActive(committeeId)) revert UnknownCommittee(committeeId);
+    }
+
+    function _checkSignature(address account, bytes32 digest, bytes calldata signature) private view {
+        if (!AccountSignature.isValid(account, digest, signature)) revert InvalidSignature(account);
     }
 
     /// @dev ECDSA only: the ownership key is derived from the file key, so its address is never a contract wallet.
@@ -178,8 +201,31 @@ contract KeyLedger is IKeyLedger, EIP712 {
         return _hashTypedDataV4(keccak256(abi.encode(KEY_RECORD_TYPEHASH, header, deadline)));
     }
 
+    function _recordsSignatureHash(
+        address account,
+        bytes32[] memory recordIds,
+        uint64 deadline
+    ) private view returns (bytes32) {
+        bytes32 ids = keccak256(abi.encodePacked(recordIds));
+        return _hashTypedDataV4(keccak256(abi.encode(KEY_RECORDS_TYPEHASH, account, ids, deadline)));
+    }
+
     function _checkDeadline(uint64 deadline) private view {
         if (block.timestamp > deadline) revert DeadlinePassed(deadline, uint64(block.timestamp));
+    }
+
+    function _checkContent(address ownershipKey, bytes calldata payload) private pure {
+        if (ownershipKey == address(0)) revert ZeroOwnershipKey();
+        if (payload.length == 0 || payload.length > MAX_PAYLOAD_BYTES) {
+            revert PayloadLength(MAX_PAYLOAD_BYTES, payload.length);
+        }
+    }
+
+    /// @dev Fills in what differs within a batch.
+    function _enter(RecordHeader memory header, RecordEntry calldata entry) private pure {
+        header.fileTag = entry.fileTag;
+        header.ownershipKey = entry.ownershipKey;
+        header.payloadHash = keccak256(entry.payload);
     }
 
     function _headerOf(KeyRecord calldata keyRecord) private pure returns (RecordHeader memory) {

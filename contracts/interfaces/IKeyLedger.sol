@@ -4,8 +4,8 @@ pragma solidity 0.8.37;
 import { INodeRegistry } from "./INodeRegistry.sol";
 import { CommitteeId } from "../types/CommitteeId.sol";
 
-/// @title Ledger of key-share records
-/// @notice A record holds, for one account and one file, the sealed shares of the file's key. Its bytes are in the
+/// @title Ledger of key records
+/// @notice A record holds, for one account and one file, the file's key, sealed to a committee. Its bytes are in the
 /// transaction's log, from which any archive can copy them; its id is a hash of them, so that the contract's state
 /// verifies any archived copy. A record never changes. An account may make several of one file, for example to renew
 /// it; each stays, and so do its owners. Any account may send the transaction, because the record is authorised by its
@@ -14,11 +14,11 @@ interface IKeyLedger {
     /// @param account Who records and can recover; signs the record.
     /// @param fileTag sha256("tallystick/v1/file-tag" ‖ 0x00 ‖ digest of the data id); names the file without revealing
     /// it.
-    /// @param committeeId The committee whose nodes the shares are sealed to.
+    /// @param committeeId The committee that the key is sealed to, or whose members its shares are sealed to.
     /// @param keyTime Unix seconds at which the record was made.
     /// @param ownershipKey Address of the secp256k1 key derived from the file key: a signature of it shows possession
     /// of the file.
-    /// @param payload Self envelope, sealed shares and commitments. The contract does not read it.
+    /// @param payload Self envelope, and the sealed key or its sealed shares. The contract does not read it.
     struct KeyRecord {
         address account;
         bytes32 fileTag;
@@ -38,21 +38,33 @@ interface IKeyLedger {
         bytes32 payloadHash;
     }
 
+    /// @notice What differs between the records of a batch.
+    struct RecordEntry {
+        bytes32 fileTag;
+        address ownershipKey;
+        bytes payload;
+    }
+
+    /// @notice Records of one account that are made at the same time.
     /// @param deadline Unix seconds up to which `signature` may be used.
-    /// @param signature The account's over EIP-712 `KeyRecord`: 65 bytes, or what its EIP-1271 wallet accepts.
-    struct SignedRecord {
-        KeyRecord record;
+    /// @param signature The account's over EIP-712 `KeyRecords`, which names the ids of all records in order: 65 bytes,
+    /// or what its EIP-1271 wallet accepts.
+    struct RecordBatch {
+        address account;
+        CommitteeId committeeId;
+        uint64 keyTime;
         uint64 deadline;
+        RecordEntry[] entries;
         bytes signature;
     }
 
     /// @notice A record was made. Its bytes are only in this event.
     /// @param fileTag Names the file without revealing it.
     /// @param account Whose record it is.
-    /// @param committeeId Committee that the shares are sealed to.
+    /// @param committeeId Committee that the key, or its shares, are sealed to.
     /// @param keyTime Unix seconds at which the record was made.
     /// @param ownershipKey Address of the key derived from the file key.
-    /// @param payload Self envelope, sealed shares and commitments.
+    /// @param payload Self envelope, and the sealed key or its sealed shares.
     event KeyRecorded(
         bytes32 indexed fileTag,
         address indexed account,
@@ -112,19 +124,19 @@ interface IKeyLedger {
     /// @param owner The later owner.
     error AlreadyOwner(bytes32 recordId, address owner);
 
-    /// @notice Records the shares of one file key. Any account may relay.
+    /// @notice Records one file key. Any account may relay.
     /// @param keyRecord The record.
     /// @param deadline Unix seconds up to which `signature` may be used.
     /// @param signature The account's over EIP-712 `KeyRecord`.
     function record(KeyRecord calldata keyRecord, uint64 deadline, bytes calldata signature) external;
 
-    /// @notice Records 1 to 32 at once, of any accounts. All or nothing; those that are on the ledger already are left
-    /// out.
-    /// @param signedRecords Records with deadline and signature each.
-    function recordMany(SignedRecord[] calldata signedRecords) external;
+    /// @notice Records 1 to 32 keys of one account at once. All or nothing; those that are on the ledger already are
+    /// left out. Any account may relay.
+    /// @param batch The records, with one signature for all of them.
+    function recordMany(RecordBatch calldata batch) external;
 
     /// @notice Adds an account that has proved possession of the file as an owner of an existing record: nodes then
-    /// serve the shares to it too. Any account may relay.
+    /// release the key to it too. Any account may relay.
     /// @param header The record.
     /// @param owner The account to add.
     /// @param note Up to 128 bytes for the owner's own use, such as the data id sealed to itself.
@@ -177,6 +189,17 @@ interface IKeyLedger {
     /// @param deadline Unix seconds up to which the signature may be used.
     /// @return EIP-712 digest that the account signs.
     function recordSignatureHash(RecordHeader calldata header, uint64 deadline) external view returns (bytes32);
+
+    /// @notice The digest that the account signs to make several records.
+    /// @param account Whose records they are.
+    /// @param recordIds `recordIdOf` each, in the order of the batch.
+    /// @param deadline Unix seconds up to which the signature may be used.
+    /// @return EIP-712 digest that the account signs.
+    function recordsSignatureHash(
+        address account,
+        bytes32[] calldata recordIds,
+        uint64 deadline
+    ) external view returns (bytes32);
 
     /// @notice The digest that the ownership key signs to show that the owner has the file.
     /// @param recordId `recordIdOf` the record that the owner has checked.

@@ -5,7 +5,8 @@ import { IKeyLedger } from "./IKeyLedger.sol";
 import { IReleasePolicy } from "./IReleasePolicy.sol";
 
 /// @title Release to the owners of a record
-/// @notice The policy of file records. Its data is empty. The label's record id is that of a record in the key ledger.
+/// @notice The policy of file records. Its data is empty. The label's record id is the secret id of a record in the key
+/// ledger: a record's own id is a hash of its payload too, which holds the sealed secret.
 interface IOwnersPolicy is IReleasePolicy {
     /// @notice The address given for the ledger has no code.
     /// @param account The address given.
@@ -16,11 +17,16 @@ interface IOwnersPolicy is IReleasePolicy {
     function LEDGER() external view returns (IKeyLedger); // solhint-disable-line func-name-mixedcase
 
     /// @inheritdoc IReleasePolicy
-    /// @dev The evidence is empty for a listed owner, and the ABI-encoded `RecordHeader` (192 bytes) for the account
-    /// that made the record. The policy's data must be empty.
+    /// @dev The evidence is the ABI-encoded `RecordHeader` (192 bytes) of a record with this secret id that the
+    /// requester made or has joined. The policy's data must be empty.
     function mayRelease(
         bytes32 recordId,
         address requester,
         bytes calldata context
     ) external view override returns (bool);
+
+    /// @notice The record id in the label of a record's secret.
+    /// @param header The record.
+    /// @return keccak256(abi.encode(account, fileTag, committeeId, keyTime, ownershipKey))
+    function secretIdOf(IKeyLedger.RecordHeader calldata header) external pure returns (bytes32);
 }

@@ -8,7 +8,8 @@ import { IOwnersPolicy } from "../interfaces/IOwnersPolicy.sol";
 /// @notice Holds nothing but the address of the ledger. It has no data of its own and no way to change who is an owner,
 /// so that no owner can bind another one: what one of them may have released, all may.
 ///
-/// INV-1  Releases only to an account that is listed as an owner of the record in the ledger, or that made the record.
+/// INV-1  Releases only to an account that is listed as an owner of a record with this secret id in the ledger, or that
+///        made it.
 /// INV-2  Releases nothing of a record that is not on the ledger, and nothing of another ledger.
 /// INV-3  The answer is the same whoever sealed the secret, in whichever version, and to whichever session key.
 contract OwnersPolicy is IOwnersPolicy {
@@ -27,15 +28,25 @@ contract OwnersPolicy is IOwnersPolicy {
     function mayRelease(bytes32 recordId, address requester, bytes calldata context) external view returns (bool) {
         ReleaseContext memory asked = abi.decode(context, (ReleaseContext));
         if (asked.ledger != address(LEDGER) || asked.policyData.length != 0) return false;
-        if (requester == address(0) || LEDGER.recordedAt(recordId) == 0) return false;
-        return LEDGER.isOwner(recordId, requester) || _isMaker(recordId, requester, asked.evidence);
+        if (requester == address(0) || asked.evidence.length != HEADER_BYTES) return false;
+
+        IKeyLedger.RecordHeader memory header = abi.decode(asked.evidence, (IKeyLedger.RecordHeader));
+        if (_secretId(header) != recordId) return false;
+        bytes32 onLedger = LEDGER.recordIdOf(header);
+        if (LEDGER.recordedAt(onLedger) == 0) return false;
+        return header.account == requester || LEDGER.isOwner(onLedger, requester);
     }
 
-    /// @dev The ledger does not list the account that made a record. The record id commits to it, so the header proves
-    /// it, whoever brings the header.
-    function _isMaker(bytes32 recordId, address requester, bytes memory evidence) private view returns (bool) {
-        if (evidence.length != HEADER_BYTES) return false;
-        IKeyLedger.RecordHeader memory header = abi.decode(evidence, (IKeyLedger.RecordHeader));
-        return header.account == requester && LEDGER.recordIdOf(header) == recordId;
+    /// @inheritdoc IOwnersPolicy
+    function secretIdOf(IKeyLedger.RecordHeader calldata header) external pure returns (bytes32) {
+        return _secretId(header);
+    }
+
+    /// @dev A record's id is a hash of its payload too, and the payload holds the sealed secret.
+    function _secretId(IKeyLedger.RecordHeader memory header) private pure returns (bytes32) {
+        return
+            keccak256(
+                abi.encode(header.account, header.fileTag, header.committeeId, header.keyTime, header.ownershipKey)
+            );
     }
 }

@@ -332,47 +332,115 @@ contract KeyLedgerTest is KeyLedgerBase {
 
     // Batches
 
-    function test_records_many_accounts_at_once() public {
-        IKeyLedger.SignedRecord[] memory batch = _batch(32);
+    function test_records_many_keys_of_an_account_at_once() public {
+        IKeyLedger.RecordBatch memory batch = _batch(32);
         vm.prank(_relay);
         _ledger.recordMany(batch);
-        for (uint256 i = 0; i < batch.length; ++i) {
-            vm.assertEq(_ledger.recordedAt(_recordId(batch[i].record)), _now);
+        for (uint256 i = 0; i < batch.entries.length; ++i) {
+            vm.assertEq(_ledger.recordedAt(_recordId(_recordOf(batch, i))), _now);
         }
     }
 
-    function test_records_all_of_a_batch_or_nothing() public {
-        IKeyLedger.SignedRecord[] memory batch = _batch(3);
-        batch[2].signature = batch[1].signature;
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, batch[2].record.account));
+    function test_emits_each_record_of_a_batch_as_if_it_was_made_alone() public {
+        IKeyLedger.RecordBatch memory batch = _batch(2);
+        for (uint256 i = 0; i < 2; ++i) {
+            IKeyLedger.KeyRecord memory r = _recordOf(batch, i);
+            vm.expectEmit(address(_ledger));
+            emit IKeyLedger.KeyRecorded(r.fileTag, _alice, ACTIVE, r.keyTime, r.ownershipKey, r.payload);
+        }
         _ledger.recordMany(batch);
-        vm.assertEq(_ledger.recordedAt(_recordId(batch[0].record)), 0);
+    }
+
+    function test_records_all_of_a_batch_or_nothing() public {
+        IKeyLedger.RecordBatch memory batch = _batch(3);
+        batch.entries[2].payload = "another";
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, _alice));
 
         batch = _batch(3);
-        batch[1].deadline = _now - 1;
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.DeadlinePassed.selector, _now - 1, _now));
-        _ledger.recordMany(batch);
+        batch.entries[2].ownershipKey = address(0);
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.ZeroOwnershipKey.selector));
+
+        batch = _batch(3);
+        batch.entries[1].payload = "";
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.PayloadLength.selector, 16_384, 0));
+    }
+
+    function test_refuses_a_batch_that_its_account_did_not_sign_so() public {
+        IKeyLedger.RecordBatch memory batch = _batch(3);
+        (batch.entries[0], batch.entries[1]) = (batch.entries[1], batch.entries[0]);
+        bytes memory refusal = abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, _alice);
+        _expectBatchRefusal(batch, refusal);
+
+        batch = _batch(3);
+        batch.deadline += 1;
+        _expectBatchRefusal(batch, refusal);
+
+        batch = _batch(3);
+        batch.keyTime -= 1;
+        _expectBatchRefusal(batch, refusal);
+
+        batch = _batch(3);
+        batch.account = _bob;
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.InvalidSignature.selector, _bob));
+
+        // A signature of one record is none of a batch with that record.
+        batch = _batch(1);
+        batch.signature = _signRecord(_aliceKey, _recordOf(batch, 0), _deadline);
+        _expectBatchRefusal(batch, refusal);
+    }
+
+    function test_holds_a_batch_to_the_rules_of_a_record() public {
+        IKeyLedger.RecordBatch memory batch = _batch(2);
+        batch.deadline = _now - 1;
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.DeadlinePassed.selector, _now - 1, _now));
+
+        batch = _batch(2);
+        batch.account = address(0);
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.ZeroAccount.selector));
+
+        batch = _batch(2);
+        batch.keyTime = _now + 301;
+        _expectBatchRefusal(
+            batch,
+            abi.encodeWithSelector(IKeyLedger.FutureKeyTime.selector, _now + 300, batch.keyTime)
+        );
+
+        batch = _batch(2);
+        batch.committeeId = FORMING;
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.UnknownCommittee.selector, FORMING));
     }
 
     function test_leaves_out_of_a_batch_what_is_recorded_already() public {
-        IKeyLedger.SignedRecord[] memory batch = _batch(3);
-        vm.prank(_relay);
-        _ledger.record(batch[1].record, batch[1].deadline, batch[1].signature);
-        vm.warp(_now + 1);
+        IKeyLedger.RecordBatch memory batch = _batch(3);
         // The same one twice, and one that somebody has relayed before.
-        batch[2] = batch[0];
+        batch.entries[2] = batch.entries[0];
+        batch.signature = _signBatch(_aliceKey, batch);
+        IKeyLedger.KeyRecord memory known = _recordOf(batch, 1);
+        bytes memory signature = _signRecord(_aliceKey, known, _deadline);
+        vm.prank(_relay);
+        _ledger.record(known, _deadline, signature);
+        vm.warp(_now + 1);
         vm.recordLogs();
         _ledger.recordMany(batch);
         vm.assertEq(vm.getRecordedLogs().length, 1);
-        vm.assertEq(_ledger.recordedAt(_recordId(batch[0].record)), _now + 1);
-        vm.assertEq(_ledger.recordedAt(_recordId(batch[1].record)), _now);
+        vm.assertEq(_ledger.recordedAt(_recordId(_recordOf(batch, 0))), _now + 1);
+        vm.assertEq(_ledger.recordedAt(_recordId(known)), _now);
     }
 
     function test_refuses_empty_and_oversize_batches() public {
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.BatchLength.selector, 32, 0));
-        _ledger.recordMany(new IKeyLedger.SignedRecord[](0));
-        vm.expectRevert(abi.encodeWithSelector(IKeyLedger.BatchLength.selector, 32, 33));
-        _ledger.recordMany(new IKeyLedger.SignedRecord[](33));
+        IKeyLedger.RecordBatch memory batch = _batch(1);
+        batch.entries = new IKeyLedger.RecordEntry[](0);
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.BatchLength.selector, 32, 0));
+        batch.entries = new IKeyLedger.RecordEntry[](33);
+        _expectBatchRefusal(batch, abi.encodeWithSelector(IKeyLedger.BatchLength.selector, 32, 33));
+    }
+
+    function test_the_digest_of_a_batch_is_that_of_its_typed_data() public view {
+        IKeyLedger.RecordBatch memory batch = _batch(2);
+        vm.assertEq(
+            _ledger.recordsSignatureHash(_alice, _idsOf(batch), _deadline),
+            _typed(_domain(block.chainid, address(_ledger)), _batchMessage(batch))
+        );
     }
 
     // Owners
@@ -532,13 +600,20 @@ contract KeyLedgerTest is KeyLedgerBase {
         _ledger.addOwner(header, owner, note, _deadline, shown, wanted);
     }
 
-    function _batch(uint256 count) private returns (IKeyLedger.SignedRecord[] memory batch) {
-        batch = new IKeyLedger.SignedRecord[](count);
+    function _expectBatchRefusal(IKeyLedger.RecordBatch memory batch, bytes memory refusal) private {
+        vm.expectRevert(refusal);
+        _ledger.recordMany(batch);
+        if (batch.entries.length > 0) vm.assertEq(_ledger.recordedAt(_recordId(_recordOf(batch, 0))), 0);
+    }
+
+    function _batch(uint256 count) private view returns (IKeyLedger.RecordBatch memory batch) {
+        IKeyLedger.KeyRecord memory r = _aliceRecord();
+        (batch.account, batch.committeeId, batch.keyTime) = (r.account, r.committeeId, r.keyTime);
+        batch.deadline = _deadline;
+        batch.entries = new IKeyLedger.RecordEntry[](count);
         for (uint256 i = 0; i < count; ++i) {
-            (address account, uint256 key) = _account(vm.toString(i));
-            IKeyLedger.KeyRecord memory r = _aliceRecord();
-            r.account = account;
-            batch[i] = IKeyLedger.SignedRecord(r, _deadline, _signRecord(key, r, _deadline));
+            batch.entries[i] = IKeyLedger.RecordEntry(bytes32(i), r.ownershipKey, abi.encodePacked("payload ", i));
         }
+        batch.signature = _signBatch(_aliceKey, batch);
     }
 }

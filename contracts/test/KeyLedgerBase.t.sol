@@ -103,6 +103,43 @@ abstract contract KeyLedgerBase is TestBase {
         return _signature(key, _typed(_domain(block.chainid, address(_ledger)), _recordMessage(r, deadline)));
     }
 
+    function _recordOf(
+        IKeyLedger.RecordBatch memory batch,
+        uint256 i
+    ) internal pure returns (IKeyLedger.KeyRecord memory) {
+        IKeyLedger.RecordEntry memory entry = batch.entries[i];
+        return
+            IKeyLedger.KeyRecord(
+                batch.account,
+                entry.fileTag,
+                batch.committeeId,
+                batch.keyTime,
+                entry.ownershipKey,
+                entry.payload
+            );
+    }
+
+    function _idsOf(IKeyLedger.RecordBatch memory batch) internal pure returns (bytes32[] memory ids) {
+        ids = new bytes32[](batch.entries.length);
+        for (uint256 i = 0; i < ids.length; ++i) ids[i] = _recordId(_recordOf(batch, i));
+    }
+
+    function _batchMessage(IKeyLedger.RecordBatch memory batch) internal pure returns (bytes32) {
+        return
+            keccak256(
+                abi.encode(
+                    keccak256("KeyRecords(address account,bytes32[] recordIds,uint64 deadline)"),
+                    batch.account,
+                    keccak256(abi.encodePacked(_idsOf(batch))),
+                    batch.deadline
+                )
+            );
+    }
+
+    function _signBatch(uint256 key, IKeyLedger.RecordBatch memory batch) internal view returns (bytes memory) {
+        return _signature(key, _typed(_domain(block.chainid, address(_ledger)), _batchMessage(batch)));
+    }
+
     /// @param signedFor The record that the message names; another one only in tests of refusals.
     function _signOwnership(
         uint256 key,

@@ -60,6 +60,34 @@ contract KeyLedgerHandler is KeyLedgerBase {
         _try(_make(who, file % FILES, payload), _keys[who]);
     }
 
+    /// @dev One record of each file, signed by the account or by another one.
+    function recordMany(uint256 who, uint256 time, bytes calldata payload, bool honest) external {
+        who %= ACTORS;
+        IKeyLedger.RecordBatch memory batch;
+        (batch.account, batch.committeeId) = (actors[who], ACTIVE);
+        batch.keyTime = uint64(_bound(time, block.timestamp - 1000, block.timestamp + 600));
+        batch.deadline = uint64(block.timestamp);
+        batch.entries = new IKeyLedger.RecordEntry[](FILES);
+        for (uint256 file = 0; file < FILES; ++file) {
+            batch.entries[file] = IKeyLedger.RecordEntry(
+                bytes32(file + 1),
+                _fileAddresses[file],
+                bytes.concat("p", payload)
+            );
+        }
+        batch.signature = _signBatch(_keys[honest ? who : (who + 1) % ACTORS], batch);
+        try _ledger.recordMany(batch) {
+            if (!honest) cheatSucceeded = true;
+            for (uint256 i = 0; i < FILES; ++i) {
+                IKeyLedger.KeyRecord memory r = _recordOf(batch, i);
+                // Those that are there already are left out.
+                if (!_isBooked[_recordId(r)]) _enterIntoBook(r);
+            }
+        } catch {
+            return;
+        }
+    }
+
     function cheatWithAReplay(uint256 k) external {
         if (_book.length == 0) return;
         IKeyLedger.KeyRecord memory r = _book[k % _book.length];
@@ -141,15 +169,18 @@ contract KeyLedgerHandler is KeyLedgerBase {
     function _try(IKeyLedger.KeyRecord memory r, uint256 key) private {
         uint64 deadline = uint64(block.timestamp);
         try _ledger.record(r, deadline, _signRecord(key, r, deadline)) {
-            bytes32 id = _recordId(r);
-            if (_isBooked[id]) cheatSucceeded = true;
-            if (r.keyTime > block.timestamp + 300) keyTimeTooFarAhead = true;
-            _isBooked[id] = true;
-            _book.push(r);
-            bookedAt.push(block.timestamp);
+            if (_isBooked[_recordId(r)]) cheatSucceeded = true;
+            _enterIntoBook(r);
         } catch {
             return;
         }
+    }
+
+    function _enterIntoBook(IKeyLedger.KeyRecord memory r) private {
+        if (r.keyTime > block.timestamp + 300) keyTimeTooFarAhead = true;
+        _isBooked[_recordId(r)] = true;
+        _book.push(r);
+        bookedAt.push(block.timestamp);
     }
 }
 
@@ -159,7 +190,7 @@ contract KeyLedgerInvariants is KeyLedgerBase {
     function setUp() public {
         _deployLedger();
         _handler = new KeyLedgerHandler(_ledger, _registry);
-        bytes4[] memory selectors = new bytes4[](7);
+        bytes4[] memory selectors = new bytes4[](8);
         selectors[0] = KeyLedgerHandler.record.selector;
         selectors[1] = KeyLedgerHandler.recordNow.selector;
         selectors[2] = KeyLedgerHandler.cheatWithAReplay.selector;
@@ -167,6 +198,7 @@ contract KeyLedgerInvariants is KeyLedgerBase {
         selectors[4] = KeyLedgerHandler.cheatWithAnotherCommittee.selector;
         selectors[5] = KeyLedgerHandler.addOwner.selector;
         selectors[6] = KeyLedgerHandler.wait.selector;
+        selectors[7] = KeyLedgerHandler.recordMany.selector;
         _targetSelectors(address(_handler), selectors);
     }
 
@@ -201,7 +233,10 @@ contract KeyLedgerInvariants is KeyLedgerBase {
         _handler.cheatWithAReplay(0);
         _handler.addOwner(0, 1, true);
         _handler.addOwner(0, 2, false);
-        vm.assertEq(_handler.accepted(), 3);
+        _handler.recordMany(2, block.timestamp, "", false);
+        _handler.recordMany(2, block.timestamp, "", true);
+        _handler.recordMany(2, block.timestamp, "", true);
+        vm.assertEq(_handler.accepted(), 3 + _handler.FILES());
         vm.assertEq(_handler.ownersAdded(), 1);
         vm.assertFalse(_handler.cheatSucceeded());
     }

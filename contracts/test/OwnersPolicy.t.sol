@@ -15,6 +15,7 @@ contract OwnersPolicyTest is KeyLedgerBase {
     address private _joiner;
     address private _stranger;
     IKeyLedger.KeyRecord private _record;
+    /// @dev The secret id of the record.
     bytes32 private _id;
 
     function setUp() public {
@@ -28,7 +29,7 @@ contract OwnersPolicyTest is KeyLedgerBase {
         (address ownership, uint256 ownershipKey) = _account("file");
         uint64 time = uint64(block.timestamp);
         _record = IKeyLedger.KeyRecord(_maker, bytes32("tag"), ACTIVE, time, ownership, "payload");
-        _id = _recordId(_record);
+        _id = _secretId(_record);
         _ledger.record(_record, time, _signRecord(makerKey, _record, time));
         _ledger.addOwner(
             _header(_record),
@@ -41,7 +42,18 @@ contract OwnersPolicyTest is KeyLedgerBase {
     }
 
     function _ask(address requester, bytes memory evidence) private view returns (bool) {
-        return _ask(_id, requester, IReleasePolicy.ReleaseContext(address(_ledger), 1, _maker, "key", "", evidence));
+        return _ask(_id, requester, _contextWith(_maker, evidence));
+    }
+
+    function _contextWith(
+        address author,
+        bytes memory evidence
+    ) private view returns (IReleasePolicy.ReleaseContext memory) {
+        return IReleasePolicy.ReleaseContext(address(_ledger), 1, author, "key", "", evidence);
+    }
+
+    function _secretId(IKeyLedger.KeyRecord memory r) private pure returns (bytes32) {
+        return keccak256(abi.encode(r.account, r.fileTag, r.committeeId, r.keyTime, r.ownershipKey));
     }
 
     function _ask(
@@ -53,10 +65,30 @@ contract OwnersPolicyTest is KeyLedgerBase {
     }
 
     function test_releasesToListedOwnersAndToTheMaker() public view {
-        vm.assertTrue(_ask(_joiner, ""));
+        vm.assertTrue(_ask(_joiner, abi.encode(_header(_record))));
         vm.assertTrue(_ask(_maker, abi.encode(_header(_record))));
-        // Without the header, the chain does not say who made the record.
+        // Without the header, nothing leads from the secret to a record.
         vm.assertFalse(_ask(_maker, ""));
+        vm.assertFalse(_ask(_joiner, ""));
+    }
+
+    function test_namesASecretByAllOfTheHeaderButThePayload() public view {
+        IKeyLedger.RecordHeader memory header = _header(_record);
+        vm.assertEq(_policy.secretIdOf(header), _id);
+        header.payloadHash = bytes32("other");
+        vm.assertEq(_policy.secretIdOf(header), _id);
+    }
+
+    /// @dev A requester who owns one record must not have the secret of another one released.
+    function test_ofAnotherRecordThanTheSecretsReleasesNothing() public {
+        (address maker, uint256 key) = _account("maker of another");
+        IKeyLedger.KeyRecord memory other = _record;
+        other.account = maker;
+        _ledger.record(other, other.keyTime, _signRecord(key, other, other.keyTime));
+        vm.assertFalse(_ask(maker, abi.encode(_header(other))));
+        vm.assertFalse(_ask(maker, abi.encode(_header(_record))));
+        bytes memory own = abi.encode(_header(other));
+        vm.assertTrue(_ask(_secretId(other), maker, _contextWith(maker, own)));
     }
 
     function test_releasesToNobodyElse() public view {
@@ -64,7 +96,7 @@ contract OwnersPolicyTest is KeyLedgerBase {
         vm.assertFalse(_ask(_stranger, abi.encode(header)));
         header.account = _stranger;
         vm.assertFalse(_ask(_stranger, abi.encode(header)));
-        vm.assertFalse(_ask(address(0), ""));
+        vm.assertFalse(_ask(address(0), abi.encode(_header(_record))));
         bytes memory longer = abi.encodePacked(abi.encode(_header(_record)), bytes1(0));
         vm.assertFalse(_ask(_maker, longer));
     }
@@ -72,7 +104,7 @@ contract OwnersPolicyTest is KeyLedgerBase {
     function test_ofARecordThatIsNotOnTheLedgerReleasesNothing() public {
         IKeyLedger.KeyRecord memory other = _record;
         (other.account, other.payload) = (_stranger, "never recorded");
-        bytes32 id = _recordId(other);
+        bytes32 id = _secretId(other);
         bytes memory evidence = abi.encode(_header(other));
         IReleasePolicy.ReleaseContext memory context = IReleasePolicy.ReleaseContext(
             address(_ledger),
@@ -85,8 +117,15 @@ contract OwnersPolicyTest is KeyLedgerBase {
         vm.assertFalse(_ask(id, _stranger, context));
         KeyLedger elsewhere = new KeyLedger(_registry);
         context.ledger = address(elsewhere);
-        context.evidence = "";
+        context.evidence = abi.encode(_header(_record));
         vm.assertFalse(_ask(_id, _joiner, context));
+    }
+
+    /// @dev The same secret id, and bytes that nobody has recorded.
+    function test_ofAnotherPayloadThanTheRecordedReleasesNothing() public view {
+        IKeyLedger.RecordHeader memory header = _header(_record);
+        header.payloadHash = bytes32("other");
+        vm.assertFalse(_ask(_maker, abi.encode(header)));
     }
 
     function test_dataOfItsOwnReleasesNothing() public view {
@@ -96,7 +135,7 @@ contract OwnersPolicyTest is KeyLedgerBase {
             _maker,
             "key",
             "data",
-            ""
+            abi.encode(_header(_record))
         );
         vm.assertFalse(_ask(_id, _joiner, context));
     }
@@ -107,7 +146,7 @@ contract OwnersPolicyTest is KeyLedgerBase {
     }
 
     function test_staysWithinTheGasCap() public view {
-        vm.assertTrue(_ask(_maker, abi.encode(_header(_record))));
+        vm.assertTrue(_ask(_joiner, abi.encode(_header(_record))));
         vm.assertLt(vm.lastCallGas().gasTotalUsed, 100_000);
     }
 

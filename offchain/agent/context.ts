@@ -25,7 +25,6 @@ import { fetchTransport } from "../http/transport.ts";
 import { AgentAccount } from "./account.ts";
 import type { Catalogue } from "./catalogue.ts";
 import { Archives } from "./keys/archives.ts";
-import type { ShareMember } from "./keys/key-shares.ts";
 import { NbmClient } from "./keys/nbm-client.ts";
 import {
   OprfCommittee,
@@ -35,6 +34,7 @@ import {
   stakeTimes,
   type WrongAnswer,
 } from "./keys/oprf-committee.ts";
+import type { ShareMember } from "./keys/share-collection.ts";
 import { loadSuite } from "./pipeline/oprf-stage.ts";
 import type { AgentPlatform } from "./platform.ts";
 import type { AgentLogger } from "./progress.ts";

@@ -85,6 +85,7 @@ const STEPS: readonly (readonly [RegExp, string])[] = [
   [/\/audit$/, "proving possession"],
   [/\/data-set-offer$/, "its offer"],
   [/\/share$/, "its key share"],
+  [/\/releases$/, "its part in opening the key"],
   [/\/owners$/, "recording an owner of the key"],
 ];
 

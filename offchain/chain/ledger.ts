@@ -1,13 +1,13 @@
 /**
  * The key ledger: what to send to record a key or add an owner, whether a record is there, and the events that carry
- * the sealed shares. Event bytes may come from anywhere (a node's archive, a log server): a record's id is a hash of
+ * the sealed keys. Event bytes may come from anywhere (a node's archive, a log server): a record's id is a hash of
  * its bytes, and `verifyArchivedRecord` looks for it in contract state before they are used.
  */
 
 import { AbiCoder, keccak256, type Log } from "ethers";
 import { isAddressEqual } from "../core/encoding/address.ts";
 import { fromHex } from "../core/encoding/hex.ts";
-import { IntegrityError } from "../core/errors.ts";
+import { IntegrityError, InvalidInputError } from "../core/errors.ts";
 import type { LedgerScope } from "../core/record/ledger-scope.ts";
 import { LEDGER_ABI } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
@@ -51,6 +51,16 @@ export interface RecordHeader {
 
 export type KeyRecord = Omit<RecordHeader, "payloadHash"> & { readonly payload: Uint8Array };
 
+/** Records of one account that are made at the same time, under one signature over their ids (`KeyRecords`). */
+export interface SignedBatch {
+  /** 1 to 32, of one account, committee and key time. */
+  readonly records: readonly KeyRecord[];
+  /** Unix seconds. */
+  readonly deadline: bigint;
+  /** 0x hex. */
+  readonly signature: string;
+}
+
 export interface SignedRecord {
   readonly record: KeyRecord;
   /** Unix seconds. */
@@ -83,11 +93,14 @@ export function headerOf(record: KeyRecord): RecordHeader {
 
 /** The id of a record: keccak256 over the ABI encoding of its header, 32 bytes, 0x hex. */
 export function recordIdOf(header: RecordHeader): string {
-  return keccak256(
-    CODER.encode(
-      ["address", "bytes32", "uint64", "uint64", "address", "bytes32"],
-      [header.account, header.fileTag, header.committeeId, header.keyTime, header.ownershipKey, header.payloadHash],
-    ),
+  return keccak256(encodeHeader(header));
+}
+
+/** The ABI encoding of a header, 192 bytes, 0x hex: what the owners policy takes as evidence. */
+export function encodeHeader(header: RecordHeader): string {
+  return CODER.encode(
+    ["address", "bytes32", "uint64", "uint64", "address", "bytes32"],
+    [header.account, header.fileTag, header.committeeId, header.keyTime, header.ownershipKey, header.payloadHash],
   );
 }
 
@@ -100,11 +113,31 @@ export function recordCall(deployment: Deployment, signed: SignedRecord): Contra
   };
 }
 
-/** @param records 1 to 32; either all are recorded or none, but for those that are on the ledger already. */
-export function recordManyCall(deployment: Deployment, records: SignedRecord[]): ContractCall {
+/**
+ * Either all are recorded or none, but for those that are on the ledger already.
+ * @throws InvalidInputError when the records differ in account, committee or key time, or there are none
+ */
+export function recordManyCall(deployment: Deployment, batch: SignedBatch): ContractCall {
+  const { records, deadline, signature } = batch;
+  const [first] = records;
+  const isOneBatch = ({ account, committeeId, keyTime }: KeyRecord) =>
+    first !== undefined &&
+    isAddressEqual(account, first.account) &&
+    committeeId === first.committeeId &&
+    keyTime === first.keyTime;
+  if (first === undefined || !records.every(isOneBatch)) {
+    throw new InvalidInputError("the records of a batch have one account, committee and key time", {
+      check: "batch of records",
+      received: `${records.length} records`,
+    });
+  }
+  const { account, committeeId, keyTime } = first;
+  const entries = records.map(({ fileTag, ownershipKey, payload }) => ({ fileTag, ownershipKey, payload }));
   return {
     to: deployment.contracts.keyLedger,
-    data: LEDGER_ABI.encodeFunctionData("recordMany", [records.map((signed) => ({ ...signed }))]),
+    data: LEDGER_ABI.encodeFunctionData("recordMany", [
+      { account, committeeId, keyTime, deadline, entries, signature },
+    ]),
     description: `recording ${records.length} keys`,
   };
 }

@@ -78,6 +78,22 @@ export function sessionOf(request: FastifyRequest): Session {
   return session;
 }
 
+/**
+ * Users act for themselves.
+ * @param what is of the account, for the message
+ * @throws TallystickError NOT_OWNER when the session is of another one
+ */
+export function requireSessionAccount(sessionAccount: string, account: string, what: string): void {
+  if (sessionAccount === account) return;
+  throw new TallystickError(`the ${what} is of another account than the session`, {
+    code: "NOT_OWNER",
+    party: `account ${sessionAccount}`,
+    check: "session account",
+    expected: account,
+    received: sessionAccount,
+  });
+}
+
 function refuse(message: string, check: string, hint: string): never {
   throw new InvalidSignatureError(message, { party: "client", check, hint });
 }

@@ -42,6 +42,10 @@ export const NbmConfigSchema = Type.Object(
     eraseAfterBlocks: Type.Optional(Type.Integer({ minimum: 0, maximum: 100_000 })),
     /** OPRF outputs per account and period that the whole committee grants, also with k − 1 colluding members. */
     oprfBudget: Type.Optional(Type.Object({ evaluations: Count, periodSeconds: PeriodSeconds }, closed)),
+    /** Release requests per account and period that this node looks at. */
+    releaseBudget: Type.Optional(Type.Object({ releases: Count, periodSeconds: PeriodSeconds }, closed)),
+    /** Blocks on the state that the policy of a sealed secret answers from, its own included. */
+    releaseConfirmations: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
     /** Transactions this node pays for: per account, and in all; see records/relay-budget.ts. */
     relayBudget: Type.Optional(RelayBudgetSchema),
     /** The highest gas price at which this node relays; `maximumFeeGwei` caps all its transactions. */
@@ -62,6 +66,8 @@ export interface NbmConfig extends DaemonConfig {
   dealingSeconds: number;
   eraseAfterBlocks: number;
   oprfBudget: { evaluations: number; periodSeconds: number };
+  releaseBudget: { releases: number; periodSeconds: number };
+  releaseConfirmations: number;
   relayBudget: { perAccount: number; total: number; periodSeconds: number };
   maximumRelayFeeGwei: number;
   pollMilliseconds: number;
@@ -81,6 +87,8 @@ const DEFAULTS = {
   dealingSeconds: 60,
   eraseAfterBlocks: 128,
   oprfBudget: { evaluations: 1_440_000, periodSeconds: WEEK_SECONDS },
+  releaseBudget: { releases: 20_000, periodSeconds: DAY_SECONDS },
+  releaseConfirmations: 3,
   relayBudget: { perAccount: 1000, total: 20_000, periodSeconds: DAY_SECONDS },
   maximumRelayFeeGwei: 100,
   pollMilliseconds: 1000,

@@ -12,6 +12,7 @@ export interface NbmMetrics {
   readonly evaluations: Counter;
   readonly relayed: Counter<"kind">;
   readonly sharesReleased: Counter;
+  readonly releases: Counter<"outcome">;
 }
 
 /** Registers the node's metrics; gauges read the database when they are scraped. */
@@ -82,6 +83,12 @@ export function addNbmMetrics(
       name: "tallystick_nbm_relayed_total",
       help: "Relay requests answered",
       labelNames: ["kind"],
+      registers,
+    }),
+    releases: new Counter({
+      name: "tallystick_nbm_releases_total",
+      help: "Requests for the release of a sealed secret, by what became of them",
+      labelNames: ["outcome"],
       registers,
     }),
     sharesReleased: new Counter({ name: "tallystick_nbm_shares_released_total", help: "Shares released", registers }),

@@ -1,5 +1,6 @@
 /** An NBM node as a program: its services over the common base. Importing it starts nothing; `main.ts` runs it. */
 
+import { TypedDataEncoder } from "ethers";
 import { toHex } from "../core/encoding/hex.ts";
 import { oprfReady } from "../core/oprf/ristretto255.ts";
 import { VERSION } from "../core/version.ts";
@@ -30,6 +31,9 @@ import { ShareService } from "./records/key-share-service.ts";
 import { Relay } from "./records/relay.ts";
 import { RelayBudget } from "./records/relay-budget.ts";
 import { committeeFormer, ensureRegistered } from "./registration.ts";
+import { recordKeyShares } from "./releases/record-key-share.ts";
+import { ReleaseReceipts } from "./releases/release-receipts.ts";
+import { ReleaseService } from "./releases/release-service.ts";
 import { addNbmRoutes } from "./routes/routes.ts";
 import { NBM_MIGRATIONS } from "./tables.ts";
 
@@ -89,13 +93,27 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     maximumFeeGwei: config.maximumRelayFeeGwei,
   });
 
+  const { releases: capacity, periodSeconds } = config.releaseBudget;
+  const releases = new ReleaseService({
+    chain,
+    checkSignature,
+    operator,
+    shareOf: recordKeyShares(generations, chain.deployment),
+    receipts: new ReleaseReceipts(database),
+    charge: (account) =>
+      database.transientTransaction(() => budgets.take({ scope: "releases", capacity, periodSeconds }, account, 1)),
+    sign: ({ domain, types, message }) =>
+      wallet.signingKey.sign(TypedDataEncoder.hash(domain, types, { ...message })).serialized,
+    confirmations: config.releaseConfirmations,
+  });
+
   const balanceWei = cachedFor(BALANCE_MILLISECONDS, () => chain.provider.getBalance(operator));
   const metrics = addNbmMetrics(base.metrics.registry, { archive, follower, generations, balanceWei });
   base.healthChecks.archive = () => {
     if (follower.lagSeconds() > UNHEALTHY_LAG_SECONDS) throw new Error("the archive is behind");
   };
   const describe = () => describeNode(base, hpkePublicKey, { generations, coordinator });
-  addNbmRoutes(server, { sessions, describe, oprf, runs, relay, archive, follower, shares, metrics });
+  addNbmRoutes(server, { sessions, describe, oprf, runs, relay, archive, follower, shares, releases, metrics });
 
   const registration = { chain, sender, config, hpkePublicKey, logger };
   return {
@@ -136,7 +154,7 @@ function describeNode(
 
 export const nodeProgram: DaemonProgram<NbmConfig, LocalDatabase> = {
   kind: "nbm",
-  description: "A key node: one member of the committees that evaluate the OPRF, keep key shares and relay records.",
+  description: "A key node: one member of the committees that evaluate the OPRF, release keys and relay records.",
   load: loadNbmConfig,
   openDatabase: (config) => LocalDatabase.open(config, "nbm", NBM_MIGRATIONS),
   contracts: ["nodeRegistry", "keyLedger"],

@@ -6,6 +6,7 @@
 import { BUDGET_TABLES } from "../daemon/quota.ts";
 import { SESSION_TABLES } from "../daemon/sessions.ts";
 import { sqliteScript } from "../store/index/sql/column-types.ts";
+import { RELEASE_TABLES } from "./releases/release-receipts.ts";
 
 /** Migrations in order; the database's `user_version` counts those that have run. Never edit one that was released. */
 export const NBM_MIGRATIONS: readonly string[] = [
@@ -83,6 +84,8 @@ export const NBM_MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
 
   ${sqliteScript(BUDGET_TABLES)}
+
+  ${RELEASE_TABLES}
 
   -- The archive: ledger events as the chain emitted them, in the order this node saw them.
   CREATE TABLE ledger_events (

@@ -5,8 +5,9 @@
  *
  *   node scripts/bench/gas-policies.ts
  */
-import { AbiCoder, keccak256, type Signer, toUtf8Bytes, Wallet, ZeroHash } from "ethers";
+import { AbiCoder, keccak256, type Signer, toUtf8Bytes, Wallet } from "ethers";
 import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
+import { encodeHeader } from "../../offchain/chain/ledger.ts";
 import type { RecoveryPlan } from "../../offchain/chain/recovery-policy.ts";
 import { encodeRecoveryData } from "../../offchain/chain/recovery-policy.ts";
 import { OwnersPolicy__factory, RecoveryPolicy__factory } from "../../offchain/chain/types/index.ts";
@@ -120,7 +121,18 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
     );
     meter.checkComplete(recovery);
     const ofOwners = new GasMeter();
-    await ofOwners.measureViews(owners, relay, { mayRelease: [ZeroHash, byGuardian.requester, contextOf("0x", "0x")] });
+    const header = {
+      account: authorAddress,
+      fileTag: bytes32("file"),
+      committeeId: 1n,
+      keyTime: 1n,
+      ownershipKey: authorAddress,
+      payloadHash: bytes32("payload"),
+    };
+    await ofOwners.measureViews(owners, relay, {
+      mayRelease: [await owners.secretIdOf(header), authorAddress, contextOf("0x", encodeHeader(header))],
+      secretIdOf: [header],
+    });
     ofOwners.checkComplete(owners);
     return [...meter.figures, ...ofOwners.figures.map((figure) => ({ ...figure, name: `${figure.name}, owners` }))];
   } finally {

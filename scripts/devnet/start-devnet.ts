@@ -158,6 +158,8 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
     configure(node, deploymentFile, {
       autoRegister: { stakeWei: String(STAKE_WEI) },
       pollMilliseconds: 500,
+      // No block of this chain is ever replaced.
+      releaseConfirmations: 1,
       ...(position === 0 ? { formCommittee: { members, threshold } } : {}),
       ...options.nbmConfig,
     });

@@ -26,7 +26,7 @@ import { IntegrityError } from "../../offchain/core/errors.ts";
 import { type Anvil, anvilKey, type FaultyProxy, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
 import { keyMaterial } from "../helpers/key-material.ts";
-import { signOwnerAddition, signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
+import { signBatch, signOwnerAddition, signRecord, someRecord, walletOf } from "../helpers/ledger-records.ts";
 import { collect, failure, until } from "../helpers/promises.ts";
 
 const KEY = new Uint8Array(32).fill(1);
@@ -132,8 +132,7 @@ describe("key ledger on a chain", () => {
     it("stores a batch at once", async () => {
       const time = await now();
       const records = [1, 2, 3].map(() => someRecord(alice.address, time));
-      const signed = await Promise.all(records.map((record) => signRecord(deployment, alice, record)));
-      const receipt = await relay.send(recordManyCall(deployment, signed));
+      const receipt = await relay.send(recordManyCall(deployment, await signBatch(deployment, alice, records)));
       expect(receipt.logs.length).to.equal(3);
       for (const record of records) {
         expect(await verifyArchivedRecord(chain, record, "node")).to.equal(recordIdOf(headerOf(record)));

@@ -52,10 +52,10 @@ export async function generationsAt(node: TestNode): Promise<number[]> {
   return (await node.describe()).committees.map(({ generation }) => generation);
 }
 
-/** An agent of a new account, which asks the committee of the deployment. */
-export function agentContext(local: LocalChain): AgentContext {
+/** An agent of a new account, or of one on a new device, which asks the committee of the deployment. */
+export function agentContext(local: LocalChain, phrase = newRecoveryPhrase()): AgentContext {
   return new AgentContext({
-    identity: identityFromPhrase(newRecoveryPhrase()),
+    identity: identityFromPhrase(phrase),
     deployment: { ...local.deployment, committeeId: "1" },
     platform: memoryPlatform({ http: {} }),
     logger: SILENT,

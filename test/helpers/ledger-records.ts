@@ -9,10 +9,12 @@ import {
   type KeyRecord,
   type OwnerAddition,
   recordIdOf,
+  type SignedBatch,
   type SignedRecord,
 } from "../../offchain/chain/ledger.ts";
 import {
   addOwnerTypedData,
+  keyRecordsTypedData,
   keyRecordTypedData,
   ownershipTypedData,
   type TypedData,
@@ -47,6 +49,21 @@ export async function signRecord(
     deadline,
   });
   return { record, deadline, signature: await sign(signer, typed) };
+}
+
+/** Records of one account, committee and key time, under one signature. */
+export async function signBatch(
+  deployment: Deployment,
+  signer: Signer,
+  records: readonly KeyRecord[],
+  deadline = FAR_DEADLINE,
+): Promise<SignedBatch> {
+  const typed = keyRecordsTypedData(BigInt(deployment.chainId), deployment.contracts.keyLedger, {
+    account: signer.address,
+    recordIds: records.map((record) => recordIdOf(headerOf(record))),
+    deadline,
+  });
+  return { records, deadline, signature: await sign(signer, typed) };
 }
 
 /** An addition of `owner`, which has the file's ownership key and wants to be added. */

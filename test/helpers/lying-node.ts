@@ -6,15 +6,22 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { keccak256 } from "ethers";
 import { connectChain } from "../../offchain/chain/deployment.ts";
 import { ledgerScope } from "../../offchain/chain/ledger.ts";
+import { readRecordSeal } from "../../offchain/chain/record-key.ts";
 import { readCommitteeKeys, readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { u16be, u32be, u64be } from "../../offchain/core/encoding/integers.ts";
 import { openKeystore } from "../../offchain/core/identity/keystore.ts";
 import { composeEvaluation, oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
 import { oprfAnswerMessage } from "../../offchain/core/oprf/signed-answer.ts";
 import { type KeyRecordHeader, resealShare } from "../../offchain/core/record/key-record.ts";
 import { RECORD_SECRET_BYTES } from "../../offchain/core/record/payload.ts";
+import { DECRYPTION_SHARE_BYTES } from "../../offchain/core/sealed-secrets/decryption-share.ts";
+import { checkSealed } from "../../offchain/core/sealed-secrets/sealed-secret.ts";
+import { sealShareReply } from "../../offchain/core/sealed-secrets/share-reply.ts";
+import type { ReleaseRequestBody } from "../../offchain/core/wire/release.ts";
 import { deriveNodeKeys } from "../../offchain/nbm/node-keys.ts";
 import { answerSigner } from "../../offchain/nbm/oprf/answer-signer.ts";
 import { mined } from "../../scripts/devnet/mined.ts";
@@ -28,6 +35,7 @@ export type Lie =
   | "signed wrong evaluations" // the same, with the node's own signature: its operator itself lies
   | "wrong proofs" // right evaluations with a proof of something else
   | "wrong shares" // properly sealed to the asker, of the right length, and not the share
+  | "wrong receipts" // right shares, with a receipt that somebody else signed
   | "shares of another" // index and share of some other member
   | "wrong records" // archived records with another payload
   | "wrong notes" // what later owners sealed to themselves, damaged
@@ -36,6 +44,7 @@ export type Lie =
   | "hangs";
 
 const EVALUATE = "/v1/oprf/evaluate";
+const RELEASES = "/v1/releases";
 /** Shamir's scheme: a share is as long as what is shared. */
 const SHARE_BYTES = RECORD_SECRET_BYTES;
 const SHARE = /^\/v1\/records\/(0x[0-9a-f]{64})\/share$/;
@@ -107,9 +116,16 @@ export class LyingNode {
       case "wrong proofs":
         return path === EVALUATE ? { ...answer, proof: flipped(String(answer.proof)) } : undefined;
       case "wrong shares":
+        if (path === RELEASES) return await this.#wrongDecryptionShare(request, answer);
         return recordId === undefined ? undefined : await this.#wrongShare(recordId, request, answer);
+      case "wrong receipts": {
+        if (path !== RELEASES) return undefined;
+        const receipt = answer.receipt as Record<string, unknown>;
+        return { ...answer, receipt: { ...receipt, blockNumber: Number(receipt.blockNumber) + 1 } };
+      }
       case "shares of another":
-        return recordId === undefined ? undefined : { ...answer, index: (Number(answer.index) % 5) + 1 };
+        if (path !== RELEASES && recordId === undefined) return undefined;
+        return { ...answer, index: (Number(answer.index) % 5) + 1 };
       case "wrong records": {
         if (path !== "/v1/records") return undefined;
         const records = answer.records as Record<string, unknown>[];
@@ -150,6 +166,28 @@ export class LyingNode {
         evaluated: blinded,
         signature: answerSigner(chain.deployment, await this.operatorKey())(signed),
       };
+    } finally {
+      chain.close();
+    }
+  }
+
+  /** Seals what a node with the key share 1 would say, with a proof of nothing, to the asker. */
+  async #wrongDecryptionShare(request: ProxiedRequest, answer: Record<string, unknown>) {
+    const asked = jsonOf(request) as ReleaseRequestBody;
+    const chain = await connectChain(this.#net.deployment);
+    try {
+      await oprfReady();
+      const { groupKey, ledger } = await readRecordSeal(chain, BigInt(asked.committeeId));
+      const { recordId, version, author, policy, policyData } = asked;
+      const policyDataHash = fromHex(keccak256(policyData));
+      const label = { ledger, recordId: fromHex(recordId), version, author, policy, policyDataHash };
+      const secret = checkSealed(groupKey, label, fromHex(asked.secret));
+      const share = new Uint8Array(DECRYPTION_SHARE_BYTES);
+      share[0] = 1;
+      share.set([...u64be(BigInt(asked.committeeId)), ...u32be(asked.generation), ...u16be(Number(answer.index))], 1);
+      share.set(secret.element, 15);
+      const sealed = await sealShareReply(secret, asked.account, fromHex(asked.sessionKey), share);
+      return { ...answer, sealed: toHex(sealed) };
     } finally {
       chain.close();
     }

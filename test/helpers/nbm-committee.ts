@@ -217,6 +217,7 @@ export async function prepareCommittee(local: LocalChain, options: CommitteeOpti
       keystoreFile: "keystore.json",
       autoRegister: { stakeWei: String(STAKE_WEI) },
       pollMilliseconds: 100,
+      releaseConfirmations: 1,
       logLevel: "debug",
       ...(form && position === 0 ? { formCommittee: { members, threshold } } : {}),
       ...config,

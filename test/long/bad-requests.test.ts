@@ -46,6 +46,7 @@ const ROUTES: readonly Route[] = [
   { daemon: "node", method: "POST", path: "/v1/records", session: true },
   { daemon: "node", method: "POST", path: `/v1/records/${ZEROS}/owners`, session: true },
   { daemon: "node", method: "POST", path: `/v1/records/${ZEROS}/share`, session: false },
+  { daemon: "node", method: "POST", path: "/v1/releases", session: true },
   { daemon: "provider", method: "POST", path: "/v1/sessions", session: false },
   { daemon: "provider", method: "POST", path: "/v1/claims", session: true },
   { daemon: "provider", method: "POST", path: `/v1/claims/0x${"00".repeat(16)}/answers`, session: true },

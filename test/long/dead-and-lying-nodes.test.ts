@@ -218,7 +218,8 @@ describe("a committee of which some are dead or lie", () => {
     }
 
     const wrongAnswers: { lie: Lie; to: "get" | "put" | "both"; codes: string[] }[] = [
-      { lie: "wrong shares", to: "get", codes: ["INTEGRITY"] },
+      { lie: "wrong shares", to: "get", codes: ["INVALID_PROOF"] },
+      { lie: "wrong receipts", to: "get", codes: ["INVALID_SIGNATURE"] },
       { lie: "shares of another", to: "get", codes: ["BAD_RESPONSE"] },
       { lie: "wrong evaluations", to: "put", codes: ["INVALID_PROOF"] },
       { lie: "wrong proofs", to: "put", codes: ["INVALID_PROOF", "INVALID_SCALAR"] },
@@ -299,10 +300,10 @@ describe("a committee of which some are dead or lie", () => {
       );
       const nodes = error.details?.nodes as NodeReport[];
       expect(nodes.map(({ answer }) => answer)).to.deep.equal([
-        "INTEGRITY",
+        "INVALID_PROOF",
         "right",
-        "INTEGRITY",
-        "INTEGRITY",
+        "INVALID_PROOF",
+        "INVALID_PROOF",
         "right",
       ]);
       expect(existsSync(out)).to.equal(false);

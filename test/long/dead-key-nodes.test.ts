@@ -72,7 +72,7 @@ describe("get while key nodes are gone", () => {
       const node = net.nodes[position];
       if (node === undefined) throw new Error("no such node");
       const proxy = await startTamperingProxy(node.url, (path, answer) => {
-        if (path.includes("/share")) return { ...answer, sealed: flipped(answer.sealed) };
+        if (path.includes("/releases")) return { ...answer, sealed: flipped(answer.sealed) };
         if (path.includes("/evaluate")) return { ...answer, proof: flipped(answer.proof) };
         if (!path.includes("/records?")) return undefined;
         const records = answer.records as { payload: string }[];

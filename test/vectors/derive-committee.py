@@ -1,17 +1,22 @@
 """Derives committee.json and sealed-secrets.json from docs/spec.md alone.
 
 It shares nothing with offchain/: ristretto255 (RFC 9496) and its scalars are integer arithmetic of its own, hashes are
-Python's hashlib, AES-GCM is OpenSSL's through the package `cryptography`. What is random in the protocols is hashed
+Python's hashlib, AES-GCM is OpenSSL's through the package `cryptography`, Keccak-256 and secp256k1 are those of
+derive-layouts.py. What is random in the protocols is hashed
 from a text here. Run it from this folder to derive the vectors again:
 
     python3 derive-committee.py
 """
 
+import base64
 import hashlib
 import hmac
+import importlib
 import json
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
+
+layouts = importlib.import_module("derive-layouts")
 
 SOURCE = "derive-committee.py"
 
@@ -357,7 +362,48 @@ def sealed_vectors(generations):
             "sealed": hexed(sealed),
             "generations": answers,
         })
-    return {"committeeId": str(COMMITTEE), "groupPublicKey": hexed(group), "secrets": cases}
+    record = sealed_record(group, s)
+    return {"committeeId": str(COMMITTEE), "groupPublicKey": hexed(group), "secrets": cases, "record": record}
+
+
+def sealed_record(group, s):
+    """A key record with the file key sealed to the committee."""
+    keccak256, word = layouts.keccak256, layouts.word
+    ledger, policy, account = sha256(b"ledger")[:20], sha256(b"owners policy")[:20], sha256(b"account")[:20]
+    file_key, data_digest, catalogue_key = sha256(b"file key"), sha256(b"root recipe"), sha256(b"catalogue key")
+    key_time = 1_790_000_000
+    file_tag = sha256(tag("file-tag") + data_digest)
+    ownership = layouts.address_of(layouts.ownership_key(file_key))
+    fields = word(account) + file_tag + word(COMMITTEE) + word(key_time) + word(ownership)
+    secret_id = keccak256(fields)
+    deployment = u(CHAIN_ID, 8) + ledger
+    label = deployment + secret_id + u(1, 4) + account + policy + keccak256(b"")
+    r = int.from_bytes(kdf(file_key, "record-seal", group + label, 64), "little") % L
+    element, twin = encode(multiply(r, G)), encode(multiply(r, GBAR))
+    key = kdf(encode(multiply(r * s, G)), "sealed-secret", group + element + label)
+    body = b"\1" + element + twin + AESGCM(key).encrypt(bytes(12), file_key, tag("sealed-secret") + b"\1")
+    sealed = body + prove("sealed-secret-proof", group + label + body, [(r, [None, GBAR])], "record proof")
+    scope = keccak256(word(account) + file_tag)
+    aad = tag("self-envelope") + deployment + scope
+    self_envelope = b"\1" + AESGCMSIV(catalogue_key).encrypt(scope[:12], data_digest + file_key, aad)
+    payload = b"\1\3" + self_envelope + sealed
+    return {
+        "chainId": str(CHAIN_ID),
+        "keyLedger": layouts.checksummed(ledger),
+        "ownersPolicy": layouts.checksummed(policy),
+        "account": layouts.checksummed(account),
+        "fileTag": hexed(file_tag),
+        "committeeId": str(COMMITTEE),
+        "keyTime": str(key_time),
+        "ownershipKey": layouts.checksummed(ownership),
+        "dataId": "b" + base64.b32encode(b"\x01\x55\x12\x20" + data_digest).decode().lower().rstrip("="),
+        "fileKey": hexed(file_key),
+        "catalogueKey": hexed(catalogue_key),
+        "secretId": hexed(secret_id),
+        "label": hexed(label),
+        "payload": hexed(payload),
+        "recordId": hexed(keccak256(fields + keccak256(payload))),
+    }
 
 
 def write(name, value):

@@ -183,7 +183,9 @@ def typed_digest(chain_id, contract, type_text, *values):
     domain_type = "EIP712Domain(string name,string version,uint256 chainId" + domain_end
     domain = keccak256(domain_type.encode()) + keccak256(b"Tallystick") + keccak256(b"1") + word(chain_id)
     domain = keccak256(domain + (word(contract) if contract else b""))
-    message = keccak256(keccak256(type_text.encode()) + b"".join(word(value) for value in values))
+    # EIP-712 hashes the members of an array, one after the other.
+    words = (keccak256(b"".join(map(word, value))) if isinstance(value, list) else word(value) for value in values)
+    message = keccak256(keccak256(type_text.encode()) + b"".join(words))
     return keccak256(b"\x19\x01" + domain + message)
 
 
@@ -292,7 +294,7 @@ def sharing_vectors():
 
 
 def record(case, recipients, n, k, r):
-    code = {"committee": 1, "self": 2}[recipients]
+    code = {"shares": 1, "self": 2}[recipients]
     ledger = sha256(b"key ledger")[:20]
     deployment = u(31337, 8) + ledger
     file_key, data_digest = sha256(b"file key " + case), sha256(b"root recipe " + case)
@@ -311,7 +313,8 @@ def record(case, recipients, n, k, r):
         aad = deployment + account + file_tag + u(committee, 8) + u(key_time, 8) + u(j, 4)
         recipient = public_key(hpke_private_key(seeds[j - 1]))
         envelopes.append(hpke_seal(recipient, tag("share-envelope"), aad, share, sha256(case + b" ephemeral %d" % j)))
-    payload = bytes([1, code, n, k, r]) + self_envelope + b"".join(commitments) + b"".join(envelopes)
+    sharing = bytes([n, k, r]) if recipients == "shares" else b""
+    payload = bytes([1, code]) + self_envelope + sharing + b"".join(commitments) + b"".join(envelopes)
     ownership = address_of(ownership_key(file_key))
     header = word(account) + file_tag + word(committee) + word(key_time) + word(ownership) + keccak256(payload)
     asker, session_seed = sha256(b"later owner")[:20], sha256(b"session")
@@ -668,6 +671,8 @@ def typed_message_vectors():
         (ledger, "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,"
          "bytes32 payloadHash,uint64 deadline)",
          [account, filled("4"), 1, 1_790_000_000, other, filled("5"), 1_790_000_600]),
+        (ledger, "KeyRecords(address account,bytes32[] recordIds,uint64 deadline)",
+         [account, [filled("5"), filled("6")], 1_790_000_600]),
         (ledger, "Ownership(bytes32 recordId,address owner)", [filled("6"), account]),
         (ledger, "AddOwner(bytes32 recordId,address owner,bytes32 noteHash,uint64 deadline)",
          [filled("6"), account, filled("7"), 1_790_000_600]),
@@ -677,6 +682,9 @@ def typed_message_vectors():
         (ledger, "ChallengeKey(address provider,bytes32 key)", [other, filled("e")]),
         (ledger, "ReleaseRequest(bytes32 secret,address account,bytes32 sessionKey,address node,uint64 expiresAt)",
          [filled("8"), account, filled("3"), other, 1_790_003_600]),
+        (ledger, "ReleaseReceipt(bytes32 secret,address policy,address account,bytes32 sessionKey,uint64 blockNumber,"
+         "bytes32 blockHash,uint64 releasedAt)",
+         [filled("8"), other, account, filled("3"), 24_000_000, filled("b"), 1_790_000_600]),
         (ledger, f"RecoveryOpening({recovery_request},uint64 deadline)", [*recovery, 1_790_000_600]),
         (ledger, f"RecoveryApproval({recovery_request})", recovery),
         (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),
@@ -748,7 +756,7 @@ if __name__ == "__main__":
     write(
         "record-layouts.json",
         {
-            "records": [record(b"one", "committee", 4, 3, 1), record(b"two", "self", 0, 0, 0)],
+            "records": [record(b"one", "shares", 4, 3, 1), record(b"two", "self", 0, 0, 0)],
         },
     )
     write("chain-layouts.json", chain_vectors())

@@ -1,6 +1,6 @@
 /**
  * From a data id to its key: a record that the account owns, from the archives, then the self envelope, or else the
- * committee's shares.
+ * committee, which releases the sealed key or the shares of it.
  *
  * The self envelope comes first because it needs no answer from anybody: the key is then available with all nodes down,
  * and no node learns what is read. The committee is asked when the envelope does not open.
@@ -26,7 +26,7 @@ export interface OpenedKey {
   readonly nodes: NodeReport[];
 }
 
-/** The account's self envelope, or the shares of the record's committee. */
+/** The account's self envelope, or the record's committee. */
 export type KeySource = "self" | "committee";
 
 /**
@@ -35,8 +35,8 @@ export type KeySource = "self" | "committee";
  * @param source the only source to use; both, the self envelope first, unless given.
  * @throws InvalidInputError for a malformed data id
  * @throws TallystickError NOT_FOUND when no archive has a record of it, NOT_OWNER when only others own it,
- *   SHARES_MISSING with what every node answered, INTEGRITY when the self envelope is damaged and the record has no
- *   shares
+ *   SHARES_MISSING or NOT_RELEASED with what every node answered, INTEGRITY when the self envelope is damaged and the
+ *   record is for its recorder alone
  */
 export async function openFileKey(context: AgentContext, dataId: string, source?: KeySource): Promise<OpenedKey> {
   const tag = toHex(fileTag(dataId));
@@ -86,7 +86,13 @@ async function openFromRecord(
       context.logger.warn({ recordId: found.recordId, code: error.code }, `${error.message}; asking the committee`);
     }
   }
-  if (source === "self" || (damage !== undefined && found.payload.policy.recipients === "self")) throw damage;
+  const { recipients } = found.payload.policy;
+  if (source === "self" || (damage !== undefined && recipients === "self")) throw damage;
+  if (recipients === "sealed") {
+    // Loaded when it is needed: the self envelope nearly always opens.
+    const { openSealedKey } = await import("./sealed-key.ts");
+    return { ...(await openSealedKey(context, found, dataId)), source: "committee" };
+  }
   const link = await context.committeeById(found.record.committeeId);
   const collecting = {
     account: context.account,

@@ -11,20 +11,10 @@ import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
 import { type LedgerScope, openResealedShare, rebuildFileKey } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
-import { type AgentLogger, SILENT } from "../progress.ts";
+import type { AgentLogger } from "../progress.ts";
 import type { VerifiedRecord } from "./archives.ts";
-import { clockError } from "./clock-offset.ts";
-import type { NbmClient } from "./nbm-client.ts";
-import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes, shuffled } from "./quorum.ts";
-
-/** Lifetime of a signed request: the daemons' clocks may differ from ours by less than this. */
-const REQUEST_SECONDS = 600;
-/** A node that takes longer is waited for, but another one is asked as well. */
-const PATIENCE_SECONDS = 5;
-
-export interface ShareMember extends QuorumMember {
-  readonly client: NbmClient;
-}
+import type { NodeReport } from "./quorum.ts";
+import { collectShares, REQUEST_SECONDS, type ShareMember } from "./share-collection.ts";
 
 export interface ShareCollectorContext {
   readonly account: AgentAccount;
@@ -55,24 +45,8 @@ export async function rebuildFromRecord(
   context: ShareCollectorContext,
 ): Promise<RebuiltKey> {
   const { threshold } = found.payload.policy;
-  const reachable = shuffled(members.filter(({ url }) => url !== ""));
-  const { answers, failures } = await gather(
-    reachable,
-    threshold,
-    (member, signal) => requestShare(found, member, context, signal),
-    PATIENCE_SECONDS,
-  );
-  const failed = new Map(failures.map(({ member, error }) => [member.index, error]));
-  const nodes = reportNodes(members, new Set(answers.map(({ member }) => member.index)), failed);
-  const logger = context.logger ?? SILENT;
-  for (const { member, error } of failures) {
-    logger.warn({ node: member.url, code: error.code }, `${error.message}; asking another node for its share`);
-  }
-  const nowSeconds = Math.floor(Date.now() / 1000);
-  const clock = answers.length === 0 ? clockError([...failed.values()], nowSeconds) : undefined;
-  if (clock !== undefined) throw clock;
-  if (answers.length < threshold) throw sharesMissing(answers.length, threshold, committee.id, nodes);
-  const shares = new Map(answers.map(({ member, answer }) => [member.index, answer]));
+  const ask = (member: ShareMember, signal: AbortSignal) => requestShare(found, member, context, signal);
+  const { shares, nodes } = await collectShares(committee.id, threshold, members, ask, context.logger);
   return { fileKey: rebuildFileKey(found.payload, found.record, shares, dataId), nodes };
 }
 
@@ -125,22 +99,4 @@ async function requestShare(
   } finally {
     session.privateKey.fill(0);
   }
-}
-
-function sharesMissing(
-  right: number,
-  threshold: number,
-  committeeId: bigint,
-  nodes: readonly NodeReport[],
-): TallystickError {
-  return new TallystickError(`only ${right} of the ${threshold} required key shares were available`, {
-    code: "SHARES_MISSING",
-    party: `committee ${committeeId}`,
-    check: "right shares",
-    expected: `${threshold} right shares`,
-    received: describeNodes(nodes),
-    hint: "wait until more key nodes are up, then run the command again",
-    retryable: true,
-    details: { nodes },
-  });
 }

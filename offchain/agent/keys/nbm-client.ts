@@ -18,12 +18,13 @@ import {
   ShareAnswer,
   type ShareRequestBody,
 } from "../../core/wire/nbm.ts";
+import { ReleaseAnswer, type ReleaseRequestBody } from "../../core/wire/release.ts";
 import { HttpParty, type PartyOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
 
 /** Relaying waits for a block to be mined. */
 const RELAY_DEADLINE_SECONDS = 180;
-/** An evaluation that takes longer is asked of another node. */
+/** An evaluation, or a share, that takes longer is asked of another node. */
 const EVALUATE_DEADLINE_SECONDS = 20;
 /** What one archive may list: 100,000 records, in pages that weigh no more than so many megabytes together. */
 const MAXIMUM_LISTED_PAGES = 500;
@@ -36,6 +37,14 @@ export interface Evaluation {
   readonly proof: Uint8Array;
   /** By the node's operator key over the composites and the proof, 65 bytes, 0x hex. */
   readonly signature: string;
+}
+
+/** A node's part in a release. */
+export interface ReleaseGrant {
+  readonly index: number;
+  /** The decryption share, sealed to the session key of the request. */
+  readonly sealed: Uint8Array;
+  readonly receipt: ReleaseAnswer["receipt"];
 }
 
 export type ArchivedRecord = RecordsAnswer["records"][number];
@@ -154,6 +163,20 @@ export class NbmClient {
       deadlineSeconds: EVALUATE_DEADLINE_SECONDS,
     });
     return { index: answer.index, sealed: fromHex(answer.sealed) };
+  }
+
+  /** The node's part in the release of a sealed secret. Not retried: the caller has other nodes. */
+  async release(json: ReleaseRequestBody, signal?: AbortSignal): Promise<ReleaseGrant> {
+    const { index, sealed, receipt } = await this.#sessions.with(this.#party, this.operator, (token) =>
+      this.#party.json("POST", "/v1/releases", ReleaseAnswer, {
+        json,
+        token,
+        signal,
+        retries: 0,
+        deadlineSeconds: EVALUATE_DEADLINE_SECONDS,
+      }),
+    );
+    return { index, sealed: fromHex(sealed), receipt };
   }
 }
 

@@ -7,6 +7,7 @@
 import { keccak256, SigningKey, Wallet } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, readRecordedAt, recordIdOf } from "../../chain/ledger.ts";
+import { readRecordSeal } from "../../chain/record-key.ts";
 import type { Committee } from "../../chain/registry.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
@@ -17,15 +18,18 @@ import {
   committeePolicy,
   fileScope,
   fileTag,
+  type KeyRecordHeader,
   openOwnKey,
   ownershipAddress,
   ownershipKey,
+  SEALED_POLICY,
   SELF_POLICY,
   type ShareRecipient,
   sealSelfEnvelope,
   verifyRecordForKey,
 } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
+import { loadSuite } from "../pipeline/oprf-stage.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { Archives, VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";
@@ -63,10 +67,10 @@ export interface KeyOwnership {
 /**
  * Idempotent: run again after any interruption, it does what is still missing.
  *
- * @param recipients who can open the record: the account and the committee, or the account alone, which then joins
- *   nobody's record. Unless given, an own record will do as it is, and a new one is for the committee too.
- * @throws TallystickError CONFLICT when the account alone is wanted, and the committee has shares in an earlier record
- *   of the account; the error of the last node when none could relay; CHAIN_UNAVAILABLE
+ * @param recipients who can open the record beside the account; nobody for "self", which then joins nobody's record.
+ *   Unless given, an own record will do as it is, and a new one is sealed to the committee.
+ * @throws TallystickError CONFLICT when the account alone is wanted, and an earlier record of the account is for the
+ *   committee too; the error of the last node when none could relay; CHAIN_UNAVAILABLE
  */
 export async function ensureKeyOwnership(
   context: RecordKeyContext,
@@ -79,7 +83,7 @@ export async function ensureKeyOwnership(
   if (own.length === 0) context.onUnrecorded?.();
   if (recipients === "self") {
     // More recipients than before can be had by a new record; fewer cannot, since the ledger's log keeps the old one.
-    const shared = own.find(({ payload }) => payload.policy.recipients === "committee");
+    const shared = own.find(({ payload }) => payload.policy.recipients !== "self");
     if (shared !== undefined) throw sharedAlready(shared);
   }
   for (const found of own) {
@@ -88,20 +92,20 @@ export async function ensureKeyOwnership(
     return { recordId: found.recordId, role: "recorder", isNew: false };
   }
   if (own.length === 0 && recipients !== "self") {
-    const joined = await joinExisting(context, tag, dataId, fileKey);
+    const joined = await joinExisting(context, tag, dataId, fileKey, recipients ?? "sealed");
     if (joined !== undefined) return joined;
   }
-  return await recordOwn(context, dataId, fileKey, recipients ?? "committee");
+  return await recordOwn(context, dataId, fileKey, recipients ?? "sealed");
 }
 
 function sharedAlready({ recordId, record }: VerifiedRecord): TallystickError {
-  return new TallystickError(`the key of this put was recorded with shares for committee ${record.committeeId}`, {
+  return new TallystickError(`the key of this put was recorded for committee ${record.committeeId}`, {
     code: "CONFLICT",
     party: "you",
     check: "recipients of the existing record",
     expected: "a record for the account alone",
     received: `record ${recordId} of ${new Date(Number(record.keyTime) * 1000).toISOString()}`,
-    hint: "published shares cannot be taken back: put without naming recipients, or put the data in another domain",
+    hint: "what was published cannot be taken back: put without naming recipients, or put the data in another domain",
     details: { recordId, committeeId: String(record.committeeId) },
   });
 }
@@ -130,23 +134,29 @@ function hasOwnEnvelope({ chain, catalogueKey, logger }: RecordKeyContext, own: 
   }
 }
 
-/** The record holds this key, and enough of the nodes it is sealed to confirm that they can open their shares. */
+/**
+ * The record holds this key. Of shares, enough of the nodes they are sealed to confirm that they can open theirs; a key
+ * that is sealed to the committee is checked here.
+ */
 async function isGood(
   context: RecordKeyContext,
   found: VerifiedRecord,
   dataId: string,
   fileKey: Uint8Array,
 ): Promise<boolean> {
+  const { recipients } = found.payload.policy;
   try {
-    verifyRecordForKey(found.payload, found.record, fileKey, dataId);
+    if (recipients === "sealed") await verifySealed(context, found, dataId, fileKey);
+    else verifyRecordForKey(found.payload, found.record, fileKey, dataId);
   } catch (error) {
     if (!(error instanceof TallystickError)) throw error;
     (context.logger ?? SILENT).warn({ recordId: found.recordId, code: error.code }, error.message);
     return false;
   }
-  if (found.payload.policy.recipients === "self") return isAddressEqual(found.record.account, context.account.address);
-  // Nodes of another committee are not known here, so their shares cannot be checked.
+  if (recipients === "self") return isAddressEqual(found.record.account, context.account.address);
+  // The account relies on this committee now, and nodes of another one are not known here.
   if (found.record.committeeId !== context.committee.id) return false;
+  if (recipients === "sealed") return true;
   const states = await Promise.all(context.nodes.map((node) => shareState(context, node, found.recordId)));
   const valid = states.filter((state) => state === "valid").length;
   if (valid < found.payload.policy.threshold) return false;
@@ -154,12 +164,32 @@ async function isGood(
   return isAddressEqual(found.record.account, context.account.address) || !states.includes("invalid");
 }
 
+async function verifySealed(
+  { chain }: RecordKeyContext,
+  { payload, record }: VerifiedRecord,
+  dataId: string,
+  fileKey: Uint8Array,
+): Promise<void> {
+  const { verifySealedForKey } = await sealing();
+  verifySealedForKey(payload, record, await readRecordSeal(chain, record.committeeId), fileKey, dataId);
+}
+
+/** Loaded when it is needed: most puts find a record that they know. */
+async function sealing() {
+  await loadSuite();
+  return await import("../../core/record/sealed-record.ts");
+}
+
 /**
  * Whether a record tolerates as many failing and as many colluding nodes as one that this account would make. Its
  * recorder chose the policy, which is fixed once somebody has joined.
  */
-function isUsualPolicy({ policy }: VerifiedRecord["payload"], { size, threshold }: Committee): boolean {
-  const usual = committeePolicy(size, threshold);
+function isUsualPolicy(
+  { policy }: VerifiedRecord["payload"],
+  { size, threshold }: Committee,
+  recipients: ShareRecipient,
+): boolean {
+  const usual = recipients === "sealed" ? SEALED_POLICY : committeePolicy(size, threshold);
   return (
     policy.recipients === usual.recipients &&
     policy.shares === usual.shares &&
@@ -188,11 +218,12 @@ async function joinExisting(
   tag: string,
   dataId: string,
   fileKey: Uint8Array,
+  recipients: ShareRecipient,
 ): Promise<KeyOwnership | undefined> {
   const { chain, account } = context;
   const { records } = await context.archives.find({ fileTag: tag });
   const others = records.filter(({ record }) => !isAddressEqual(record.account, account.address));
-  for (const found of candidatesOf(others, context.committee, fileKey)) {
+  for (const found of candidatesOf(others, context.committee, fileKey, recipients)) {
     if (!(await isGood(context, found, dataId, fileKey))) continue;
     const { recordId } = found;
     const joined = () => isOwner(chain, headerOf(found.record), account.address);
@@ -205,10 +236,16 @@ async function joinExisting(
 }
 
 /** The records worth the requests to the nodes. Those with later owners come first: who joined had the file. */
-function candidatesOf(records: readonly VerifiedRecord[], committee: Committee, fileKey: Uint8Array): VerifiedRecord[] {
+function candidatesOf(
+  records: readonly VerifiedRecord[],
+  committee: Committee,
+  fileKey: Uint8Array,
+  recipients: ShareRecipient,
+): VerifiedRecord[] {
   const owner = ownershipAddress(fileKey);
   return records
-    .filter(({ record, payload }) => isAddressEqual(record.ownershipKey, owner) && isUsualPolicy(payload, committee))
+    .filter(({ record }) => isAddressEqual(record.ownershipKey, owner) && record.committeeId === committee.id)
+    .filter(({ payload }) => isUsualPolicy(payload, committee, recipients))
     .sort((a, b) => Number(b.shared) - Number(a.shared))
     .slice(0, MAXIMUM_CANDIDATES);
 }
@@ -245,29 +282,18 @@ async function recordOwn(
   fileKey: Uint8Array,
   recipients: ShareRecipient,
 ): Promise<KeyOwnership> {
-  const { account, chain, committee, catalogueKey } = context;
+  const { account, chain, committee } = context;
   const chainId = BigInt(chain.deployment.chainId);
   const keyTime = await chainTime(chain);
-  const committeeKeys = recipients === "committee" ? await sealableKeys(committee, context.logger) : [];
-  const payload = await buildRecordPayload({
-    ledger: ledgerScope(chain.deployment),
-    fileKey,
-    dataId,
-    account: account.address,
-    committeeId: committee.id,
-    keyTime,
-    policy: recipients === "self" ? SELF_POLICY : committeePolicy(committee.size, committee.threshold),
-    committeeKeys,
-    catalogueKey,
-  });
-  const record: KeyRecord = {
+  const fields = {
     account: account.address,
     fileTag: toHex(fileTag(dataId)),
     committeeId: committee.id,
     keyTime,
     ownershipKey: ownershipAddress(fileKey),
-    payload,
   };
+  const payload = await makePayload(context, fields, dataId, fileKey, recipients);
+  const record: KeyRecord = { ...fields, payload };
   const header = headerOf(record);
   const deadline = keyTime + DEADLINE_SECONDS;
   const signature = await account.sign(
@@ -282,4 +308,30 @@ async function recordOwn(
   const isDone = async () => (await readRecordedAt(chain, recordId)) !== undefined;
   const relayed = await relayEntry(context, (node) => node.relayRecord(request), isDone);
   return { recordId, role: "recorder", isNew: true, ...relayed };
+}
+
+async function makePayload(
+  { chain, committee, catalogueKey, logger }: RecordKeyContext,
+  header: KeyRecordHeader,
+  dataId: string,
+  fileKey: Uint8Array,
+  recipients: ShareRecipient,
+): Promise<Uint8Array> {
+  if (recipients === "sealed") {
+    const { buildSealedPayload } = await sealing();
+    const seal = await readRecordSeal(chain, committee.id);
+    return buildSealedPayload({ seal, header, fileKey, dataId, catalogueKey });
+  }
+  const { account, committeeId, keyTime } = header;
+  return await buildRecordPayload({
+    ledger: ledgerScope(chain.deployment),
+    fileKey,
+    dataId,
+    account,
+    committeeId,
+    keyTime,
+    policy: recipients === "self" ? SELF_POLICY : committeePolicy(committee.size, committee.threshold),
+    committeeKeys: recipients === "self" ? [] : await sealableKeys(committee, logger),
+    catalogueKey,
+  });
 }

@@ -51,7 +51,7 @@ export interface PutOptions extends SnapshotLabels, SourceOptions {
    * holds no chunk keys: access can be revoked by rewriting 64 bytes per chunk. Every file is read each time.
    */
   readonly keyMode?: KeyMode;
-  /** Recipients of the key shares. Default: the committee. */
+  /** Who can open the key record beside the account. Default: who the committee releases it to. */
   readonly recipients?: ShareRecipient;
   /**
    * Accounts of the providers that it goes to, each with a data set of this device. Default: the first one, or where

@@ -5,6 +5,7 @@ import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
 import { type UnkeptSnapshot, unkeptWarnings } from "../../agent/snapshots/unkept-snapshots.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { ShareRecipient } from "../../core/record/payload.ts";
 import { formatBytes, formatTime } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
 import { commaList, timeOption } from "../values.ts";
@@ -23,7 +24,7 @@ interface PutCommandOptions extends SourceCommandOptions, DataSetWishOptions {
   readonly domain?: string;
   readonly keyMode?: "oprf" | "merkle";
   readonly revocable?: boolean;
-  readonly recipients?: "committee" | "self";
+  readonly recipients?: ShareRecipient;
   readonly tag?: readonly string[];
   readonly host?: string;
   readonly time?: Date;
@@ -34,9 +35,9 @@ function keyMode(text: string): "oprf" | "merkle" {
   throw new InvalidArgumentError("The key mode is oprf or merkle.");
 }
 
-function recipients(text: string): "committee" | "self" {
-  if (text === "committee" || text === "self") return text;
-  throw new InvalidArgumentError("Recipients are committee or self.");
+function recipients(text: string): ShareRecipient {
+  if (text === "sealed" || text === "shares" || text === "self") return text;
+  throw new InvalidArgumentError("Recipients are sealed, shares or self.");
 }
 
 export function registerPut(program: Command): void {
@@ -61,7 +62,12 @@ export function registerPut(program: Command): void {
         "keep no chunk keys in the recipe: access can be revoked later without sending the data again",
       ).conflicts("keyMode"),
     )
-    .option("--recipients <who>", "who holds the key shares: committee, or self (default: committee)", recipients)
+    .option(
+      "--recipients <who>",
+      "who can open the key record beside you. sealed: who the committee releases it to; shares: its members of now " +
+        "hold a share each; self: nobody (default: sealed)",
+      recipients,
+    )
     .option("--tag <tags>", "tags of the snapshot, separated by commas; may be given again", commaList)
     .option("--host <name>", "host of the snapshot (default: the name of this machine)")
     .option("--time <time>", "time of the snapshot (default: now)", timeOption);

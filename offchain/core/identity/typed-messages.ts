@@ -68,6 +68,15 @@ export interface KeyRecordMessage {
   deadline: bigint;
 }
 
+/** What an account signs to make several records. */
+export interface KeyRecordsMessage {
+  account: string;
+  /** 32 bytes each, 0x hex, in the order of the batch. */
+  recordIds: string[];
+  /** Unix seconds after which the contract refuses the signature. */
+  deadline: bigint;
+}
+
 /** Signed with the ownership key, which only somebody who has the file can derive. */
 export interface OwnershipMessage {
   /** Of the record that the owner has checked, 32 bytes, 0x hex. */
@@ -130,6 +139,24 @@ export interface ReleaseRequestMessage {
   node: string;
   /** Unix seconds. */
   expiresAt: bigint;
+}
+
+/** What a node signs about a release, so that it cannot deny to whom it gave its share and on whose word. */
+export interface ReleaseReceiptMessage {
+  /** Name of the sealed secret, 32 bytes, 0x hex. */
+  secret: string;
+  /** The policy that allowed it. */
+  policy: string;
+  /** Who asked. */
+  account: string;
+  /** HPKE public key that the share is sealed to, 32 bytes, 0x hex. */
+  sessionKey: string;
+  /** The block in whose state the policy allowed it. */
+  blockNumber: bigint;
+  /** 32 bytes, 0x hex. */
+  blockHash: string;
+  /** Unix seconds. */
+  releasedAt: bigint;
 }
 
 /** A request for the release of a secret, as the recovery policy knows it. */
@@ -225,6 +252,11 @@ const TYPES = {
     { name: "payloadHash", type: "bytes32" },
     { name: "deadline", type: "uint64" },
   ],
+  KeyRecords: [
+    { name: "account", type: "address" },
+    { name: "recordIds", type: "bytes32[]" },
+    { name: "deadline", type: "uint64" },
+  ],
   Ownership: [
     { name: "recordId", type: "bytes32" },
     { name: "owner", type: "address" },
@@ -258,6 +290,15 @@ const TYPES = {
     { name: "sessionKey", type: "bytes32" },
     { name: "node", type: "address" },
     { name: "expiresAt", type: "uint64" },
+  ],
+  ReleaseReceipt: [
+    { name: "secret", type: "bytes32" },
+    { name: "policy", type: "address" },
+    { name: "account", type: "address" },
+    { name: "sessionKey", type: "bytes32" },
+    { name: "blockNumber", type: "uint64" },
+    { name: "blockHash", type: "bytes32" },
+    { name: "releasedAt", type: "uint64" },
   ],
   RecoveryOpening: [...RECOVERY_REQUEST, { name: "deadline", type: "uint64" }],
   RecoveryApproval: RECOVERY_REQUEST,
@@ -329,6 +370,15 @@ export function keyRecordTypedData(
   return typedData("KeyRecord", contractDomain(chainId, keyLedger), message);
 }
 
+/** Message for `KeyLedger.recordMany`. @throws InvalidInputError for a malformed field. */
+export function keyRecordsTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: KeyRecordsMessage,
+): TypedData<KeyRecordsMessage> {
+  return typedData("KeyRecords", contractDomain(chainId, keyLedger), message);
+}
+
 /** Message of the ownership key for `KeyLedger.addOwner`. @throws InvalidInputError for a malformed field. */
 export function ownershipTypedData(
   chainId: bigint,
@@ -381,6 +431,15 @@ export function releaseRequestTypedData(
   message: ReleaseRequestMessage,
 ): TypedData<ReleaseRequestMessage> {
   return typedData("ReleaseRequest", contractDomain(chainId, keyLedger), message);
+}
+
+/** Message of a node about a release that it granted. @throws InvalidInputError for a malformed field. */
+export function releaseReceiptTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: ReleaseReceiptMessage,
+): TypedData<ReleaseReceiptMessage> {
+  return typedData("ReleaseReceipt", contractDomain(chainId, keyLedger), message);
 }
 
 /** Message for `RecoveryPolicy.open`. @throws InvalidInputError for a malformed field. */
@@ -446,6 +505,10 @@ function typedData<Message extends object>(
 
 /** Chain libraries coerce what they are given; a wrong type must fail here, where the field's name is known. */
 function checkField(name: string, type: string, value: unknown): void {
+  if (type.endsWith("[]") && Array.isArray(value)) {
+    for (const [position, item] of value.entries()) checkField(`${name}[${position}]`, type.slice(0, -2), item);
+    return;
+  }
   const limit = INTEGER_LIMITS.get(type);
   const fits =
     limit !== undefined

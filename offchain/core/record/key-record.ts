@@ -1,8 +1,9 @@
 /**
  * Key records: a file key K_F as the key ledger carries it (after Dekey: Li, Qin, Lee, Lou, 2014). The recorder seals
- * it to itself (self-envelope.ts); for recipients "committee" K_F ‖ HMAC(K_F, data id) is also ramp-shared (n, k, r),
- * and each share is sealed to one member. Each share is committed to, so that a wrong one is detected on its own, names
- * its sender and becomes an erasure; any k right ones rebuild.
+ * it to itself (self-envelope.ts). For recipients "sealed", the default, it is also sealed to the committee as a whole
+ * (sealed-record.ts). For recipients "shares", K_F ‖ HMAC(K_F, data id) is ramp-shared (n, k, r), and each share is
+ * sealed to one member of that day. Each share is committed to, so that a wrong one is detected on its own, names its
+ * sender and becomes an erasure; any k right ones rebuild.
  *
  * Shares are made deterministically. A later owner, who has K_F from the file, can therefore recompute all commitments
  * and need not trust the recorder (`verifyRecordForKey`).
@@ -39,6 +40,7 @@ export {
   parseRecordPayload,
   payloadLength,
   type RecordPayload,
+  SEALED_POLICY,
   SELF_POLICY,
   type SharePolicy,
   type ShareRecipient,
@@ -55,6 +57,7 @@ export interface RecordPayloadInput {
   account: string;
   committeeId: bigint;
   keyTime: bigint;
+  /** "shares" or "self"; for "sealed" see `buildSealedPayload`. */
   policy: SharePolicy;
   /** HPKE public keys of the members in index order, as many as shares; none for recipients "self". */
   committeeKeys: Uint8Array[];
@@ -74,6 +77,7 @@ const FILE_KEY_BYTES = 32;
 export async function buildRecordPayload(input: RecordPayloadInput): Promise<Uint8Array> {
   const { ledger, fileKey, dataId, account, policy, committeeKeys, committeeId, keyTime, catalogueKey } = input;
   checkPolicy(policy);
+  if (policy.recipients === "sealed") throw sealedForm();
   const tag = fileTag(dataId);
   const scope = fileScope(account, tag);
   if (committeeKeys.length !== policy.shares) {
@@ -143,7 +147,7 @@ export function rebuildFileKey(
 ): Uint8Array {
   const scope = fileScope(header.account, tagOfDataId(header, dataId));
   const { threshold, recipients } = payload.policy;
-  if (recipients === "self") {
+  if (recipients !== "shares") {
     throw new InvalidInputError("the record has no shares to rebuild a key from", { check: "recipients" });
   }
   const right = new Map([...shares].filter(([index, share]) => verifyShare(payload, scope, index, share)));
@@ -188,6 +192,7 @@ export function verifyRecordForKey(
   fileKey: Uint8Array,
   dataId: string,
 ): void {
+  if (payload.policy.recipients === "sealed") throw sealedForm();
   const scope = fileScope(header.account, tagOfDataId(header, dataId));
   const shares = splitFileKey(fileKey, dataId, payload.policy);
   const foreign = shares.findIndex((share, position) => !verifyShare(payload, scope, position + 1, share));
@@ -216,11 +221,17 @@ function splitFileKey(fileKey: Uint8Array, dataId: string, policy: SharePolicy):
   return shares;
 }
 
+/** What this file says of shares does not hold for a sealed key: an unchecked one must not pass as a right one. */
+function sealedForm(): InvalidInputError {
+  return new InvalidInputError("the key of the record is sealed to the committee, not shared", { check: "recipients" });
+}
+
 function keyMac(fileKey: Uint8Array, dataId: string): Uint8Array {
   return hmacSha256(fileKey, digestOf(dataId));
 }
 
-function tagOfDataId(header: KeyRecordHeader, dataId: string): Uint8Array {
+/** @throws InvalidInputError when the record is of another file */
+export function tagOfDataId(header: Pick<KeyRecordHeader, "fileTag">, dataId: string): Uint8Array {
   const tag = fileTag(dataId);
   if (!equalBytes(tag, tagOf(header))) {
     throw new InvalidInputError("the record is of another file", {

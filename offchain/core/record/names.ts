@@ -8,7 +8,9 @@ import { domainTag, kdf } from "../crypto/kdf.ts";
 import { ADDRESS_BYTES, addressOfPrivateKey } from "../encoding/address.ts";
 import { digestOf } from "../encoding/content-id.ts";
 import { fromHex } from "../encoding/hex.ts";
+import { u64be } from "../encoding/integers.ts";
 import { InvalidInputError } from "../errors.ts";
+import type { KeyRecordHeader } from "./header.ts";
 
 const FILE_TAG = domainTag("file-tag");
 /** secp256k1 keys are reduced from this many bytes, so that their bias is below 2^-128 (FIPS 186-5 §A.2.1). */
@@ -39,8 +41,34 @@ export function fileScope(account: string, tag: Uint8Array): Uint8Array {
       received: `${tag.length} bytes`,
     });
   }
-  const address = fromHex(account, ADDRESS_BYTES, "account");
-  return keccak_256(concatBytes(new Uint8Array(WORD_BYTES - ADDRESS_BYTES), address, tag));
+  return keccak_256(concatBytes(addressWord(account, "account"), tag));
+}
+
+/**
+ * What the sealed key of a record is labelled with: keccak256 of account, file tag, committee id, key time and
+ * ownership key, a word each. The id of the record itself cannot be, because it is a hash of the sealed key too.
+ * @returns 32 bytes
+ * @throws InvalidInputError for a malformed field
+ */
+export function recordSecretId(header: KeyRecordHeader): Uint8Array {
+  return keccak_256(
+    concatBytes(
+      addressWord(header.account, "account"),
+      fromHex(header.fileTag, WORD_BYTES, "file tag"),
+      word(u64be(header.committeeId)),
+      word(u64be(header.keyTime)),
+      addressWord(header.ownershipKey, "ownership key"),
+    ),
+  );
+}
+
+function addressWord(address: string, what: string): Uint8Array {
+  return word(fromHex(address, ADDRESS_BYTES, what));
+}
+
+/** Padded on the left, as the ABI encodes addresses and numbers. */
+function word(bytes: Uint8Array): Uint8Array {
+  return concatBytes(new Uint8Array(WORD_BYTES - bytes.length), bytes);
 }
 
 /**

@@ -1,18 +1,22 @@
 /**
  * The payload of a key record, byte for byte (version 1; n shares of s bytes each, integers one byte):
  *
- *     version 1 ‖ recipients ‖ n ‖ k ‖ r ‖ self envelope (81)
- *       ‖ n commitments (32 each) ‖ n share envelopes (48 + s each)
+ *     version 1 ‖ recipients ‖ self envelope (81) ‖ what else the recipients open
  *
- * Every record has the self envelope of its recorder. With recipients "self" it has nothing else, and n, k and r are 0.
- * Share j has the j-th commitment and the j-th envelope. Every length follows from the first five bytes, so no length
- * is encoded: each byte costs 24 gas in the ledger's transaction and log.
+ *     sealed   the file key, sealed to the committee's record key (177; sealed-record.ts)
+ *     shares   n ‖ k ‖ r ‖ n commitments (32 each) ‖ n share envelopes (48 + s each)
+ *     self     nothing
+ *
+ * Every record has the self envelope of its recorder. Share j has the j-th commitment and the j-th envelope. Every
+ * length follows from recipients, n, k and r, so no length is encoded: each byte costs 24 gas in the ledger's
+ * transaction and log.
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
 import { HPKE_OVERHEAD_BYTES } from "../crypto/hpke.ts";
 import { shareLength } from "../crypto/ramp-sharing.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
+import { SEALED_SECRET_OVERHEAD_BYTES } from "../sealed-secrets/lengths.ts";
 import { SELF_ENVELOPE_BYTES } from "./self-envelope.ts";
 
 export const RECORD_PAYLOAD_VERSION = 1;
@@ -24,10 +28,13 @@ export const MINIMUM_SHARE_BYTES = 16;
 /** Most shares in one record: as many as a committee has members. */
 export const MAX_RECORD_SHARES = 32;
 
-/** Who can open the record: the recorder and the committee (share j is sealed to member j), or the recorder alone. */
-export type ShareRecipient = "committee" | "self";
+/**
+ * Who can open the record beside its recorder: whoever the committee releases it to ("sealed"), whoever the members of
+ * that day release their shares to ("shares": share j is sealed to member j), or nobody ("self").
+ */
+export type ShareRecipient = "sealed" | "shares" | "self";
 
-/** (n, k, r) of the ramp sharing, all 0 for recipients "self", and who can open the record. */
+/** (n, k, r) of the ramp sharing, all 0 unless for recipients "shares", and who can open the record. */
 export interface SharePolicy {
   shares: number;
   threshold: number;
@@ -40,27 +47,38 @@ export interface RecordPayload {
   policy: SharePolicy;
   /** Data id and file key, sealed to the recorder; see self-envelope.ts. */
   selfEnvelope: Uint8Array;
+  /** The file key, sealed to the committee; absent unless for recipients "sealed". */
+  sealedKey?: Uint8Array;
   /** Commitment to share j at position j − 1, 32 bytes each. */
   commitments: Uint8Array[];
   /** Share j, sealed to member j, at position j − 1: HPKE messages, enc ‖ ciphertext ‖ tag. */
   envelopes: Uint8Array[];
 }
 
-const RECIPIENT_CODES: Record<ShareRecipient, number> = { committee: 1, self: 2 };
-const HEAD_BYTES = 5;
+const RECIPIENTS = ["sealed", "shares", "self"] as const;
+const RECIPIENT_CODES: Record<ShareRecipient, number> = { shares: 1, self: 2, sealed: 3 };
+/** Version and recipients. */
+const HEAD_BYTES = 2;
+/** n, k and r. */
+const SHARING_BYTES = 3;
+/** A file key as a sealed secret. */
+const SEALED_KEY_BYTES = 32 + SEALED_SECRET_OVERHEAD_BYTES;
 
 /** The usual policy: Shamir's scheme among the members of a committee. */
 export function committeePolicy(size: number, threshold: number): SharePolicy {
-  return { shares: size, threshold, privacy: threshold - 1, recipients: "committee" };
+  return { shares: size, threshold, privacy: threshold - 1, recipients: "shares" };
 }
+
+/** No shares: the file key is sealed to the committee as a whole. */
+export const SEALED_POLICY: SharePolicy = { shares: 0, threshold: 0, privacy: 0, recipients: "sealed" };
 
 /** No shares: the recorder alone can open the record. */
 export const SELF_POLICY: SharePolicy = { shares: 0, threshold: 0, privacy: 0, recipients: "self" };
 
 /** @throws InvalidInputError for a policy that no record may have. */
 export function checkPolicy(policy: SharePolicy): void {
-  if (policy.recipients === "self") {
-    checkSelfPolicy(policy);
+  if (policy.recipients !== "shares") {
+    checkNoShares(policy);
     return;
   }
   const shareBytes = shareLength(policy, RECORD_SECRET_BYTES);
@@ -80,9 +98,9 @@ export function checkPolicy(policy: SharePolicy): void {
   }
 }
 
-function checkSelfPolicy({ shares, threshold, privacy }: SharePolicy): void {
+function checkNoShares({ shares, threshold, privacy, recipients }: SharePolicy): void {
   if (shares === 0 && threshold === 0 && privacy === 0) return;
-  throw new InvalidInputError("a record for its recorder alone has no shares", {
+  throw new InvalidInputError(`a record for recipients "${recipients}" has no shares`, {
     check: "share policy",
     expected: "(0, 0, 0)",
     received: `(${shares}, ${threshold}, ${privacy})`,
@@ -97,21 +115,27 @@ function envelopeLength(policy: SharePolicy): number {
 /** Length of a payload in bytes. @throws InvalidInputError for a policy that no record may have. */
 export function payloadLength(policy: SharePolicy): number {
   checkPolicy(policy);
-  return HEAD_BYTES + SELF_ENVELOPE_BYTES + policy.shares * (COMMITMENT_BYTES + envelopeLength(policy));
+  const always = HEAD_BYTES + SELF_ENVELOPE_BYTES;
+  if (policy.recipients === "self") return always;
+  if (policy.recipients === "sealed") return always + SEALED_KEY_BYTES;
+  return always + SHARING_BYTES + policy.shares * (COMMITMENT_BYTES + envelopeLength(policy));
 }
 
 /** @throws InvalidInputError when parts are missing or have wrong lengths. */
 export function encodeRecordPayload(payload: RecordPayload): Uint8Array {
-  const { policy, commitments, envelopes, selfEnvelope } = payload;
+  const { policy, commitments, envelopes, selfEnvelope, sealedKey = new Uint8Array() } = payload;
+  const isShared = policy.recipients === "shares";
   const bytes = concatBytes(
     Uint8Array.of(RECORD_PAYLOAD_VERSION, RECIPIENT_CODES[policy.recipients]),
-    Uint8Array.of(policy.shares, policy.threshold, policy.privacy),
     selfEnvelope,
+    sealedKey,
+    isShared ? Uint8Array.of(policy.shares, policy.threshold, policy.privacy) : new Uint8Array(),
     ...commitments,
     ...envelopes,
   );
   const expected = payloadLength(policy);
-  if (bytes.length !== expected || commitments.length !== policy.shares || envelopes.length !== policy.shares) {
+  const isWhole = commitments.length === policy.shares && envelopes.length === policy.shares;
+  if (bytes.length !== expected || !isWhole || sealedKey.length > 0 !== (policy.recipients === "sealed")) {
     throw new InvalidInputError("record payload has parts missing or of wrong length", {
       check: "payload length",
       expected: `${expected} bytes`,
@@ -128,16 +152,17 @@ export function encodeRecordPayload(payload: RecordPayload): Uint8Array {
  * @throws IntegrityError for a malformed payload: it comes from the ledger, where anybody may have written it
  */
 export function parseRecordPayload(bytes: Uint8Array): RecordPayload {
-  const [version, code, shares, threshold, privacy] = bytes;
+  const [version, code] = bytes;
   if (version !== undefined && version !== RECORD_PAYLOAD_VERSION) {
     throw new UnknownVersionError("key record", version, [RECORD_PAYLOAD_VERSION]);
   }
-  if (version === undefined || shares === undefined || threshold === undefined || privacy === undefined) {
+  if (version === undefined || code === undefined) {
     throw malformed("head", `${HEAD_BYTES} bytes`, `${bytes.length} bytes`);
   }
-  const recipients = (["committee", "self"] as const).find((kind) => RECIPIENT_CODES[kind] === code);
-  if (recipients === undefined) throw malformed("recipients", "1 or 2", String(code));
-  const policy: SharePolicy = { shares, threshold, privacy, recipients };
+  const recipients = RECIPIENTS.find((kind) => RECIPIENT_CODES[kind] === code);
+  if (recipients === undefined) throw malformed("recipients", "1, 2 or 3", String(code));
+  const policy = policyOf(recipients, bytes.subarray(HEAD_BYTES + SELF_ENVELOPE_BYTES));
+  const { shares } = policy;
   const expected = expectedLength(policy);
   if (bytes.length !== expected) throw malformed("length", `${expected} bytes`, `${bytes.length} bytes`);
 
@@ -147,9 +172,24 @@ export function parseRecordPayload(bytes: Uint8Array): RecordPayload {
     return bytes.slice(offset - length, offset);
   };
   const selfEnvelope = take(SELF_ENVELOPE_BYTES);
+  if (recipients === "sealed") {
+    return { version, policy, selfEnvelope, sealedKey: take(SEALED_KEY_BYTES), commitments: [], envelopes: [] };
+  }
+  if (recipients === "shares") offset += SHARING_BYTES;
   const commitments = Array.from({ length: shares }, () => take(COMMITMENT_BYTES));
   const envelopes = Array.from({ length: shares }, () => take(envelopeLength(policy)));
   return { version, policy, selfEnvelope, commitments, envelopes };
+}
+
+/** @param rest what follows the self envelope */
+function policyOf(recipients: ShareRecipient, rest: Uint8Array): SharePolicy {
+  if (recipients === "self") return SELF_POLICY;
+  if (recipients === "sealed") return SEALED_POLICY;
+  const [shares, threshold, privacy] = rest;
+  if (shares === undefined || threshold === undefined || privacy === undefined) {
+    throw malformed("sharing", `${SHARING_BYTES} bytes`, `${rest.length} bytes`);
+  }
+  return { shares, threshold, privacy, recipients };
 }
 
 function expectedLength(policy: SharePolicy): number {

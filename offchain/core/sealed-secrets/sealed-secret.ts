@@ -29,10 +29,18 @@
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
-import { aes256GcmOpen, aes256GcmSeal, sha256 } from "#primitives";
+import { aes256GcmOpen, aes256GcmSeal, equalBytes, sha256 } from "#primitives";
 import { domainTag, kdf } from "../crypto/kdf.ts";
 import { IntegrityError, InvalidInputError, UnknownVersionError } from "../errors.ts";
-import { assertGroupReady, checkElement, ELEMENT_BYTES, multiply, multiplyBase, randomScalar } from "../oprf/group.ts";
+import {
+  assertGroupReady,
+  checkElement,
+  checkScalar,
+  ELEMENT_BYTES,
+  multiply,
+  multiplyBase,
+  randomScalar,
+} from "../oprf/group.ts";
 import {
   proveRelations,
   type RelationStatement,
@@ -42,16 +50,12 @@ import {
 } from "../oprf/relation-proof.ts";
 import { blameOn } from "./blame.ts";
 import { encodeLabel, type SecretLabel } from "./label.ts";
+import { MAX_SECRET_BYTES, SEALED_SECRET_OVERHEAD_BYTES } from "./lengths.ts";
 
 export const SEALED_SECRET_VERSION = 1;
-/** Longest payload. Sealed secrets hold keys; data is encrypted under them. */
-export const MAX_SECRET_BYTES = 1024;
 
-const TAG_BYTES = 16;
 const CIPHERTEXT_AT = 1 + 2 * ELEMENT_BYTES;
 const PROOF_BYTES = relationProofBytes(1);
-/** By how much a sealed secret is longer than its payload. */
-export const SEALED_SECRET_OVERHEAD_BYTES = CIPHERTEXT_AT + TAG_BYTES + PROOF_BYTES;
 
 const ZERO_NONCE = new Uint8Array(12);
 const ASSOCIATED_DATA = concatBytes(domainTag("sealed-secret"), Uint8Array.of(SEALED_SECRET_VERSION));
@@ -62,12 +66,21 @@ const NAME_TAG = domainTag("sealed-secret-name");
  *
  * @param groupKey S of the committee's record key, the same in all generations
  * @param payload 1 to 1024 bytes
+ * @param scalar r, which opens the secret; random unless given. One that is given must be as good as random and used
+ *   for this label and payload only. It is erased.
  * @returns 145 bytes more than the payload
  * @throws InvalidPointError for a malformed group key
  * @throws InvalidInputError for a malformed label or payload
  */
-export function sealSecret(groupKey: Uint8Array, label: SecretLabel, payload: Uint8Array): Uint8Array {
+export function sealSecret(
+  groupKey: Uint8Array,
+  label: SecretLabel,
+  payload: Uint8Array,
+  scalar?: Uint8Array,
+): Uint8Array {
   assertGroupReady();
+  const r = scalar ?? randomScalar();
+  checkScalar(r, "scalar of the sealed secret");
   checkElement(groupKey, "record key of the committee");
   const labelBytes = encodeLabel(label);
   if (payload.length < 1 || payload.length > MAX_SECRET_BYTES) {
@@ -77,7 +90,6 @@ export function sealSecret(groupKey: Uint8Array, label: SecretLabel, payload: Ui
       received: `${payload.length} bytes`,
     });
   }
-  const r = randomScalar();
   const element = multiplyBase(r);
   const twin = multiply(r, secondGenerator());
   const sharedElement = multiply(r, groupKey);
@@ -152,6 +164,25 @@ export function openWith(secret: CheckedSecret, sharedElement: Uint8Array): Uint
     check: "AES-256-GCM tag",
     hint: "no committee can open these bytes; record the secret again",
   });
+}
+
+/**
+ * Decrypts with the scalar that the secret was sealed with, which needs no committee.
+ * @throws TallystickError INTEGRITY naming the author when it was sealed with another one, or does not open
+ */
+export function openWithScalar(secret: CheckedSecret, r: Uint8Array): Uint8Array {
+  if (!equalBytes(multiplyBase(r), secret.element)) {
+    throw new IntegrityError("the sealed secret was not sealed with this scalar", {
+      party: authorOf(secret.label),
+      check: "element R of the sealed secret",
+    });
+  }
+  const sharedElement = multiply(r, secret.groupKey);
+  try {
+    return openWith(secret, sharedElement);
+  } finally {
+    sharedElement.fill(0);
+  }
 }
 
 function authorOf({ author }: SecretLabel): string {

@@ -2,8 +2,8 @@
 
 import { type Static, Type } from "@sinclair/typebox";
 import { FIRST_GENERATION } from "../committee/key-id.ts";
-import { MAX_SECRET_BYTES, SEALED_SECRET_OVERHEAD_BYTES } from "../sealed-secrets/sealed-secret.ts";
-import { AddressText, Bytes32Text, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";
+import { MAX_SECRET_BYTES, SEALED_SECRET_OVERHEAD_BYTES } from "../sealed-secrets/lengths.ts";
+import { AddressText, Bytes32Text, HexBytes, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";
 
 /** Longest policy data, and longest evidence. */
 export const MAXIMUM_POLICY_BYTES = 4096;
@@ -36,9 +36,18 @@ export const ReleaseRequestBody = Type.Object(
 );
 export type ReleaseRequestBody = Static<typeof ReleaseRequestBody>;
 
-/** The decryption share, sealed to the session key. */
+/**
+ * The decryption share, sealed to the session key, and what the node signed about the release (EIP-712
+ * `ReleaseReceipt`) by its operator key.
+ */
 export const ReleaseAnswer = Type.Object({
   index: Type.Integer({ minimum: 1, maximum: 255 }),
   sealed: HexRange(48, 1024),
+  receipt: Type.Object({
+    blockNumber: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+    blockHash: Bytes32Text,
+    releasedAt: UnixSeconds,
+    signature: HexBytes(65),
+  }),
 });
 export type ReleaseAnswer = Static<typeof ReleaseAnswer>;

@@ -1,15 +1,17 @@
 /**
- * The node's share of a recorded file key: checked when the record is archived, and released to an owner on a signed
- * request, sealed to the owner's session key. The share is decrypted only while an answer is made, and never stored in
- * the clear.
+ * What a record holds for this node: its share of the file key, or the key sealed to its committee. Both are checked
+ * when the record is archived. A share is released to an owner on a signed request, sealed to the owner's session key;
+ * it is decrypted only while an answer is made, and never stored in the clear. Sealed keys: releases/.
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
+import { readRecordSeal } from "../../chain/record-key.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
-import { IntegrityError, InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
-import { openShare, parseRecordPayload, resealShare } from "../../core/record/key-record.ts";
+import { openShare, parseRecordPayload, type RecordPayload, resealShare } from "../../core/record/key-record.ts";
+import { checkSealedKey, type RecordSeal } from "../../core/record/sealed-record.ts";
 import {
   MAXIMUM_SHARE_REQUEST_SECONDS,
   type ShareAnswer,
@@ -32,8 +34,17 @@ export interface ShareServiceOptions {
   readonly now?: () => number;
 }
 
+const FAULTS_OF_A_RECORD: ReadonlySet<string> = new Set([
+  "INTEGRITY",
+  "INVALID_INPUT",
+  "INVALID_POINT",
+  "INVALID_PROOF",
+  "UNKNOWN_VERSION",
+]);
+
 export class ShareService {
   readonly #options: ShareServiceOptions;
+  readonly #seals = new Map<bigint, RecordSeal>();
   readonly #now: () => number;
 
   constructor(options: ShareServiceOptions) {
@@ -42,21 +53,36 @@ export class ShareService {
   }
 
   /**
-   * Whether the record holds a right share for this node.
+   * Whether the record holds a right share for this node, or a key rightly sealed to its committee.
    *
-   * @returns "none" when it is not meant to: another committee, or a record without shares.
+   * @returns "none" when it is not meant to: another committee, or a record for its recorder alone.
    * @throws TallystickError CHAIN_UNAVAILABLE when the committee cannot be looked up.
    */
   async judge(record: KeyRecord): Promise<ShareState> {
     try {
+      const payload = parseRecordPayload(record.payload);
+      if (payload.policy.recipients === "sealed") return await this.#judgeSealed(record, payload);
       const opened = await this.#open(record);
       opened?.share.fill(0);
       return opened === undefined ? "none" : "valid";
     } catch (cause) {
-      if (cause instanceof IntegrityError || cause instanceof InvalidInputError) return "invalid";
-      if (cause instanceof TallystickError && cause.code === "UNKNOWN_VERSION") return "invalid";
+      if (cause instanceof TallystickError && FAULTS_OF_A_RECORD.has(cause.code)) return "invalid";
       throw cause;
     }
+  }
+
+  async #judgeSealed(record: KeyRecord, payload: RecordPayload): Promise<ShareState> {
+    const { memberships } = this.#options;
+    if ((await memberships.indicesIn(record.committeeId)).length === 0) return "none";
+    checkSealedKey(payload, record, await this.#sealOf(record.committeeId));
+    return "valid";
+  }
+
+  /** It never changes. Only committees that this node is a member of are asked for. */
+  async #sealOf(committeeId: bigint): Promise<RecordSeal> {
+    const seal = this.#seals.get(committeeId) ?? (await readRecordSeal(this.#options.chain, committeeId));
+    this.#seals.set(committeeId, seal);
+    return seal;
   }
 
   /**

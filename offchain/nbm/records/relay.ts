@@ -28,6 +28,7 @@ import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../..
 import { parseRecordPayload } from "../../core/record/key-record.ts";
 import type { RelayAnswer, RelayOwnerRequest, RelayRecordRequest } from "../../core/wire/nbm.ts";
 import { checksumAddress, recoverSigner, type SignatureCheck } from "../../daemon/account-signature.ts";
+import { requireSessionAccount } from "../../daemon/sessions.ts";
 import type { Memberships } from "../generations/memberships.ts";
 import type { Archive } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
@@ -85,7 +86,7 @@ export class Relay {
     const { chain, checkSignature, shares, archive } = this.#options;
     const signed = this.#parseRecord(request);
     const { record, deadline, signature } = signed;
-    requireOwn(account, record.account);
+    requireSessionAccount(account, record.account, "entry");
     await this.#requireCommittee(record.committeeId);
     const header = headerOf(record);
     const recordId = recordIdOf(header);
@@ -101,10 +102,10 @@ export class Relay {
       });
       await checkSignature(record.account, typed, signature);
       if ((await shares.judge(record)) === "invalid") {
-        throw new IntegrityError("the share sealed to this node does not fit the record", {
+        throw new IntegrityError("what is sealed to this node or its committee does not fit the record", {
           party: `account ${account}`,
-          check: "share commitment",
-          hint: "seal the shares to the keys that the registry lists now, and sign again",
+          check: "sealed key or share",
+          hint: "seal the key to the committee's record key, or its shares to the members of now, and sign again",
         });
       }
     };
@@ -123,7 +124,7 @@ export class Relay {
     const { chain, archive } = this.#options;
     const addition = this.#parseAddition(request);
     const { header, owner, deadline } = addition;
-    requireOwn(account, owner);
+    requireSessionAccount(account, owner, "entry");
     await this.#requireCommittee(header.committeeId);
     if (recordIdOf(header) !== recordId) {
       throw new InvalidInputError("the header is of another record", { check: "record id", expected: recordId });
@@ -307,15 +308,4 @@ function unknownRecord({ account }: RecordHeader, recordId: string): TallystickE
 /** A refusal by the sender, before anything was sent. */
 function isFeeAboveCap(cause: unknown): cause is TallystickError {
   return cause instanceof TallystickError && cause.code === "FUNDS" && cause.check === "fee cap";
-}
-
-function requireOwn(sessionAccount: string, account: string): void {
-  if (sessionAccount === account) return;
-  throw new TallystickError("the entry is of another account than the session", {
-    code: "NOT_OWNER",
-    party: `account ${sessionAccount}`,
-    check: "session account",
-    expected: account,
-    received: sessionAccount,
-  });
 }

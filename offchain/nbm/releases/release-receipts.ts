@@ -1,6 +1,8 @@
 /**
- * What the node has released to whom, durable before the answer leaves: the requester's signed request, and the block
- * in which the policy allowed it. An owner who finds a secret released can ask the operator on whose word.
+ * What the node has released to whom, durable before the answer leaves: the requester's signed request, the block in
+ * which the policy allowed it, and the node's own signature over both, which the requester gets too. An owner who finds
+ * a secret released can ask the operator on whose word, and a receipt that names a block in which the policy said no
+ * shows that the node gave its share without leave.
  */
 
 import type { Database } from "../../store/index/sqlite.ts";
@@ -18,6 +20,7 @@ export const RELEASE_TABLES = `
     block_number INTEGER NOT NULL,
     block_hash TEXT NOT NULL,
     released_at INTEGER NOT NULL, -- unix seconds, by this node's clock
+    receipt_signature TEXT NOT NULL, -- the operator's, of EIP-712 ReleaseReceipt
     UNIQUE (secret, account, session_key)
   ) STRICT;
 `;
@@ -38,6 +41,8 @@ export interface ReleaseReceipt {
   readonly blockHash: string;
   /** Unix seconds. */
   readonly releasedAt: number;
+  /** Of the node's operator, 0x hex. */
+  readonly receiptSignature: string;
 }
 
 export class ReleaseReceipts {
@@ -49,14 +54,18 @@ export class ReleaseReceipts {
     this.#limit = limit;
   }
 
-  /** Keeps a receipt. It is on disk when this returns. A repeated request is the same release: the first row stays. */
-  keep(receipt: ReleaseReceipt): void {
-    this.#database.transaction(() => {
+  /**
+   * Keeps a receipt. It is on disk when this returns. A repeated request is the same release: the first row stays.
+   * @returns the receipt that is kept
+   */
+  keep(receipt: ReleaseReceipt): ReleaseReceipt {
+    return this.#database.transaction(() => {
       const { changes } = this.#database
         .prepare(
           `INSERT INTO release_receipts
-             (secret, policy, account, session_key, expires_at, signature, block_number, block_hash, released_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+             (secret, policy, account, session_key, expires_at, signature, block_number, block_hash, released_at,
+              receipt_signature)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
         )
         .run(
           receipt.secret,
@@ -68,15 +77,21 @@ export class ReleaseReceipts {
           receipt.blockNumber,
           receipt.blockHash,
           receipt.releasedAt,
+          receipt.receiptSignature,
         );
-      if (changes === 0) return;
+      if (changes === 0) return this.#find(receipt) ?? receipt;
       this.#database
         .prepare(
           `DELETE FROM release_receipts WHERE sequence <=
              (SELECT sequence FROM release_receipts ORDER BY sequence DESC LIMIT 1 OFFSET ?)`,
         )
         .run(this.#limit);
+      return receipt;
     });
+  }
+
+  #find({ secret, account, sessionKey }: ReleaseReceipt): ReleaseReceipt | undefined {
+    return this.of(secret).find((kept) => kept.account === account && kept.sessionKey === sessionKey);
   }
 
   /** Receipts of a secret, the earliest first. @param secret name of the sealed secret, 0x hex */
@@ -94,6 +109,7 @@ export class ReleaseReceipts {
         blockNumber: Number(row.block_number),
         blockHash: String(row.block_hash),
         releasedAt: Number(row.released_at),
+        receiptSignature: String(row.receipt_signature),
       }));
   }
 }

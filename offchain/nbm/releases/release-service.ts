@@ -11,11 +11,16 @@ import { keccak256 } from "ethers";
 import PQueue from "p-queue";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { ledgerScope } from "../../chain/ledger.ts";
-import { confirmedBlock, requireRelease } from "../../chain/release-policy.ts";
+import { type ConfirmedBlock, confirmedBlock, requireRelease } from "../../chain/release-policy.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { releaseRequestTypedData } from "../../core/identity/typed-messages.ts";
-import { decryptionShare, type RecordKeys } from "../../core/sealed-secrets/decryption-share.ts";
+import {
+  type ReleaseReceiptMessage,
+  releaseReceiptTypedData,
+  releaseRequestTypedData,
+  type TypedData,
+} from "../../core/identity/typed-messages.ts";
+import { decryptionShare } from "../../core/sealed-secrets/decryption-share.ts";
 import type { SecretLabel } from "../../core/sealed-secrets/label.ts";
 import { type CheckedSecret, checkSealed } from "../../core/sealed-secrets/sealed-secret.ts";
 import { sealShareReply } from "../../core/sealed-secrets/share-reply.ts";
@@ -26,25 +31,22 @@ import {
 } from "../../core/wire/release.ts";
 import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import { checkExpiry } from "../../daemon/request-time.ts";
-import type { ReleaseReceipts } from "./release-receipts.ts";
-
-/** What the node holds of a committee's record key in one generation. */
-export interface RecordKeyShare {
-  readonly keys: RecordKeys;
-  /** Of this node, from 1. */
-  readonly index: number;
-  /** s_j, 32 bytes; a copy, which the service erases. */
-  readonly keyShare: Uint8Array;
-}
+import { requireSessionAccount } from "../../daemon/sessions.ts";
+import type { RecordKeyShare } from "./record-key-share.ts";
+import type { ReleaseReceipt, ReleaseReceipts } from "./release-receipts.ts";
 
 export interface ReleaseServiceOptions {
   readonly chain: ChainReader;
   readonly checkSignature: SignatureCheck;
   /** Operator account of this node. */
   readonly operator: string;
-  /** @returns undefined when the node has no share of this generation */
-  readonly shareOf: (committeeId: bigint, generation: number) => Promise<RecordKeyShare | undefined>;
+  /** @returns undefined when the node has no share of this generation; what it returns is erased here */
+  readonly shareOf: (committeeId: bigint, generation: number) => RecordKeyShare | undefined;
   readonly receipts: ReleaseReceipts;
+  /** Takes one request from an account's budget. @throws TallystickError RATE_LIMITED */
+  readonly charge: (account: string) => void;
+  /** Signs with the operator key, 0x hex. */
+  readonly sign: (typed: TypedData<ReleaseReceiptMessage>) => string;
   /** Blocks that must be on the state that a policy answers from, its own included. */
   readonly confirmations: number;
   /** Unix seconds; the system's clock unless told. */
@@ -68,29 +70,42 @@ export class ReleaseService {
   /**
    * Answers a signed release request.
    *
+   * @param sessionAccount users ask for themselves
+   * @throws TallystickError NOT_OWNER when the request is of another account; RATE_LIMITED when the account has no
+   *   budget left
    * @throws InvalidSignatureError when it is expired, or not signed by the account for this node and this secret;
    *   NotReleasedError when the policy does not allow it; TallystickError INTEGRITY, INVALID_PROOF or INVALID_POINT for
    *   bytes that were not sealed under this label, NOT_FOUND without a key share of this generation, RATE_LIMITED
    *   when too many requests wait for their policies, CHAIN_UNAVAILABLE
    */
-  async release(request: ReleaseRequestBody): Promise<ReleaseAnswer> {
+  async release(sessionAccount: string, request: ReleaseRequestBody): Promise<ReleaseAnswer> {
     const account = checksumAddress(request.account, "account");
+    requireSessionAccount(sessionAccount, account, "release request");
     checkExpiry("the release request", {
       expiresAt: request.expiresAt,
       now: this.#now(),
       maximumSeconds: MAXIMUM_RELEASE_REQUEST_SECONDS,
     });
-    const held = await this.#options.shareOf(BigInt(request.committeeId), request.generation);
+    const held = this.#options.shareOf(BigInt(request.committeeId), request.generation);
     if (held === undefined) throw noShare(request);
     try {
       const label = this.#labelOf(request);
       const secret = checkSealed(held.keys.groupPublicKey, label, fromHex(request.secret));
       await this.#checkSignature(account, secret, request);
-      await this.#requireRelease(account, label, secret, request);
+      this.#options.charge(account);
+      const block = await this.#requireRelease(account, label, request);
       const share = decryptionShare(secret, held.keys, held.index, held.keyShare);
       const sealed = await sealShareReply(secret, account, fromHex(request.sessionKey), share);
       share.fill(0);
-      return { index: held.index, sealed: toHex(sealed) };
+      const { blockNumber, blockHash, releasedAt, receiptSignature } = this.#keepReceipt(
+        account,
+        label,
+        secret,
+        request,
+        block,
+      );
+      const receipt = { blockNumber, blockHash, releasedAt, signature: receiptSignature };
+      return { index: held.index, sealed: toHex(sealed), receipt };
     } finally {
       held.keyShare.fill(0);
     }
@@ -101,8 +116,8 @@ export class ReleaseService {
       ledger: ledgerScope(this.#options.chain.deployment),
       recordId: fromHex(recordId),
       version,
-      author,
-      policy,
+      author: checksumAddress(author, "author"),
+      policy: checksumAddress(policy, "policy"),
       policyDataHash: fromHex(keccak256(policyData)),
     };
   }
@@ -118,16 +133,14 @@ export class ReleaseService {
     await checkSignature(account, releaseRequestTypedData(chainId, keyLedger, message), signature);
   }
 
-  /** Asks the policy, and keeps the receipt when it allows the release. */
+  /** Asks the policy. @returns the block in whose state it allowed the release */
   async #requireRelease(
     account: string,
     label: SecretLabel,
-    secret: CheckedSecret,
-    request: ReleaseRequestBody,
-  ): Promise<void> {
-    const { chain, confirmations, receipts } = this.#options;
+    { sessionKey, policyData, evidence }: ReleaseRequestBody,
+  ): Promise<ConfirmedBlock> {
+    const { chain, confirmations } = this.#options;
     if (this.#questions.size >= QUESTIONS_WAITING) throw tooMany();
-    const { sessionKey, policyData, evidence, expiresAt, signature } = request;
     const question = {
       label,
       policyData: fromHex(policyData),
@@ -135,22 +148,32 @@ export class ReleaseService {
       sessionKey: fromHex(sessionKey),
       evidence: fromHex(evidence),
     };
-    const block = await this.#questions.add(async () => {
+    return await this.#questions.add(async () => {
       const confirmed = await confirmedBlock(chain, confirmations);
       await requireRelease(chain, question, confirmed);
       return confirmed;
     });
-    receipts.keep({
-      secret: toHex(secret.name),
-      policy: label.policy,
-      account,
-      sessionKey,
-      expiresAt,
-      signature,
-      blockNumber: block.number,
-      blockHash: block.hash,
-      releasedAt: this.#now(),
+  }
+
+  /** Keeps the receipt of a release, signed. @returns the earlier one when the request is repeated */
+  #keepReceipt(
+    account: string,
+    { policy }: SecretLabel,
+    secret: CheckedSecret,
+    { sessionKey, expiresAt, signature }: ReleaseRequestBody,
+    block: ConfirmedBlock,
+  ): ReleaseReceipt {
+    const { chain, receipts, sign } = this.#options;
+    const { chainId, keyLedger } = ledgerScope(chain.deployment);
+    const released = { secret: toHex(secret.name), policy, account, sessionKey };
+    const at = { blockNumber: block.number, blockHash: block.hash, releasedAt: this.#now() };
+    const typed = releaseReceiptTypedData(chainId, keyLedger, {
+      ...released,
+      blockNumber: BigInt(at.blockNumber),
+      blockHash: at.blockHash,
+      releasedAt: BigInt(at.releasedAt),
     });
+    return receipts.keep({ ...released, expiresAt, signature, ...at, receiptSignature: sign(typed) });
   }
 }
 
@@ -160,6 +183,8 @@ function noShare({ committeeId, generation }: ReleaseRequestBody): TallystickErr
     check: "record key share",
     received: `committee ${committeeId}, generation ${generation}`,
     hint: "ask for the current generation of the committee",
+    // Members notice a little later than the chain that a generation is active.
+    retryable: true,
   });
 }
 

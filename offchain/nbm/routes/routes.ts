@@ -1,6 +1,7 @@
 /** The node's HTTP interface: validation by schema, one service call each. */
 
 import { Type } from "@sinclair/typebox";
+import { NotReleasedError } from "../../chain/release-policy.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
 import {
   EvaluateAnswer,
@@ -19,6 +20,7 @@ import {
   ShareAnswer,
   ShareRequestBody,
 } from "../../core/wire/nbm.ts";
+import { ReleaseAnswer, ReleaseRequestBody } from "../../core/wire/release.ts";
 import { Bytes32Text } from "../../core/wire/schema.ts";
 import { checksumAddress } from "../../daemon/account-signature.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
@@ -30,6 +32,7 @@ import { type Archive, toRecordAnswer } from "../records/archive.ts";
 import type { ArchiveFollower } from "../records/archive-follower.ts";
 import { noRecord, type ShareService } from "../records/key-share-service.ts";
 import type { Relay } from "../records/relay.ts";
+import type { ReleaseService } from "../releases/release-service.ts";
 
 export interface NbmServices {
   readonly sessions: Sessions;
@@ -40,6 +43,7 @@ export interface NbmServices {
   readonly archive: Archive;
   readonly follower: ArchiveFollower;
   readonly shares: ShareService;
+  readonly releases: ReleaseService;
   readonly metrics: NbmMetrics;
 }
 
@@ -54,7 +58,7 @@ function generationOf({ committeeId, generation }: GenerationParams): Generation
 }
 
 export function addNbmRoutes(server: DaemonServer, services: NbmServices): void {
-  const { sessions, oprf, runs, relay, archive, follower, shares, metrics } = services;
+  const { sessions, oprf, runs, relay, archive, follower, shares, releases, metrics } = services;
   const onRequest = sessions.requireSession;
 
   server.get("/v1/node", { schema: { response: { 200: NodeAnswer } } }, async () => services.describe());
@@ -137,6 +141,21 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
       const answer = await shares.release(params.recordId, body, archive, follower);
       metrics.sharesReleased.inc();
       return answer;
+    },
+  );
+
+  server.post(
+    "/v1/releases",
+    { onRequest, bodyLimit: 32 * 1024, schema: { body: ReleaseRequestBody, response: { 200: ReleaseAnswer } } },
+    async (request) => {
+      try {
+        const answer = await releases.release(sessionOf(request).account, request.body);
+        metrics.releases.inc({ outcome: "released" });
+        return answer;
+      } catch (error) {
+        metrics.releases.inc({ outcome: error instanceof NotReleasedError ? "refused" : "failed" });
+        throw error;
+      }
     },
   );
 }

@@ -6,10 +6,14 @@ import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
 import { ensureKeyOwnership, type RecordKeyContext } from "../../../offchain/agent/keys/record-key.ts";
 import { headerOf, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../../offchain/chain/types/factories/KeyLedger__factory.ts";
+import { NodeRegistry__factory } from "../../../offchain/chain/types/factories/NodeRegistry__factory.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
+import { isAddressEqual } from "../../../offchain/core/encoding/address.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
+import { multiplyBase, randomScalar } from "../../../offchain/core/oprf/group.ts";
+import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
 import {
   buildRecordPayload,
   committeePolicy,
@@ -18,14 +22,24 @@ import {
   ownershipAddress,
   parseRecordPayload,
   type RecordPayload,
+  SEALED_POLICY,
   SELF_POLICY,
   type SharePolicy,
   type ShareRecipient,
 } from "../../../offchain/core/record/key-record.ts";
+import {
+  buildSealedPayload,
+  recordSecretLabel,
+  verifySealedForKey,
+} from "../../../offchain/core/record/sealed-record.ts";
+import { sealSecret } from "../../../offchain/core/sealed-secrets/sealed-secret.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
 const ABI = KeyLedger__factory.createInterface();
+const REGISTRY_ABI = NodeRegistry__factory.createInterface();
 const LEDGER = "0x00000000000000000000000000000000000000aa";
+const REGISTRY = "0x00000000000000000000000000000000000000bb";
+const OWNERS_POLICY = "0x00000000000000000000000000000000000000cc";
 const SCOPE = { chainId: 1n, keyLedger: LEDGER };
 const SIZE = 5;
 const THRESHOLD = 3;
@@ -59,6 +73,29 @@ async function recordBy(
   return { recordId, record, payload: parsed, shared: false, source: "test", ownerNotes: new Map() };
 }
 
+/** S of a committee whose shares nobody needs here. */
+let groupKey: Uint8Array;
+
+/** @param over of the header that is sealed under, where the recorder seals wrongly */
+function sealedBy(account: string, { keyTime = 1000n, committeeId = 1n, over = {} } = {}): VerifiedRecord {
+  const seal = { ledger: SCOPE, ownersPolicy: OWNERS_POLICY, groupKey };
+  const header = {
+    account,
+    fileTag: toHex(fileTag(dataId)),
+    committeeId,
+    keyTime,
+    ownershipKey: ownershipAddress(fileKey),
+  };
+  const key = account === us.address ? catalogueKey : new Uint8Array(32).fill(5);
+  const made = { seal, header: { ...header, ...over }, fileKey, dataId, catalogueKey: key };
+  const record = { ...header, payload: buildSealedPayload(made) };
+  const payload = parseRecordPayload(record.payload);
+  return {
+    recordId: recordIdOf(headerOf(record)),
+    ...{ record, payload, shared: false, source: "test", ownerNotes: new Map() },
+  };
+}
+
 describe("the key record that an account relies on", () => {
   let found: VerifiedRecord;
   /** What each node says of its share. */
@@ -78,6 +115,10 @@ describe("the key record that an account relies on", () => {
   let judged: Set<string>;
   let committeeId: bigint;
 
+  before(async () => {
+    await oprfReady();
+    groupKey = multiplyBase(randomScalar());
+  });
   beforeEach(() => {
     others = [];
     archived = true;
@@ -89,7 +130,8 @@ describe("the key record that an account relies on", () => {
     members = [...keys];
   });
 
-  const call = async ({ data }: { data: string }): Promise<string> => {
+  const call = async ({ to, data }: { to: string; data: string }): Promise<string> => {
+    if (isAddressEqual(to, REGISTRY)) return registryAnswer(data);
     const parsed = ABI.parseTransaction({ data });
     const asked = String(parsed?.args[0]);
     if (parsed?.name === "isOwner") return ABI.encodeFunctionResult("isOwner", [joined.has(asked)]);
@@ -118,7 +160,10 @@ describe("the key record that an account relies on", () => {
     }));
     return {
       chain: {
-        deployment: { chainId: 1, contracts: { keyLedger: LEDGER } },
+        deployment: {
+          chainId: 1,
+          contracts: { keyLedger: LEDGER, nodeRegistry: REGISTRY, ownersPolicy: OWNERS_POLICY },
+        },
         provider: { call, getBlock: async () => ({ timestamp: 2000 }) },
       },
       account: us,
@@ -136,7 +181,16 @@ describe("the key record that an account relies on", () => {
     } as unknown as RecordKeyContext;
   }
 
-  const ensure = (recipients?: ShareRecipient) => ensureKeyOwnership(context(), dataId, fileKey, recipients);
+  /** Committees 1 and 2 with the same record key. */
+  function registryAnswer(data: string): string {
+    const name = REGISTRY_ABI.parseTransaction({ data })?.name;
+    if (name === "committeeCount") return REGISTRY_ABI.encodeFunctionResult("committeeCount", [2n]);
+    if (name !== "committeeById") throw new Error(`the registry is not asked for ${name}`);
+    return REGISTRY_ABI.encodeFunctionResult(name, [[1, 1, groupKey, groupKey]]);
+  }
+
+  const ensure = (recipients: ShareRecipient = "shares") => ensureKeyOwnership(context(), dataId, fileKey, recipients);
+  const ensureAny = () => ensureKeyOwnership(context(), dataId, fileKey, undefined);
 
   it("is somebody else's where that is as good as one of its own", async () => {
     found = await recordBy(somebody, committeePolicy(SIZE, THRESHOLD));
@@ -287,10 +341,10 @@ describe("the key record that an account relies on", () => {
   it("for its account alone stays so unless the committee is asked for, which gets a new one", async () => {
     found = await recordBy(us.address, SELF_POLICY);
     const kept = { recordId: found.recordId, role: "recorder", isNew: false };
-    expect(await ensure()).to.deep.equal(kept);
+    expect(await ensureAny()).to.deep.equal(kept);
     expect(await ensure("self")).to.deep.equal(kept);
     expect([...asked]).to.deep.equal([]);
-    await expectAsyncRejection(() => ensure("committee"), "UNREACHABLE");
+    await expectAsyncRejection(() => ensure("shares"), "UNREACHABLE");
     expect([...asked]).to.deep.equal(["a record of its own"]);
     expect((relayed as RecordPayload).policy).to.deep.equal(committeePolicy(SIZE, THRESHOLD));
   });
@@ -320,6 +374,62 @@ describe("the key record that an account relies on", () => {
     found = { ...found, payload: { ...found.payload, selfEnvelope } };
     await expectAsyncRejection(() => ensure(), "UNREACHABLE");
     expect([...asked]).to.deep.equal(["a record of its own"]);
+  });
+
+  describe("when keys are sealed to the committee, as they are unless shares are asked for", () => {
+    it("is one of its own, which asks nothing of the nodes", async () => {
+      found = sealedBy(us.address);
+      states = Array(SIZE).fill("invalid");
+      const kept = { recordId: found.recordId, role: "recorder", isNew: false };
+      expect(await ensureAny()).to.deep.equal(kept);
+      expect(await ensure("sealed")).to.deep.equal(kept);
+      expect([...judged]).to.deep.equal([]);
+    });
+
+    it("is somebody else's that holds the key, and nobody's whose sealed key is of another record", async () => {
+      found = sealedBy(somebody);
+      await expectAsyncRejection(ensureAny, "UNREACHABLE");
+      expect([...asked]).to.deep.equal(["to join"]);
+      asked.clear();
+      found = sealedBy(somebody, { over: { keyTime: 999n } });
+      await expectAsyncRejection(ensureAny, "UNREACHABLE");
+      expect([...asked]).to.deep.equal(["a record of its own"]);
+    });
+
+    it("is nobody's who sealed another key, or the right one with a scalar that others cannot compute", async () => {
+      for (const secret of [new Uint8Array(32), fileKey]) {
+        asked.clear();
+        found = sealedBy(somebody);
+        const seal = { ledger: SCOPE, ownersPolicy: OWNERS_POLICY, groupKey };
+        const sealedKey = sealSecret(groupKey, recordSecretLabel(seal, found.record), secret.slice());
+        found = { ...found, payload: { ...found.payload, sealedKey } };
+        await expectAsyncRejection(ensureAny, "UNREACHABLE");
+        expect([...asked]).to.deep.equal(["a record of its own"]);
+      }
+    });
+
+    it("is a new one that opens with the key, where there is none, or one of another committee", async () => {
+      found = sealedBy(us.address, { committeeId: 2n });
+      await expectAsyncRejection(ensureAny, "UNREACHABLE");
+      expect([...asked]).to.deep.equal(["a record of its own"]);
+      expect(relayed?.policy).to.deep.equal(SEALED_POLICY);
+      const header = { ...found.record, committeeId: 1n, keyTime: 2000n };
+      const seal = { ledger: SCOPE, ownersPolicy: OWNERS_POLICY, groupKey };
+      verifySealedForKey(relayed as RecordPayload, header, seal, fileKey, dataId);
+    });
+
+    it("is a new one of shares where these are asked for, and one of its own shares where nothing is", async () => {
+      found = sealedBy(us.address);
+      await expectAsyncRejection(() => ensure("shares"), "UNREACHABLE");
+      expect(relayed?.policy).to.deep.equal(committeePolicy(SIZE, THRESHOLD));
+      found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
+      expect(await ensureAny()).to.deep.equal({ recordId: found.recordId, role: "recorder", isNew: false });
+    });
+
+    it("cannot be restricted to its account later", async () => {
+      found = sealedBy(us.address);
+      await expectAsyncRejection(() => ensure("self"), "CONFLICT", /committee 1/);
+    });
   });
 
   it("is made anew when fewer than k nodes can open their shares", async () => {

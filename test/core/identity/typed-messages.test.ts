@@ -11,6 +11,7 @@ import {
   auditAnswerTypedData,
   challengeKeyTypedData,
   dataSetUpdateTypedData,
+  keyRecordsTypedData,
   keyRecordTypedData,
   oprfAnswerTypedData,
   ownershipTypedData,
@@ -18,6 +19,7 @@ import {
   recoveryOpeningTypedData,
   recoveryRetirementTypedData,
   recoveryVetoTypedData,
+  releaseReceiptTypedData,
   releaseRequestTypedData,
   sessionTypedData,
   shareRequestTypedData,
@@ -48,6 +50,7 @@ const keyRecord = {
   payloadHash: word("5"),
   deadline: 1_790_000_600n,
 };
+const keyRecords = { account, recordIds: [word("5"), word("6")], deadline: 1_790_000_600n };
 const ownership = { recordId: word("6"), owner: account };
 const addOwner = { ...ownership, noteHash: word("7"), deadline: 1_790_000_600n };
 const dataSetUpdate = {
@@ -72,6 +75,7 @@ const messages: Record<string, TypedData<object>> = {
   Session: sessionTypedData(31_337n, ledger, session),
   ShareRequest: shareRequestTypedData(31_337n, ledger, shareRequest),
   KeyRecord: keyRecordTypedData(31_337n, ledger, keyRecord),
+  KeyRecords: keyRecordsTypedData(31_337n, ledger, keyRecords),
   Ownership: ownershipTypedData(31_337n, ledger, ownership),
   AddOwner: addOwnerTypedData(31_337n, ledger, addOwner),
   DataSetUpdate: dataSetUpdateTypedData(31_337n, ledger, dataSetUpdate),
@@ -87,6 +91,15 @@ const messages: Record<string, TypedData<object>> = {
     sessionKey: word("3"),
     node: other,
     expiresAt: 1_790_003_600n,
+  }),
+  ReleaseReceipt: releaseReceiptTypedData(31_337n, ledger, {
+    secret: word("8"),
+    policy: other,
+    account,
+    sessionKey: word("3"),
+    blockNumber: 24_000_000n,
+    blockHash: word("b"),
+    releasedAt: 1_790_000_600n,
   }),
   RecoveryOpening: recoveryOpeningTypedData(31_337n, ledger, { ...recovery, deadline: 1_790_000_600n }),
   RecoveryApproval: recoveryApprovalTypedData(31_337n, ledger, recovery),
@@ -111,7 +124,7 @@ const messages: Record<string, TypedData<object>> = {
 
 describe("core/eip712", () => {
   for (const [contract, names] of Object.entries({
-    KeyLedger: ["KeyRecord", "Ownership", "AddOwner"],
+    KeyLedger: ["KeyRecord", "KeyRecords", "Ownership", "AddOwner"],
     OprfDisputes: ["OprfAnswer"],
   })) {
     it(`has the type strings that ${contract} hashes`, () => {
@@ -171,6 +184,10 @@ describe("core/eip712", () => {
     refused(() => sessionTypedData(1n, ledger, { ...session, expiresAt: 1n << 64n }), "expiresAt");
     refused(() => keyRecordTypedData(1n, "0x", keyRecord), "verifyingContract");
     refused(() => ownershipTypedData(1n, ledger, { ...ownership, recordId: word("8").slice(0, 50) }), "recordId");
+    const words = { ...keyRecords, recordIds: [word("5"), "0x12"] };
+    expectRejection(() => keyRecordsTypedData(1n, ledger, words), "INVALID_INPUT", /recordIds\[1\]/);
+    const noList: unknown = { ...keyRecords, recordIds: word("5") };
+    refused(() => keyRecordsTypedData(1n, ledger, noList as typeof keyRecords), "recordIds");
     const numeric: unknown = { ...addOwner, deadline: 5 };
     refused(() => addOwnerTypedData(1n, ledger, numeric as typeof addOwner), "deadline");
   });

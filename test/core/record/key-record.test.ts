@@ -30,6 +30,7 @@ import {
   type RecordPayloadInput,
   rebuildFileKey,
   resealShare,
+  SEALED_POLICY,
   SELF_POLICY,
   type SharePolicy,
   sealSelfEnvelope,
@@ -40,6 +41,8 @@ import { encodeRecordPayload } from "../../../offchain/core/record/payload.ts";
 import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.ts";
 import vectors from "../../vectors/key-record.json" with { type: "json" };
 
+/** Where n, k and r are: after version, recipients and self envelope. */
+const SHARING_AT = 83;
 const filled = (length: number, value: number): Uint8Array => new Uint8Array(length).fill(value);
 const account = "0x00000000000000000000000000000000DeaDBeef";
 const laterOwner = "0x00000000000000000000000000000000cafebabe";
@@ -140,10 +143,11 @@ describe("core/key-record", () => {
   });
 
   describe("payload", () => {
-    it("is 806 bytes for (5, 3, 2), and 86 for the recorder alone", async () => {
+    it("is 806 bytes for (5, 3, 2), 83 for the recorder alone and 260 when it is sealed", async () => {
       expect(bytes.length).to.equal(payloadLength(policy));
       expect(bytes.length).to.equal(806);
-      expect((await buildRecordPayload(input(SELF_POLICY))).length).to.equal(86);
+      expect((await buildRecordPayload(input(SELF_POLICY))).length).to.equal(83);
+      expect(payloadLength(SEALED_POLICY)).to.equal(260);
     });
 
     it("has the lengths the layout says, for any policy", async () => {
@@ -156,7 +160,7 @@ describe("core/key-record", () => {
         const any = committeePolicy(size, threshold);
         expect((await buildRecordPayload(input(any))).length).to.equal(5 + 81 + size * (32 + 48 + 64));
       }
-      const ramp: SharePolicy = { shares: 6, threshold: 5, privacy: 2, recipients: "committee" };
+      const ramp: SharePolicy = { shares: 6, threshold: 5, privacy: 2, recipients: "shares" };
       expect((await buildRecordPayload(input(ramp))).length).to.equal(5 + 81 + 6 * (32 + 48 + 22));
     });
 
@@ -197,23 +201,26 @@ describe("core/key-record", () => {
 
     it("with unknown recipients or an impossible policy is refused", () => {
       expectRejection(() => parseRecordPayload(bytes.with(1, 0)), "INTEGRITY", /recipients/);
-      expectRejection(() => parseRecordPayload(bytes.with(1, 3)), "INTEGRITY", /recipients/);
-      expectRejection(() => parseRecordPayload(bytes.with(1, 2)), "INTEGRITY", /policy/);
-      expectRejection(() => parseRecordPayload(bytes.with(2, 33)), "INTEGRITY", /policy/);
-      expectRejection(() => parseRecordPayload(bytes.with(3, 6)), "INTEGRITY", /policy/);
-      expectRejection(() => parseRecordPayload(bytes.with(3, 0)), "INTEGRITY", /policy/);
-      expectRejection(() => parseRecordPayload(bytes.with(4, 3)), "INTEGRITY", /policy/);
+      expectRejection(() => parseRecordPayload(bytes.with(1, 4)), "INTEGRITY", /recipients/);
+      for (const others of [2, 3]) {
+        expectRejection(() => parseRecordPayload(bytes.with(1, others)), "INTEGRITY", /length/);
+      }
+      const [shareCount, threshold, privacy] = [SHARING_AT, SHARING_AT + 1, SHARING_AT + 2];
+      expectRejection(() => parseRecordPayload(bytes.with(shareCount, 33)), "INTEGRITY", /policy/);
+      expectRejection(() => parseRecordPayload(bytes.with(threshold, 6)), "INTEGRITY", /policy/);
+      expectRejection(() => parseRecordPayload(bytes.with(threshold, 0)), "INTEGRITY", /policy/);
+      expectRejection(() => parseRecordPayload(bytes.with(privacy, 3)), "INTEGRITY", /policy/);
     });
 
     it("with shares so short that their commitments give them away is neither made nor read", async () => {
-      const shortest: SharePolicy = { shares: 8, threshold: 4, privacy: 0, recipients: "committee" };
+      const shortest: SharePolicy = { shares: 8, threshold: 4, privacy: 0, recipients: "shares" };
       parseRecordPayload(await buildRecordPayload(input(shortest)));
       for (const [shares, threshold, privacy] of [
         [8, 5, 0],
         [8, 8, 3],
         [32, 32, 0],
       ] as const) {
-        const short: SharePolicy = { shares, threshold, privacy, recipients: "committee" };
+        const short: SharePolicy = { shares, threshold, privacy, recipients: "shares" };
         await expectAsyncRejection(
           () => buildRecordPayload(input(short)),
           "INVALID_INPUT",
@@ -221,7 +228,8 @@ describe("core/key-record", () => {
         );
         const shareBytes = Math.ceil(64 / (threshold - privacy));
         const written = new Uint8Array(5 + 81 + shares * (32 + 48 + shareBytes));
-        written.set([1, 1, shares, threshold, privacy]);
+        written.set([1, 1]);
+        written.set([shares, threshold, privacy], SHARING_AT);
         expectRejection(() => parseRecordPayload(written), "INTEGRITY", /policy/);
       }
     });
@@ -237,6 +245,7 @@ describe("core/key-record", () => {
       await refused({ catalogueKey: filled(16, 1) }, /catalogue key/);
       await refused({ policy: { ...policy, privacy: 3 } }, /\(5, 3, 3\)/);
       await refused({ policy: { ...policy, recipients: "self" } }, /no shares/);
+      await refused({ policy: SEALED_POLICY, committeeKeys: [] }, /sealed to the committee/);
       await refused({ policy: SELF_POLICY }, /0 shares .* 5 committee/);
       await refused({ ledger: { ...ledger, keyLedger: "0x12" } }, /key ledger/);
       await refused({ policy: committeePolicy(33, 3), committeeKeys: [] }, /at most 32 shares/);

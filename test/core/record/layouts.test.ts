@@ -26,7 +26,7 @@ describe("key record vectors", () => {
   for (const vector of vectors.records) {
     const policy: SharePolicy = {
       ...vector.policy,
-      recipients: vector.recipients === "self" ? "self" : "committee",
+      recipients: vector.recipients === "self" ? "self" : "shares",
     };
     const header: KeyRecordHeader = {
       account: vector.account,

@@ -21,12 +21,8 @@ import {
   verifyDecryptionShare,
 } from "../../../offchain/core/sealed-secrets/decryption-share.ts";
 import { encodeLabel, type SecretLabel } from "../../../offchain/core/sealed-secrets/label.ts";
-import {
-  type CheckedSecret,
-  checkSealed,
-  MAX_SECRET_BYTES,
-  sealSecret,
-} from "../../../offchain/core/sealed-secrets/sealed-secret.ts";
+import { MAX_SECRET_BYTES } from "../../../offchain/core/sealed-secrets/lengths.ts";
+import { type CheckedSecret, checkSealed, sealSecret } from "../../../offchain/core/sealed-secrets/sealed-secret.ts";
 import { at, type Committee, completeRun, range, recordKeys, sharesOf } from "../../helpers/committee-run.ts";
 import { expectRejection } from "../../helpers/rejection.ts";
 

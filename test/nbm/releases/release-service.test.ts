@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { hexlify, keccak256, type Wallet } from "ethers";
+import { getAddress, hexlify, keccak256, TypedDataEncoder, verifyTypedData, type Wallet } from "ethers";
 import {
   encodeRecoveryData,
   openRecoveryCall,
@@ -14,7 +14,7 @@ import {
 import { NotReleasedError } from "../../../offchain/chain/release-policy.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
-import { releaseRequestTypedData } from "../../../offchain/core/identity/typed-messages.ts";
+import { releaseReceiptTypedData, releaseRequestTypedData } from "../../../offchain/core/identity/typed-messages.ts";
 import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
 import { openSecret } from "../../../offchain/core/sealed-secrets/decryption-share.ts";
 import type { SecretLabel } from "../../../offchain/core/sealed-secrets/label.ts";
@@ -23,8 +23,10 @@ import { openShareReply } from "../../../offchain/core/sealed-secrets/share-repl
 import { ReleaseAnswer, ReleaseRequestBody } from "../../../offchain/core/wire/release.ts";
 import { firstMismatch } from "../../../offchain/core/wire/schema.ts";
 import { checkAccountSignature } from "../../../offchain/daemon/account-signature.ts";
+import { BUDGET_TABLES, Budgets } from "../../../offchain/daemon/quota.ts";
 import { RELEASE_TABLES, ReleaseReceipts } from "../../../offchain/nbm/releases/release-receipts.ts";
 import { ReleaseService } from "../../../offchain/nbm/releases/release-service.ts";
+import { sqliteScript } from "../../../offchain/store/index/sql/column-types.ts";
 import { type Database, openDatabase } from "../../../offchain/store/index/sqlite.ts";
 import { type Committee, completeRun, range, recordKeys, SCOPE, sharesOf } from "../../helpers/committee-run.ts";
 import { walletOf } from "../../helpers/ledger-records.ts";
@@ -37,6 +39,7 @@ const PAYLOAD = new TextEncoder().encode("the identity");
 const SIZE = 4;
 const THRESHOLD = 3;
 const DAY = 86_400;
+const BUDGET = { scope: "releases", capacity: 20, periodSeconds: DAY };
 
 describe("release of sealed secrets by nodes", () => {
   const requester = walletOf(1);
@@ -47,6 +50,7 @@ describe("release of sealed secrets by nodes", () => {
   let folder: string;
   let database: Database;
   let receipts: ReleaseReceipts;
+  let budgets: Budgets;
   let yes: string;
 
   before(async () => {
@@ -58,8 +62,11 @@ describe("release of sealed secrets by nodes", () => {
   after(() => local.stop());
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), "tallystick-releases-"));
-    database = openDatabase(join(folder, "nbm.db"), { migrations: [RELEASE_TABLES] });
+    database = openDatabase(join(folder, "nbm.db"), {
+      migrations: [`${RELEASE_TABLES}${sqliteScript(BUDGET_TABLES)}`],
+    });
     receipts = new ReleaseReceipts(database);
+    budgets = new Budgets(database);
   });
   afterEach(() => {
     database.close();
@@ -70,18 +77,26 @@ describe("release of sealed secrets by nodes", () => {
 
   function nodeOf(index: number, kept = receipts): ReleaseService {
     const { chain } = local;
+    const operator = walletOf(20 + index);
     return new ReleaseService({
       chain,
       checkSignature: (account, typed, signature) => checkAccountSignature(chain, account, typed, signature),
-      operator: operatorOf(index),
-      shareOf: async (committeeId, generation) => {
+      operator: operator.address,
+      shareOf: (committeeId, generation) => {
         if (committeeId !== SCOPE.committeeId || generation !== 1) return undefined;
         return { keys: recordKeys(committee), index, keyShare: sharesOf(committee, index).record.slice() };
       },
       receipts: kept,
+      charge: (account) => budgets.take(BUDGET, account, 1),
+      sign: ({ domain, types, message }) =>
+        operator.signingKey.sign(TypedDataEncoder.hash(domain, types, { ...message })).serialized,
       confirmations: 1,
     });
   }
+
+  /** As the route does, in a session of the account that asks. */
+  const ask = (request: ReleaseRequestBody, node = 1, kept = receipts) =>
+    nodeOf(node, kept).release(getAddress(request.account), request);
 
   function labelUnder(policy: string, data: Uint8Array = policyData): SecretLabel {
     const { chainId, contracts } = local.deployment;
@@ -144,7 +159,7 @@ describe("release of sealed secrets by nodes", () => {
     const shares = new Map<number, Uint8Array>();
     for (const node of nodes) {
       const request = await requestFor({ ...asked, node });
-      const answer = await nodeOf(node).release(request);
+      const answer = await ask(request, node);
       expect(firstMismatch(ReleaseAnswer, answer)).to.equal(undefined);
       const { index, sealed } = answer;
       shares.set(index, await openShareReply(secret, request.account, session.privateKey, fromHex(sealed)));
@@ -164,6 +179,59 @@ describe("release of sealed secrets by nodes", () => {
     expect(others).to.deep.equal([]);
     expect(receipt).to.include({ account: requester.address, policy: yes, sessionKey: toHex(session.publicKey) });
     expect(receipt?.blockHash).to.equal((await local.chain.provider.getBlock(receipt?.blockNumber ?? 0))?.hash);
+  });
+
+  it("signs the receipt that it keeps, and answers a repeated request with the same one", async () => {
+    const label = labelUnder(yes);
+    const request = await requestFor({ label, sealed: seal(label) });
+    const first = await ask(request);
+    await local.mine(1);
+    const second = await ask(request);
+    expect(second.receipt).to.deep.equal(first.receipt);
+    const { name } = checkSealed(recordKeys(committee).groupPublicKey, label, fromHex(request.secret));
+    const { blockNumber, blockHash, releasedAt, signature } = first.receipt;
+    expect(receipts.of(toHex(name))).to.have.length(1);
+    expect(receipts.of(toHex(name))[0]).to.deep.include({
+      ...{ blockNumber, blockHash, releasedAt, receiptSignature: signature, signature: request.signature },
+    });
+    const { domain, types, message } = releaseReceiptTypedData(label.ledger.chainId, label.ledger.keyLedger, {
+      secret: toHex(name),
+      policy: yes,
+      account: requester.address,
+      sessionKey: request.sessionKey,
+      blockNumber: BigInt(blockNumber),
+      blockHash,
+      releasedAt: BigInt(releasedAt),
+    });
+    expect(verifyTypedData(domain, types, { ...message }, signature)).to.equal(operatorOf(1));
+  });
+
+  it("takes addresses in any case", async () => {
+    const label = labelUnder(yes);
+    const request = await requestFor({ label, sealed: seal(label) });
+    const swapped = (address: string) => `0x${address.slice(2).toUpperCase()}`;
+    await ask({ ...request, policy: swapped(request.policy), author: swapped(request.author) });
+  });
+
+  it("answers an account only in a session of its own", async () => {
+    const label = labelUnder(yes);
+    const request = await requestFor({ label, sealed: seal(label) });
+    const error = await expectAsyncRejection(() => nodeOf(1).release(operatorOf(3), request), "NOT_OWNER");
+    expect(error.party).to.equal(`account ${operatorOf(3)}`);
+  });
+
+  it("looks at as many requests of an account as its budget has, and counts no forged ones", async () => {
+    const label = labelUnder(await deployOddPolicy(local.account(1), "No"));
+    const request = await requestFor({ label, sealed: seal(label) });
+    const forged = { ...request, signature: `0x${"11".repeat(65)}` };
+    for (let turn = 0; turn < BUDGET.capacity; turn++) {
+      await expectAsyncRejection(() => ask(forged), "INVALID_SIGNATURE");
+      expect(await failure(ask(request))).to.include({ refusal: "said no" });
+    }
+    const error = await expectAsyncRejection(() => ask(request), "RATE_LIMITED");
+    expect(error.party).to.equal(`account ${requester.address}`);
+    const other = { by: walletOf(3), label, sealed: fromHex(request.secret) };
+    expect(await failure(ask(await requestFor(other)))).to.include({ refusal: "said no" });
   });
 
   it("follows the recovery policy: not before the delay, then to the wallet, and never after a veto", async () => {
@@ -216,7 +284,7 @@ describe("release of sealed secrets by nodes", () => {
     ] as const) {
       const label = labelUnder(await deployOddPolicy(local.account(1), answer));
       const sealed = seal(label);
-      const error = await failure(nodeOf(1).release(await requestFor({ label, sealed })));
+      const error = await failure(ask(await requestFor({ label, sealed })));
       expect(error).to.be.instanceOf(NotReleasedError).and.to.include({ refusal });
       const { name } = checkSealed(recordKeys(committee).groupPublicKey, label, sealed);
       expect(receipts.of(toHex(name))).to.deep.equal([]);
@@ -234,7 +302,7 @@ describe("release of sealed secrets by nodes", () => {
       { policyData: "0x" },
     ];
     for (const change of moved) {
-      await expectAsyncRejection(() => nodeOf(1).release({ ...request, ...change }), "INVALID_PROOF");
+      await expectAsyncRejection(() => ask({ ...request, ...change }), "INVALID_PROOF");
     }
   });
 
@@ -250,16 +318,16 @@ describe("release of sealed secrets by nodes", () => {
       [1, { expiresAt: 1 }],
     ];
     for (const [node, change] of forged) {
-      await expectAsyncRejection(() => nodeOf(node).release({ ...request, ...change }), "INVALID_SIGNATURE");
+      await expectAsyncRejection(() => ask({ ...request, ...change }, node), "INVALID_SIGNATURE");
     }
-    await nodeOf(1).release(request);
+    await ask(request);
   });
 
   it("has nothing to give of a generation, or a committee, that it holds no key share of", async () => {
     const label = labelUnder(yes);
     const request = await requestFor({ label, sealed: seal(label) });
-    await expectAsyncRejection(() => nodeOf(1).release({ ...request, generation: 2 }), "NOT_FOUND");
-    await expectAsyncRejection(() => nodeOf(1).release({ ...request, committeeId: "8" }), "NOT_FOUND");
+    await expectAsyncRejection(() => ask({ ...request, generation: 2 }), "NOT_FOUND");
+    await expectAsyncRejection(() => ask({ ...request, committeeId: "8" }), "NOT_FOUND");
   });
 
   it("keeps the latest receipts, as many as it has room for", async () => {
@@ -269,7 +337,7 @@ describe("release of sealed secrets by nodes", () => {
       const label = { ...labelUnder(yes), recordId: new Uint8Array(32).fill(fill) };
       const sealed = seal(label);
       names.push(toHex(checkSealed(recordKeys(committee).groupPublicKey, label, sealed).name));
-      await nodeOf(1, few).release(await requestFor({ label, sealed }));
+      await ask(await requestFor({ label, sealed }), 1, few);
     }
     expect(names.map((name) => few.of(name).length)).to.deep.equal([0, 1, 1]);
   });

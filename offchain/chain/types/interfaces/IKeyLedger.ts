@@ -17,14 +17,19 @@ export declare namespace IKeyLedger {
     export type KeyRecordStructOutput = [account: string, fileTag: string, committeeId: bigint, keyTime: bigint, ownershipKey: string, payload: string] & {account: string, fileTag: string, committeeId: bigint, keyTime: bigint, ownershipKey: string, payload: string }
   
 
-    export type SignedRecordStruct = {record: IKeyLedger.KeyRecordStruct, deadline: BigNumberish, signature: BytesLike}
+    export type RecordEntryStruct = {fileTag: BytesLike, ownershipKey: AddressLike, payload: BytesLike}
 
-    export type SignedRecordStructOutput = [record: IKeyLedger.KeyRecordStructOutput, deadline: bigint, signature: string] & {record: IKeyLedger.KeyRecordStructOutput, deadline: bigint, signature: string }
+    export type RecordEntryStructOutput = [fileTag: string, ownershipKey: string, payload: string] & {fileTag: string, ownershipKey: string, payload: string }
+  
+
+    export type RecordBatchStruct = {account: AddressLike, committeeId: BigNumberish, keyTime: BigNumberish, deadline: BigNumberish, entries: IKeyLedger.RecordEntryStruct[], signature: BytesLike}
+
+    export type RecordBatchStructOutput = [account: string, committeeId: bigint, keyTime: bigint, deadline: bigint, entries: IKeyLedger.RecordEntryStructOutput[], signature: string] & {account: string, committeeId: bigint, keyTime: bigint, deadline: bigint, entries: IKeyLedger.RecordEntryStructOutput[], signature: string }
   
     }
 
   export interface IKeyLedgerInterface extends Interface {
-    getFunction(nameOrSignature: "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "isAccountSignature" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordedAt"): FunctionFragment;
+    getFunction(nameOrSignature: "REGISTRY" | "addOwner" | "addOwnerSignatureHash" | "isAccountSignature" | "isOwner" | "ownershipSignatureHash" | "record" | "recordIdOf" | "recordMany" | "recordSignatureHash" | "recordedAt" | "recordsSignatureHash"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "KeyRecorded" | "OwnerAdded"): EventFragment;
 
@@ -36,9 +41,10 @@ encodeFunctionData(functionFragment: 'isOwner', values: [BytesLike, AddressLike]
 encodeFunctionData(functionFragment: 'ownershipSignatureHash', values: [BytesLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'record', values: [IKeyLedger.KeyRecordStruct, BigNumberish, BytesLike]): string;
 encodeFunctionData(functionFragment: 'recordIdOf', values: [IKeyLedger.RecordHeaderStruct]): string;
-encodeFunctionData(functionFragment: 'recordMany', values: [IKeyLedger.SignedRecordStruct[]]): string;
+encodeFunctionData(functionFragment: 'recordMany', values: [IKeyLedger.RecordBatchStruct]): string;
 encodeFunctionData(functionFragment: 'recordSignatureHash', values: [IKeyLedger.RecordHeaderStruct, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'recordedAt', values: [BytesLike]): string;
+encodeFunctionData(functionFragment: 'recordsSignatureHash', values: [AddressLike, BytesLike[], BigNumberish]): string;
 
     decodeFunctionResult(functionFragment: 'REGISTRY', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'addOwner', data: BytesLike): Result;
@@ -51,6 +57,7 @@ decodeFunctionResult(functionFragment: 'recordIdOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordMany', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordSignatureHash', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'recordedAt', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'recordsSignatureHash', data: BytesLike): Result;
   }
 
   
@@ -177,7 +184,7 @@ decodeFunctionResult(functionFragment: 'recordedAt', data: BytesLike): Result;
 
     
     recordMany: TypedContractMethod<
-      [signedRecords: IKeyLedger.SignedRecordStruct[], ],
+      [batch: IKeyLedger.RecordBatchStruct, ],
       [void],
       'nonpayable'
     >
@@ -195,6 +202,14 @@ decodeFunctionResult(functionFragment: 'recordedAt', data: BytesLike): Result;
     recordedAt: TypedContractMethod<
       [recordId: BytesLike, ],
       [bigint],
+      'view'
+    >
+    
+
+    
+    recordsSignatureHash: TypedContractMethod<
+      [account: AddressLike, recordIds: BytesLike[], deadline: BigNumberish, ],
+      [string],
       'view'
     >
     
@@ -243,7 +258,7 @@ getFunction(nameOrSignature: 'recordIdOf'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'recordMany'): TypedContractMethod<
-      [signedRecords: IKeyLedger.SignedRecordStruct[], ],
+      [batch: IKeyLedger.RecordBatchStruct, ],
       [void],
       'nonpayable'
     >;
@@ -255,6 +270,11 @@ getFunction(nameOrSignature: 'recordSignatureHash'): TypedContractMethod<
 getFunction(nameOrSignature: 'recordedAt'): TypedContractMethod<
       [recordId: BytesLike, ],
       [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'recordsSignatureHash'): TypedContractMethod<
+      [account: AddressLike, recordIds: BytesLike[], deadline: BigNumberish, ],
+      [string],
       'view'
     >;
 

@@ -2,20 +2,29 @@
 // @ts-nocheck
 /* tslint:disable */
 /* eslint-disable */
-import type { BaseContract, BytesLike, FunctionFragment, Result, Interface, AddressLike, ContractRunner, ContractMethod, Listener } from "ethers"
+import type { BaseContract, BigNumberish, BytesLike, FunctionFragment, Result, Interface, AddressLike, ContractRunner, ContractMethod, Listener } from "ethers"
 import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, TypedListener, TypedContractMethod } from "../common.ts"
   
+export declare namespace IKeyLedger {
+      
+    export type RecordHeaderStruct = {account: AddressLike, fileTag: BytesLike, committeeId: BigNumberish, keyTime: BigNumberish, ownershipKey: AddressLike, payloadHash: BytesLike}
+
+    export type RecordHeaderStructOutput = [account: string, fileTag: string, committeeId: bigint, keyTime: bigint, ownershipKey: string, payloadHash: string] & {account: string, fileTag: string, committeeId: bigint, keyTime: bigint, ownershipKey: string, payloadHash: string }
+  
+    }
 
   export interface IOwnersPolicyInterface extends Interface {
-    getFunction(nameOrSignature: "LEDGER" | "mayRelease"): FunctionFragment;
+    getFunction(nameOrSignature: "LEDGER" | "mayRelease" | "secretIdOf"): FunctionFragment;
 
     
 
     encodeFunctionData(functionFragment: 'LEDGER', values?: undefined): string;
 encodeFunctionData(functionFragment: 'mayRelease', values: [BytesLike, AddressLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'secretIdOf', values: [IKeyLedger.RecordHeaderStruct]): string;
 
     decodeFunctionResult(functionFragment: 'LEDGER', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'mayRelease', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'secretIdOf', data: BytesLike): Result;
   }
 
   
@@ -69,6 +78,14 @@ decodeFunctionResult(functionFragment: 'mayRelease', data: BytesLike): Result;
     >
     
 
+    
+    secretIdOf: TypedContractMethod<
+      [header: IKeyLedger.RecordHeaderStruct, ],
+      [string],
+      'view'
+    >
+    
+
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
@@ -80,6 +97,11 @@ decodeFunctionResult(functionFragment: 'mayRelease', data: BytesLike): Result;
 getFunction(nameOrSignature: 'mayRelease'): TypedContractMethod<
       [recordId: BytesLike, requester: AddressLike, context: BytesLike, ],
       [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'secretIdOf'): TypedContractMethod<
+      [header: IKeyLedger.RecordHeaderStruct, ],
+      [string],
       'view'
     >;
 

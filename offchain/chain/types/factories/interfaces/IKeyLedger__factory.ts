@@ -547,26 +547,31 @@
       {
         "components": [
           {
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
+          },
+          {
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "keyTime",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "deadline",
+            "type": "uint64"
+          },
+          {
             "components": [
-              {
-                "internalType": "address",
-                "name": "account",
-                "type": "address"
-              },
               {
                 "internalType": "bytes32",
                 "name": "fileTag",
                 "type": "bytes32"
-              },
-              {
-                "internalType": "CommitteeId",
-                "name": "committeeId",
-                "type": "uint64"
-              },
-              {
-                "internalType": "uint64",
-                "name": "keyTime",
-                "type": "uint64"
               },
               {
                 "internalType": "address",
@@ -579,14 +584,9 @@
                 "type": "bytes"
               }
             ],
-            "internalType": "struct IKeyLedger.KeyRecord",
-            "name": "record",
-            "type": "tuple"
-          },
-          {
-            "internalType": "uint64",
-            "name": "deadline",
-            "type": "uint64"
+            "internalType": "struct IKeyLedger.RecordEntry[]",
+            "name": "entries",
+            "type": "tuple[]"
           },
           {
             "internalType": "bytes",
@@ -594,9 +594,9 @@
             "type": "bytes"
           }
         ],
-        "internalType": "struct IKeyLedger.SignedRecord[]",
-        "name": "signedRecords",
-        "type": "tuple[]"
+        "internalType": "struct IKeyLedger.RecordBatch",
+        "name": "batch",
+        "type": "tuple"
       }
     ],
     "name": "recordMany",
@@ -674,6 +674,35 @@
         "internalType": "uint256",
         "name": "blockTime",
         "type": "uint256"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "account",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32[]",
+        "name": "recordIds",
+        "type": "bytes32[]"
+      },
+      {
+        "internalType": "uint64",
+        "name": "deadline",
+        "type": "uint64"
+      }
+    ],
+    "name": "recordsSignatureHash",
+    "outputs": [
+      {
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
       }
     ],
     "stateMutability": "view",

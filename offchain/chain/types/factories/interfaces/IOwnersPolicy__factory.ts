@@ -59,6 +59,57 @@
     ],
     "stateMutability": "view",
     "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "account",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "fileTag",
+            "type": "bytes32"
+          },
+          {
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
+          },
+          {
+            "internalType": "uint64",
+            "name": "keyTime",
+            "type": "uint64"
+          },
+          {
+            "internalType": "address",
+            "name": "ownershipKey",
+            "type": "address"
+          },
+          {
+            "internalType": "bytes32",
+            "name": "payloadHash",
+            "type": "bytes32"
+          }
+        ],
+        "internalType": "struct IKeyLedger.RecordHeader",
+        "name": "header",
+        "type": "tuple"
+      }
+    ],
+    "name": "secretIdOf",
+    "outputs": [
+      {
+        "internalType": "bytes32",
+        "name": "",
+        "type": "bytes32"
+      }
+    ],
+    "stateMutability": "pure",
+    "type": "function"
   }
 ] as const;
 

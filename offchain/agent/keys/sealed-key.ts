@@ -1,0 +1,52 @@
+/**
+ * From the sealed key of a record back to the file key, by the record's committee in whichever generation it is: the
+ * record does not know its members, and does not need those of its day.
+ */
+
+import pRetry from "p-retry";
+import { encodeHeader, headerOf, ledgerScope } from "../../chain/ledger.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { checkSealedKey, fileKeyFrom } from "../../core/record/sealed-record.ts";
+import type { AgentContext } from "../context.ts";
+import { loadSuite } from "../pipeline/oprf-stage.ts";
+import type { VerifiedRecord } from "./archives.ts";
+import type { RebuiltKey } from "./key-shares.ts";
+import type { NodeReport } from "./quorum.ts";
+import { releaseSecret } from "./releases.ts";
+
+/** Members notice a little later than the chain that another generation is active: a second, then twice as long. */
+const RETRIES = { retries: 3, minTimeout: 1000, factor: 2 };
+
+/**
+ * Has the key of a record released to this account, which owns it.
+ *
+ * @throws TallystickError NOT_RELEASED, SHARES_MISSING with what every node answered; INTEGRITY, INVALID_PROOF and
+ *   others naming the recorder when it made the record wrongly
+ */
+export async function openSealedKey(context: AgentContext, found: VerifiedRecord, dataId: string): Promise<RebuiltKey> {
+  await loadSuite();
+  const open = async (): Promise<RebuiltKey> => {
+    const { committee, members } = await context.committeeById(found.record.committeeId);
+    const { deployment, account, logger } = context;
+    const secret = checkSealedKey(found.payload, found.record, {
+      ledger: ledgerScope(deployment),
+      ownersPolicy: deployment.contracts.ownersPolicy,
+      groupKey: committee.keys.record.groupPublicKey,
+    });
+    const wanted = {
+      secret,
+      sealed: found.payload.sealedKey ?? new Uint8Array(),
+      policyData: new Uint8Array(),
+      evidence: encodeHeader(headerOf(found.record)),
+    };
+    const { payload, nodes } = await releaseSecret(wanted, { committee, members, account, logger });
+    return { fileKey: fileKeyFrom(payload, found.record, dataId), nodes };
+  };
+  return await pRetry(open, { ...RETRIES, shouldRetry: ({ error }) => isOfAnotherGeneration(error) });
+}
+
+function isOfAnotherGeneration(error: Error): boolean {
+  if (!(error instanceof TallystickError) || error.code !== "SHARES_MISSING") return false;
+  const { nodes } = error.details as { readonly nodes: readonly NodeReport[] };
+  return nodes.some(({ answer }) => answer === "NOT_FOUND");
+}

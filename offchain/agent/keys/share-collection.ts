@@ -1,0 +1,86 @@
+/** k right answers of a committee about one secret, with what every member answered. */
+
+import { TallystickError } from "../../core/errors.ts";
+import { type AgentLogger, SILENT } from "../progress.ts";
+import { clockError } from "./clock-offset.ts";
+import type { NbmClient } from "./nbm-client.ts";
+import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes, shuffled } from "./quorum.ts";
+
+/** Lifetime of a signed request: the daemons' clocks may differ from ours by less than this. */
+export const REQUEST_SECONDS = 600;
+/** A node that takes longer is waited for, but another one is asked as well. */
+const PATIENCE_SECONDS = 5;
+
+export interface ShareMember extends QuorumMember {
+  readonly client: NbmClient;
+}
+
+export interface Collected {
+  /** Of as many members as are needed, by index. */
+  readonly shares: ReadonlyMap<number, Uint8Array>;
+  /** What each node answered. */
+  readonly nodes: NodeReport[];
+}
+
+/**
+ * @param members those of one generation, each with a way to reach it
+ * @param ask resolves with a member's right share; throws when it fails or does not verify
+ * @throws TallystickError SHARES_MISSING when fewer than k members give right shares; NOT_RELEASED when so many say
+ *   that the policy does not allow it that no k are left; `details.nodes` says what each answered
+ */
+export async function collectShares<Member extends ShareMember>(
+  committeeId: bigint,
+  threshold: number,
+  members: readonly Member[],
+  ask: (member: Member, signal: AbortSignal) => Promise<Uint8Array>,
+  logger: AgentLogger = SILENT,
+): Promise<Collected> {
+  const reachable = shuffled(members.filter(({ url }) => url !== ""));
+  const { answers, failures } = await gather(reachable, threshold, ask, PATIENCE_SECONDS);
+  const failed = new Map(failures.map(({ member, error }) => [member.index, error]));
+  const nodes = reportNodes(members, new Set(answers.map(({ member }) => member.index)), failed);
+  for (const { member, error } of failures) {
+    logger.warn({ node: member.url, code: error.code }, `${error.message}; asking another node for its share`);
+  }
+  const nowSeconds = Math.floor(Date.now() / 1000);
+  const clock = answers.length === 0 ? clockError([...failed.values()], nowSeconds) : undefined;
+  if (clock !== undefined) throw clock;
+  if (answers.length < threshold) {
+    const refusals = [...failed.values()].filter(({ code }) => code === "NOT_RELEASED");
+    const [refusal] = refusals;
+    if (refusal !== undefined && members.length - refusals.length < threshold) throw notReleased(refusal, nodes);
+    throw sharesMissing(answers.length, threshold, committeeId, nodes);
+  }
+  return { shares: new Map(answers.map(({ member, answer }) => [member.index, answer])), nodes };
+}
+
+function notReleased(refusal: TallystickError, nodes: readonly NodeReport[]): TallystickError {
+  const { message, check, expected } = refusal;
+  return new TallystickError(message, {
+    code: "NOT_RELEASED",
+    party: "policy of the secret",
+    ...(check === undefined ? {} : { check }),
+    ...(expected === undefined ? {} : { expected }),
+    received: describeNodes(nodes),
+    cause: refusal,
+    details: { nodes },
+  });
+}
+
+function sharesMissing(
+  right: number,
+  threshold: number,
+  committeeId: bigint,
+  nodes: readonly NodeReport[],
+): TallystickError {
+  return new TallystickError(`only ${right} of the ${threshold} required key shares were available`, {
+    code: "SHARES_MISSING",
+    party: `committee ${committeeId}`,
+    check: "right shares",
+    expected: `${threshold} right shares`,
+    received: describeNodes(nodes),
+    hint: "wait until more key nodes are up, then run the command again",
+    retryable: true,
+    details: { nodes },
+  });
+}
