@@ -3,7 +3,7 @@
  * again, so a transaction is mined at most once however often its answer is lost.
  */
 
-import { isError, keccak256, type TransactionReceipt, Wallet } from "ethers";
+import { BaseWallet, isError, keccak256, SigningKey, type TransactionReceipt } from "ethers";
 import pRetry from "p-retry";
 import { toHex } from "../core/encoding/hex.ts";
 import { TallystickError } from "../core/errors.ts";
@@ -26,13 +26,13 @@ export interface OfferOptions {
 export class Offers {
   readonly address: string;
   readonly #chain: ChainReader;
-  readonly #wallet: Wallet;
+  readonly #wallet: BaseWallet;
   readonly #options: OfferOptions;
 
   /** @param signingKey secp256k1 private key, 32 bytes. */
   constructor(chain: ChainReader, signingKey: Uint8Array, options: OfferOptions) {
     this.#chain = chain;
-    this.#wallet = new Wallet(toHex(signingKey));
+    this.#wallet = new BaseWallet(new SigningKey(toHex(signingKey)));
     this.address = this.#wallet.address;
     this.#options = options;
   }

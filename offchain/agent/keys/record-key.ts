@@ -4,7 +4,7 @@
  * (relay-entry.ts).
  */
 
-import { keccak256, SigningKey, Wallet } from "ethers";
+import { BaseWallet, keccak256, SigningKey } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, readRecordedAt, recordIdOf } from "../../chain/ledger.ts";
 import { readRecordSeal } from "../../chain/record-key.ts";
@@ -262,7 +262,7 @@ async function signAddition(context: RecordKeyContext, found: VerifiedRecord, da
   const header = headerOf(found.record);
   const message = { recordId, owner: account.address };
   const secret = ownershipKey(fileKey);
-  const ownership = new Wallet(new SigningKey(toHex(secret)));
+  const ownership = new BaseWallet(new SigningKey(toHex(secret)));
   secret.fill(0);
   const owned = ownershipTypedData(chainId, keyLedger, message);
   const addition = addOwnerTypedData(chainId, keyLedger, { ...message, noteHash: keccak256(note), deadline });

@@ -6,7 +6,6 @@ import { verifyPublic } from "../../core/audit/verifier.ts";
 import { TallystickError } from "../../core/errors.ts";
 import {
   type AskedRead,
-  type ErrorFacts,
   type ProveCall,
   type Proved,
   READ_FAILED,
@@ -14,7 +13,7 @@ import {
   type Refused,
   type ThreadCall,
 } from "./thread-messages.ts";
-import { type StepAnswer, type StepCall, VerificationSteps } from "./verification-steps.ts";
+import { type ErrorFacts, type StepAnswer, type StepCall, VerificationSteps } from "./verification-steps.ts";
 
 let steps: VerificationSteps | undefined;
 

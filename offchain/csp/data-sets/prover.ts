@@ -2,10 +2,9 @@
  * The prover loop of data sets: one proof in the windows of each epoch of every running set, in mode `on-demand` one
  * for each dispute instead. Which epochs are proven and what is disputed is read from the chain, so a restart neither
  * forgets an epoch nor proves one twice. What is due first is proven first, and no proof waits long for a slow one.
- * Each proof is verified and simulated on the chain's pending state before its transaction is sent; sets that are due at
- * the same time share one.
- * Damaged data costs no gas: it is logged, counted and shown, and the proof is tried again while a window is open,
- * since an owner may upload the data again.
+ * Each proof is verified, and simulated on the chain's pending state, before its transaction is sent; sets that are due
+ * at the same time share one. Damaged data costs no gas: it is logged, counted and shown, and the proof is tried again
+ * while a window is open, since an owner may upload the data again.
  */
 import PQueue from "p-queue";
 import { simulateCall } from "../../chain/contract-call.ts";

@@ -3,7 +3,7 @@ import type { AuditChallenge } from "../../core/audit/challenge.ts";
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import type { AuditProof } from "../../core/audit/proof.ts";
 import { type ErrorCode, InvalidPointError, InvalidProofError, TallystickError } from "../../core/errors.ts";
-import type { StepCall } from "./verification-steps.ts";
+import type { ErrorFacts, StepCall } from "./verification-steps.ts";
 
 /** Asks for a proof; what it reads is asked for, read by read. */
 export interface ProveCall {
@@ -36,12 +36,6 @@ export interface AskedRead {
 
 export interface Proved {
   readonly proof: AuditProof;
-}
-
-/** What is left of an error when it crosses between threads. */
-export interface ErrorFacts {
-  readonly message: string;
-  readonly facts: Record<string, unknown>;
 }
 
 /** Without facts, a read has failed. */

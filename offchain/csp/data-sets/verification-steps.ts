@@ -8,7 +8,6 @@ import { sliceBytes } from "../../core/audit/field.ts";
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
 import { PowersVerifier } from "../../core/audit/powers.ts";
 import { TagVerifier } from "../../core/audit/tags.ts";
-import type { ErrorFacts } from "./thread-messages.ts";
 
 export class VerificationSteps {
   readonly #key: AuditPublicKey;
@@ -82,6 +81,12 @@ export type StepCall =
       readonly tags: Uint8Array;
     }
   | { readonly step: "finishPowersB" | "finishTags" };
+
+/** What is left of an error when it crosses between threads. */
+export interface ErrorFacts {
+  readonly message: string;
+  readonly facts: Record<string, unknown>;
+}
 
 /** What comes back: the memory of the slices, and the facts of an error. */
 export interface StepAnswer {

@@ -193,7 +193,8 @@ export const DATA_SET_TABLES: TableDefinitions = ({ bytes, integer, counted, app
 
   // complete: its manifest was checked, its chunks noted, its commitments computed. writer: the process that does so.
   // pieces, piece_squares, most_pieces: of the pieces of objects that each slice is cut from, the sum, the sum of the
-  // squares, and the greatest number. kept_bytes, kept_chunks: sums over 'segment_chunks'. included: a state that both parties signed names it.
+  // squares, and the greatest number. kept_bytes, kept_chunks: sums over 'segment_chunks'. included: a state that both
+  // parties signed names it.
   `CREATE TABLE segments (
     id ${counted},
     data_set_id ${integer} NOT NULL REFERENCES data_sets (id),
