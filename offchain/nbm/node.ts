@@ -86,7 +86,6 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
   const budget = new RelayBudget({ database, budgets, limits, isEstablished });
   const relay = new Relay({
     chain,
-    checkSignature,
     sender,
     ...records,
     budget,

@@ -351,8 +351,8 @@ export class DataSetProver {
       if (error.revert.name === "EpochSettled") return;
       // A reorganisation has taken the dispute while its proof was being made: nothing is to be proven.
       if (error.revert.name === "NoDispute") return;
-      // A new schedule was mined a moment ago.
-      if (error.revert.name === "WrongSchedule") {
+      // A new schedule was mined a moment ago, or a reorganisation moves the challenge: the next round looks again.
+      if (error.revert.name === "WrongSchedule" || error.revert.name === "OutsideWindow") {
         this.#notBefore.delete(`${row.id}:${epoch}`);
         return;
       }

@@ -2,6 +2,9 @@
  * Relays signed ledger entries: the user signs, the node pays the gas. Everything that can be checked is checked before
  * sending, since a reverted transaction costs the node and not the user. Requests are idempotent, at this node and at
  * others: an entry that is on chain already is answered with its place and not sent again.
+ *
+ * Only what the key of an account signed is relayed. The ledger asks a contract wallet's code about a signature, with up
+ * to 500,000 gas of the sender, and that code may answer a simulation otherwise than a transaction.
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";
@@ -24,10 +27,15 @@ import { ChainRevertedError, readChain } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, InvalidInputError, InvalidSignatureError, TallystickError } from "../../core/errors.ts";
-import { addOwnerTypedData, keyRecordTypedData, ownershipTypedData } from "../../core/identity/typed-messages.ts";
+import {
+  addOwnerTypedData,
+  keyRecordTypedData,
+  ownershipTypedData,
+  type TypedData,
+} from "../../core/identity/typed-messages.ts";
 import { parseRecordPayload } from "../../core/record/key-record.ts";
 import type { RelayAnswer, RelayOwnerRequest, RelayRecordRequest } from "../../core/wire/nbm.ts";
-import { checksumAddress, recoverSigner, type SignatureCheck } from "../../daemon/account-signature.ts";
+import { checksumAddress, recoverSigner } from "../../daemon/account-signature.ts";
 import { requireSessionAccount } from "../../daemon/sessions.ts";
 import type { Memberships } from "../generations/memberships.ts";
 import type { Archive } from "./archive.ts";
@@ -37,7 +45,6 @@ import type { RelayBudget } from "./relay-budget.ts";
 
 export interface RelayOptions {
   readonly chain: ChainReader;
-  readonly checkSignature: SignatureCheck;
   readonly sender: TransactionSender;
   readonly archive: Archive;
   readonly follower: ArchiveFollower;
@@ -62,6 +69,16 @@ function uint64(text: string, name: string): bigint {
   return value;
 }
 
+/** @throws InvalidSignatureError when it is not an ECDSA signature of the account */
+function requireKeySignature(account: string, typed: TypedData<object>, signature: string): void {
+  if (recoverSigner(typed, signature) === account) return;
+  throw new InvalidSignatureError("the signature is not by the key of the account", {
+    party: `account ${account}`,
+    check: "EIP-712 signature",
+    hint: "nodes pay for no code of their users: a contract wallet sends its signed entries to the ledger itself",
+  });
+}
+
 type Place = Omit<RelayAnswer, "recordId">;
 
 export class Relay {
@@ -83,7 +100,7 @@ export class Relay {
    *   RATE_LIMITED, CHAIN_REVERTED.
    */
   async record(account: string, request: RelayRecordRequest): Promise<RelayAnswer> {
-    const { chain, checkSignature, shares, archive } = this.#options;
+    const { chain, shares, archive } = this.#options;
     const signed = this.#parseRecord(request);
     const { record, deadline, signature } = signed;
     requireSessionAccount(account, record.account, "entry");
@@ -100,7 +117,7 @@ export class Relay {
         ...header,
         deadline,
       });
-      await checkSignature(record.account, typed, signature);
+      requireKeySignature(record.account, typed, signature);
       if ((await shares.judge(record)) === "invalid") {
         throw new IntegrityError("what is sealed to this node or its committee does not fit the record", {
           party: `account ${account}`,
@@ -239,7 +256,7 @@ export class Relay {
   }
 
   async #checkAddition(recordId: string, addition: OwnerAddition): Promise<void> {
-    const { chain, checkSignature } = this.#options;
+    const { chain } = this.#options;
     const { header, owner, note, deadline, ownershipSignature, ownerSignature } = addition;
     const chainId = BigInt(chain.deployment.chainId);
     const ledger = chain.deployment.contracts.keyLedger;
@@ -253,7 +270,7 @@ export class Relay {
     }
     const noteHash = toHex(keccak_256(note));
     const typed = addOwnerTypedData(chainId, ledger, { recordId, owner, noteHash, deadline });
-    await checkSignature(owner, typed, ownerSignature);
+    requireKeySignature(owner, typed, ownerSignature);
   }
 
   #parseRecord({ record, deadline, signature }: RelayRecordRequest): SignedRecord {

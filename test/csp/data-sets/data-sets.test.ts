@@ -2,99 +2,29 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
 import { readBooks, readPool } from "../../../offchain/chain/escrow.ts";
-import {
-  depositCollateralCall,
-  noticeCall,
-  retireCall,
-  updateDataSetCall,
-} from "../../../offchain/chain/escrow-calls.ts";
+import { noticeCall, retireCall } from "../../../offchain/chain/escrow-calls.ts";
 import { decodeProof } from "../../../offchain/core/audit/proof.ts";
-import { auditReady } from "../../../offchain/core/audit/ready.ts";
 import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";
 import { extendContent } from "../../../offchain/core/data-set/content.ts";
 import { encodeLiveRanges, subtractRanges } from "../../../offchain/core/data-set/ranges.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
-import { HttpProxy } from "../../helpers/http-proxy.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
+import type { LocalChain } from "../../helpers/local-chain.ts";
 import { until } from "../../helpers/promises.ts";
 import { randomChunk } from "../provider-fixture.ts";
-import { type Answer, NATIVE, ProviderProcess, TEST_OFFER } from "../provider-process.ts";
-import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
-
-const EPOCH_BLOCKS = 60;
-const NOTICE_EPOCHS = 2;
-const WINDOW_BLOCKS = 20;
-const GRACE_BLOCKS = 10;
-const SLICE_BYTES = 31 * SLICE_ELEMENTS;
-const OFFER = {
-  ...TEST_OFFER,
-  windowBlocks: WINDOW_BLOCKS,
-  dataSets: { graceBlocks: GRACE_BLOCKS, sliceElements: [SLICE_ELEMENTS], maximumIndex: 1000 },
-};
-const FUNDS = 10n ** 15n;
+import { NATIVE, type ProviderProcess } from "../provider-process.ts";
+import { type Device, ok } from "./device.ts";
+import { EPOCH_BLOCKS, NOTICE_EPOCHS, OFFER, runningProvider, SLICE_BYTES } from "./running-provider.ts";
 
 describe("data sets of a provider", function () {
   this.timeout(180_000);
+  const running = runningProvider();
+  const { device, head, toBlock, toChallenge, send, wordsOf, proven, refused, again } = running;
   let local: LocalChain;
   let provider: ProviderProcess;
-
-  before(async () => {
-    await auditReady();
-    const parameters = { epochBlocks: BigInt(EPOCH_BLOCKS), noticeEpochs: BigInt(NOTICE_EPOCHS) };
-    local = await startLocalChain({ parameters });
+  beforeEach(() => {
+    ({ local, provider } = running.parts());
   });
-  after(async () => local.stop());
-
-  beforeEach(async () => {
-    provider = await ProviderProcess.prepare(local, { offer: OFFER });
-    await provider.start();
-  });
-  afterEach(async () => provider.remove());
-
-  /** Takes blocks back, and mines as many others: a branch that replaces another one is not shorter. */
-  const replaceSince = async (snapshot: unknown): Promise<void> => {
-    const head = await local.chain.provider.getBlockNumber();
-    await local.chain.provider.send("evm_revert", [snapshot]);
-    await local.mine(head - (await local.chain.provider.getBlockNumber()));
-  };
-  const device = async (account: number, funds = FUNDS): Promise<Device> => {
-    const made = await Device.connect(local.chain, provider, local.account(account));
-    if (funds > 0n) await made.deposit(funds);
-    await made.begin();
-    return made;
-  };
-  const head = () => local.chain.provider.getBlockNumber();
-  const toBlock = async (block: number) => {
-    const missing = block - (await head());
-    if (missing > 0) await local.mine(missing);
-  };
-  /** The block after the challenge of a set, in the first epoch that has time for it. */
-  const toChallenge = async ({ phase }: Device) => {
-    const epoch = Math.floor((await head()) / EPOCH_BLOCKS) + 1;
-    await toBlock(epoch * EPOCH_BLOCKS + phase + 1);
-  };
-  const send = async (account: number, call: ContractCall) => {
-    const { to, data, value = 0n } = call;
-    await (await local.account(account).sendTransaction({ to, data, value })).wait();
-  };
-  const wordsOf = async (made: Device) => {
-    const found = await made.onChain();
-    const { agreed } = made;
-    if (found === undefined || agreed === undefined) throw new Error("not on chain");
-    return { terms: agreed.terms, schedule: found.schedule, ranges: found.ranges };
-  };
-  const proven = (made: Device, epochs: number) =>
-    until(
-      "an epoch is proven",
-      async () => (await made.status()).provenEpochs >= epochs,
-      60,
-      () => provider.log,
-    );
-  const refused = (answer: Answer, code: string, check: string) => {
-    expect(answer.json.error, JSON.stringify(answer.json)).to.include({ code, check });
-  };
 
   it("are opened, grow by a slice, lose what the user retires, and are proven in every epoch", async () => {
     const alice = await device(1);
@@ -165,12 +95,6 @@ describe("data sets of a provider", function () {
     expect(await provider.metric("tallystick_csp_proofs_sent_total")).to.equal(2);
   });
 
-  /** The device after the provider was restarted, at another address. */
-  const again = async (made: Device): Promise<Device> => {
-    const connected = await Device.connect(local.chain, provider, made.signer);
-    return Object.assign(Object.create(Device.prototype), made, { client: connected.client });
-  };
-
   it("are not proven with damaged data, which is shown, and are when it is healed", async () => {
     const alice = await device(1);
     const chunk = randomChunk(2 * SLICE_BYTES);
@@ -193,240 +117,6 @@ describe("data sets of a provider", function () {
     await alice.client.upload(chunk);
     await proven(alice, 1);
     expect(await alice.status()).to.include({ health: "good", failedEpochs: 0 });
-  });
-
-  it("are sent by the next start when the provider is killed between signature and transaction", async () => {
-    await provider.end();
-    const proxy = await HttpProxy.start(local.rpcUrl);
-    let isSilent = false;
-    proxy.intercept = ({ body }) =>
-      isSilent && new TextDecoder().decode(body).includes("eth_sendRawTransaction")
-        ? Promise.resolve({ status: 503, type: "text/plain", body: new Uint8Array() })
-        : undefined;
-    provider.deploymentFrom({ ...local, deployment: { ...local.deployment, rpcUrl: proxy.url } });
-    await provider.start();
-    try {
-      const alice = await device(3);
-      await alice.add(randomChunk(SLICE_BYTES));
-      ok(await alice.open());
-      await alice.add(randomChunk(SLICE_BYTES));
-      // Collateral for what comes, so that the states are the only transactions.
-      await send(3, depositCollateralCall(local.deployment, NATIVE, provider.operator, FUNDS));
-      // The opening has begun: the user may send a change.
-      await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS);
-      isSilent = true;
-      const second = await alice.state();
-      const answer = ok(await alice.propose(second));
-      expect(answer.transaction).to.equal(undefined);
-      // The user sends it itself.
-      const { providerSignature } = answer;
-      const signed = { ...second, version: 2n, ranges: fromHex(second.ranges), providerSignature };
-      const words = await wordsOf(alice);
-      await send(
-        3,
-        updateDataSetCall(local.deployment, words, { ...signed, deadlineBlock: BigInt(second.deadlineBlock) }),
-      );
-      alice.version = 2n;
-      await alice.add(randomChunk(SLICE_BYTES));
-      const state = await alice.state();
-      const answering = alice.propose(state).catch(() => undefined);
-      await until(
-        "the state is signed",
-        async () => (await alice.status()).version === "3",
-        30,
-        () => provider.log,
-      );
-      await provider.end("SIGKILL");
-      await answering;
-      expect((await alice.onChain())?.decoded.version).to.equal(2n);
-      isSilent = false;
-      await provider.start();
-      await until("the state is sent", async () => (await alice.onChain())?.decoded.version === 3n, 30);
-      const restarted = await again(alice);
-      const repeated = ok(await restarted.propose(state));
-      expect(repeated.version).to.equal("3");
-      expect(repeated.transaction.blockNumber).to.be.greaterThan(0);
-      await toChallenge(alice);
-      await proven(restarted, 1);
-    } finally {
-      await provider.end();
-      await proxy.stop();
-    }
-  });
-
-  it("get their state again after the blocks that held it were replaced", async () => {
-    const alice = await device(1);
-    await alice.add(randomChunk(SLICE_BYTES));
-    ok(await alice.open());
-    // The schedule that comes back is older than what is searched first.
-    await local.mine(140);
-    await alice.add(randomChunk(SLICE_BYTES));
-    const before = await local.chain.provider.send("evm_snapshot", []);
-    ok(await alice.update());
-    await replaceSince(before);
-    expect((await alice.onChain())?.decoded.version).to.equal(1n);
-    await local.mine(2);
-    await until(
-      "the state is back",
-      async () => (await alice.onChain())?.decoded.version === 2n,
-      90,
-      () => provider.log,
-    );
-    await toChallenge(alice);
-    await proven(alice, 1);
-  });
-
-  it("are opened again after the block of their opening was replaced, with what was signed since", async () => {
-    const [alice, bob] = [await device(1), await device(2)];
-    await alice.add(randomChunk(SLICE_BYTES));
-    await bob.add(randomChunk(SLICE_BYTES));
-    // A deep one, which is not looked at again.
-    ok(await bob.open());
-    await local.mine(140);
-    const before = await local.chain.provider.send("evm_snapshot", []);
-    ok(await alice.open());
-    await alice.add(randomChunk(SLICE_BYTES));
-    ok(await alice.update());
-    expect(await alice.status()).to.include({ state: "running", version: "2" });
-    await replaceSince(before);
-    expect(await alice.onChain()).to.equal(undefined);
-    await local.mine(5);
-    await until(
-      "the set is back",
-      async () => (await alice.onChain())?.decoded.version === 2n,
-      90,
-      () => provider.log,
-    );
-    expect(provider.log).to.contain("the opening of a data set was replaced");
-    await until("the provider knows it", async () => (await alice.status()).state === "running", 30);
-    ok(await alice.update());
-    expect(await bob.status()).to.include({ state: "running", version: "1" });
-    await toChallenge(alice);
-    await proven(alice, 1);
-  });
-
-  it("are let go of when their opening was replaced and its signature has expired", async () => {
-    const alice = await device(3);
-    const before = await local.chain.provider.send("evm_snapshot", []);
-    await alice.add(randomChunk(SLICE_BYTES));
-    ok(await alice.open());
-    await provider.end();
-    await local.chain.provider.send("evm_revert", [before]);
-    // Behind the deadline of the state, and further than blocks are replaced.
-    await local.mine(60 + 140);
-    provider.configure({ offer: OFFER, unusedExpirySeconds: 1 });
-    await provider.start();
-    await until(
-      "the set is removed",
-      () => provider.log.includes("abandoned data set removed"),
-      60,
-      () => provider.log,
-    );
-    expect(provider.log).to.contain("no signed state can open the data set any more");
-    expect(readdirSync(join(provider.dataDir, "data-sets"))).to.deep.equal([]);
-    // The salt can be used again.
-    const anew = await again(alice);
-    refused(await anew.client.request("GET", anew.path), "NOT_FOUND", "salt");
-    anew.version = 0n;
-    await anew.begin();
-    expect(await anew.status()).to.include({ state: "preparing" });
-  });
-
-  it("have so many states sent in an epoch, the last ones together at its end, and no more signed", async () => {
-    await provider.end();
-    provider.configure({ offer: OFFER, quotas: { transactionsPerEpoch: 3, statesPerEpoch: 6 } });
-    await provider.start();
-    const alice = await device(6);
-    const sentBy = () => local.chain.provider.getTransactionCount(provider.operator);
-    // From the beginning of an epoch on, so that all of it happens in one.
-    const nextEpoch = async () => toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS);
-    await nextEpoch();
-    await alice.add(randomChunk(SLICE_BYTES));
-    expect(ok(await alice.open()).transaction.blockNumber).to.be.greaterThan(0);
-    await send(6, depositCollateralCall(local.deployment, NATIVE, provider.operator, FUNDS));
-    const add = async () => {
-      await alice.add(randomChunk(SLICE_BYTES));
-      return ok(await alice.update());
-    };
-    expect((await add()).transaction.blockNumber).to.be.greaterThan(0);
-    const before = await sentBy();
-    let waitsUntil = 0;
-    const addWaiting = async (...versions: string[]) => {
-      for (const version of versions) {
-        const answer = await add();
-        expect([answer.version, answer.transaction]).to.deep.equal([version, undefined]);
-        expect(answer.waitsUntilBlock).to.equal(waitsUntil);
-      }
-    };
-    waitsUntil = (Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS - 1;
-    await addWaiting("3", "4");
-    // One that expires before it would be sent.
-    const early = await alice.propose(await alice.state({ deadlineBlock: (await head()) + 12 }));
-    refused(early, "RATE_LIMITED", "deadline of a state that waits");
-    expect(early.json.error.retryable).to.equal(true);
-    expect([await sentBy(), (await alice.onChain())?.decoded.version]).to.deep.equal([before, 2n]);
-    await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS - 10);
-    await until(
-      "the last state is sent",
-      async () => (await alice.onChain())?.decoded.version === 4n,
-      60,
-      () => provider.log,
-    );
-    expect((await alice.onChain())?.last.sliceCount).to.equal(4);
-    expect(await sentBy()).to.equal(before + 1);
-    // More than are signed.
-    // By a few blocks of the next epoch.
-    waitsUntil += 10;
-    await addWaiting("5", "6");
-    const more = await alice.propose(await alice.state());
-    refused(more, "RATE_LIMITED", "states in an epoch");
-    expect(more.json.error).to.include({ retryable: true });
-    expect(more.json.error.retryAfterSeconds).to.be.greaterThan(0);
-    // Before anything is asked that costs more than a look into the database.
-    const other = await alice.propose(await alice.state({ contentHash: `0x${"12".repeat(32)}` }));
-    refused(other, "RATE_LIMITED", "states in an epoch");
-    expect(await sentBy()).to.equal(before + 1);
-    await nextEpoch();
-    await until(
-      "it is sent in the next epoch",
-      async () => (await alice.onChain())?.decoded.version === 6n,
-      60,
-      () => provider.log,
-    );
-    expect((await add()).transaction?.blockNumber).to.be.greaterThan(0);
-  });
-
-  it("have the states that wait sent side by side, not one after the other", async () => {
-    await provider.end();
-    provider.configure({ offer: OFFER, quotas: { transactionsPerEpoch: 2, statesPerEpoch: 6 } });
-    await provider.start();
-    const devices = [await device(1), await device(6)];
-    await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS);
-    for (const [k, each] of devices.entries()) {
-      await each.add(randomChunk(SLICE_BYTES));
-      ok(await each.open());
-      await send([1, 6][k] ?? 0, depositCollateralCall(local.deployment, NATIVE, provider.operator, FUNDS));
-      await each.add(randomChunk(SLICE_BYTES));
-      expect(ok(await each.update()).transaction).to.equal(undefined);
-    }
-    const rpc = (method: string, ...parameters: unknown[]) => local.chain.provider.send(method, parameters);
-    const operatorNonce = (tag: string) => local.chain.provider.getTransactionCount(provider.operator, tag);
-    await rpc("evm_setAutomine", false);
-    try {
-      // No block takes the first before the other one is there.
-      await toBlock((Math.floor((await head()) / EPOCH_BLOCKS) + 1) * EPOCH_BLOCKS - 10);
-      const mined = await operatorNonce("latest");
-      await until(
-        "both are sent",
-        async () => (await operatorNonce("pending")) === mined + devices.length,
-        60,
-        () => provider.log,
-      );
-    } finally {
-      await rpc("evm_setAutomine", true);
-      await rpc("hardhat_mine");
-    }
-    for (const each of devices) expect((await each.onChain())?.decoded.version).to.equal(2n);
   });
 
   it("end by notice, are closed, and their money is paid out", async () => {

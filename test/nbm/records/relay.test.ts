@@ -28,8 +28,6 @@ describe("relay", () => {
     payloadHash: `0x${"33".repeat(32)}`,
   };
   const now = 1_800_000_000;
-  /** Accounts whose signatures were checked, by the check that has the daemon's budget. */
-  const checked: string[] = [];
   const recordId = recordIdOf(header);
 
   /** A chain that has the record, without the owner. */
@@ -49,9 +47,6 @@ describe("relay", () => {
   ): Relay {
     return new Relay({
       chain: { provider, deployment: { chainId: Number(CHAIN_ID), contracts: { keyLedger: ledger } } },
-      checkSignature: async (account: string) => {
-        checked.push(account);
-      },
       sender: { send },
       memberships: { indicesIn: async () => [1] },
       budget: { take: () => undefined },
@@ -82,7 +77,25 @@ describe("relay", () => {
     });
     expect(await relay.owner(owner.address, recordId, await request())).to.include({ blockNumber: 9 });
     expect(limits).to.deep.equal([30n * GWEI]);
-    expect(checked).to.deep.equal([owner.address]);
+  });
+
+  it("relays nothing that the key of the account did not sign: code of a wallet may answer a transaction otherwise", async () => {
+    const relay = relayThat(async () => {
+      throw new Error("it was sent");
+    });
+    const asked = await request();
+    const signatures = [
+      asked.ownershipSignature,
+      // What a wallet's code might take: no ECDSA signature at all.
+      `0x${"00".repeat(65)}`,
+      `0x${"00".repeat(100)}`,
+      "0x",
+    ];
+    for (const ownerSignature of signatures) {
+      const sent = async () => relay.owner(owner.address, recordId, { ...asked, ownerSignature });
+      const error = await expectAsyncRejection(sent, "INVALID_SIGNATURE");
+      expect(error).to.include({ check: "EIP-712 signature", party: `account ${owner.address}` });
+    }
   });
 
   it("asks to wait when the fee has risen above its cap by the time the transaction is signed", async () => {
