@@ -227,12 +227,14 @@ export async function measureEscrowGas(): Promise<GasFigure[]> {
     await prove([first], await challengeNow(), "prove, 30 samples, first");
     await prove([second], await challengeNow(), "prove, 460 samples, first");
     await nextEpoch();
-    await prove([first], await challengeNow(), "prove, 30 samples, later");
+    // The fee of the epoch before the first proof goes back to the user.
+    await prove([first], await challengeNow(), "prove, 30 samples, settles an epoch without a proof");
     await prove([second, third], await challengeNow(), "prove, 460 samples, each of two sets in one transaction", 2);
     await mineTo((await epochNow()) * EPOCH_BLOCKS + 90);
     await nextEpoch();
     const missed = (await epochNow()) - 1;
     await (await send(settleDataSetCall(deployment, third), watcher)).wait();
+    await prove([first], await challengeNow(), "prove, 30 samples, the epoch before proven too");
     await mineTo((await epochNow()) * EPOCH_BLOCKS + 50);
     await measure("reportMiss", reportDataSetMissCall(deployment, third, missed + 1), watcher);
     await measure("dispute", disputeCall(deployment, onDemand), user);

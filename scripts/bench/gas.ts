@@ -54,7 +54,7 @@ export const BARS: readonly Bar[] = [
   { matches: /^PdpVerifier, 460 samples of 16 ranges, check$/, limit: 380_000 },
   { matches: /^PdpVerifier, 30 samples of 1 range, transaction$/, limit: 290_000 },
   { matches: /^PdpVerifier, 460 samples of 1 range, transaction$/, limit: 400_000 },
-  { matches: /^prove, 30 samples, first$/, limit: 290_000 },
+  { matches: /^prove, 30 samples, (first|the epoch before proven too)$/, limit: 290_000 },
   { matches: /^prove, 460 samples, first$/, limit: 400_000 },
   { matches: /^update, /, limit: 60_000 },
   { matches: new RegExp(`^${MONTH_FIGURE}$`), limit: 150_000 },
