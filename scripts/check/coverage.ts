@@ -1,7 +1,7 @@
 /**
  * Runs the Solidity tests with Hardhat's coverage and checks that at least 95 % of the lines of every contract and
- * library are covered. Test contracts are not measured. Part of
- * `npm run test:long`, by the names `coverage` and, with more cases, `invariants`; alone:
+ * library are covered. Test contracts are not measured. Part of `npm test`, and of `npm run test:long` with more cases;
+ * alone:
  *
  *   node scripts/run.mjs scripts/check/coverage.ts
  */

@@ -1,15 +1,13 @@
 /**
  * Runs tests and counts them; the last line is `N passed, N failed` and nothing else.
  *
- *   npm test                      what a contributor runs: Solidity tests, vectors, properties, protocols, and flows
- *                                 with real processes, databases and chains on loopback, most of them on one shared
- *                                 network
+ *   npm test                      what a contributor runs: Solidity tests with the coverage bar, vectors, properties,
+ *                                 protocols, and flows with real processes, databases and chains on loopback, most of
+ *                                 them on one shared network
  *   npm test -- core agent        only test/core and test/agent; `solidity` names the Solidity tests
  *   npm run test:long             test/long: crashes, networks that a test damages, browser, real shells and peers,
- *                                 package installs; the coverage bar of the contracts; and properties and invariants
- *                                 with many more cases
- *   npm run test:long -- crash    only test/long/crash.test.ts; `properties`, `coverage`, `invariants` and `solidity`
- *                                 name the rest
+ *                                 package installs; and properties and invariants with many more cases
+ *   npm run test:long -- crash    only test/long/crash.test.ts; `properties`, `invariants` and `solidity` name the rest
  *   npm test -- --all             both, for continuous integration
  */
 import { coverageStep } from "../check/coverage.ts";
@@ -17,7 +15,7 @@ import { filesOfFolders, longFiles, propertyFiles } from "./files.ts";
 import { runMocha } from "./mocha.ts";
 import { type Outcome, Output, sum } from "./outcome.ts";
 import { withSharedNetwork } from "./shared-network.ts";
-import { runSolidityTests } from "./solidity.ts";
+import { runDeepSolidityTests } from "./solidity.ts";
 
 /** More than there are cores: many tests wait for blocks and processes. */
 const FILES_AT_A_TIME = 3;
@@ -30,7 +28,7 @@ async function runShort(wanted: readonly string[]): Promise<Outcome> {
   const solidity = wanted.length === 0 || wanted.includes("solidity");
   const beside = new Output(solidity);
   const both = await Promise.all([
-    solidity ? runSolidityTests("quick").finally(() => beside.release()) : undefined,
+    solidity ? coverageStep("quick").finally(() => beside.release()) : undefined,
     files.length === 0
       ? undefined
       : withSharedNetwork(files, (environment) => runMocha({ files, jobs: FILES_AT_A_TIME, environment }, beside)),
@@ -55,10 +53,8 @@ async function runLong(wanted: readonly string[]): Promise<Outcome> {
     const environment = { TALLYSTICK_TEST_PROPERTY_RUNS: "500" };
     outcomes.push(await runMocha({ files: propertyFiles(), jobs: LONG_FILES_AT_A_TIME, environment }, output));
   }
-  // The invariants, with more calls, measure coverage as well.
-  if (wanted.includes("coverage")) outcomes.push(await coverageStep("quick"));
   if (isWanted("invariants")) outcomes.push(await coverageStep("usual"));
-  if (isWanted("solidity")) outcomes.push(await runSolidityTests("deep"));
+  if (isWanted("solidity")) outcomes.push(await runDeepSolidityTests());
   return sum(outcomes);
 }
 
