@@ -201,10 +201,11 @@ describe("a verifier", function () {
     await watched.mineTo(silent.firstEpoch * EPOCH_BLOCKS);
     await watched.send(disputer, disputeCall(watched.deployment, silent));
     const { blockNumber } = await watched.send(disputer, disputeCall(watched.deployment, answering));
-    const proof = await watched.proofOf(answering, silent.firstEpoch, blockNumber + 1);
+    const proof = await watched.proofOf(answering, silent.firstEpoch, blockNumber + 2);
+    await watched.mineTo(blockNumber + 2);
     await watched.send(watched.csp, proveDataSetsCall(watched.deployment, [proof]));
     await epochShown(url, answering.id, silent.firstEpoch, "valid");
-    await watched.mineTo(blockNumber + 8);
+    await watched.mineTo(blockNumber + 9);
     await epochShown(url, silent.id, silent.firstEpoch, null);
     expect(await watched.reverted()).to.deep.equal([]);
   });

@@ -18,9 +18,9 @@ import { type CountedSegment, mostPieces } from "./slice-pieces.ts";
 /**
  * Measured by `npm run bench:audit` on one core of an AMD EPYC (docs/audit.md): W takes 0.18 ms for an index up
  * to the highest drawn, ψ 0.15 ms for an element of a slice, and the check before sending 44 ms. A piece of an object
- * is a read of a disk that turns.
+ * is a read of a disk that turns, which does 200 a second when it has several to order (set-data.ts).
  */
-const MILLISECONDS = { perIndex: 0.2, perElement: 0.16, perPiece: 10, perProof: 60 };
+const MILLISECONDS = { perIndex: 0.2, perElement: 0.16, perPiece: 5, perProof: 60 };
 
 /** The part of a window that may be promised: the rest is for retries, transactions and everything else. */
 const USABLE_PART = 0.5;

@@ -40,6 +40,12 @@ export interface GenerationCoordinatorOptions {
   readonly namings: Pick<Namings, "catchUp" | "fresh" | "see">;
   readonly logger: Logger;
   readonly maximumCommittees: number;
+  /**
+   * Counts an attestation that is about to be sent. Proposers can abandon a generation whenever this node has attested,
+   * and propose the next one.
+   * @throws TallystickError RATE_LIMITED
+   */
+  readonly chargeAttestation: (committeeId: bigint) => void;
   readonly dealingSeconds: number;
   /** Blocks after an activation until what it replaces is erased. */
   readonly eraseAfterBlocks: number;
@@ -233,7 +239,8 @@ export class GenerationCoordinator {
   }
 
   async #attest({ committeeId, generation }: GenerationState, result: RunResult): Promise<undefined> {
-    const { chain, sender, logger } = this.#options;
+    const { chain, sender, logger, chargeAttestation } = this.#options;
+    chargeAttestation(committeeId);
     const call = attestGenerationCall(chain.deployment, committeeId, generation, result.generation.keys);
     const receipt = await sender.send(call);
     logger.info({ committee: String(committeeId), generation, transaction: receipt.hash }, "keys attested");

@@ -11,13 +11,22 @@ import type { Namings } from "./namings.ts";
 
 /** How long a committee's generations are used again: records are judged one after another. */
 const KNOWN_MILLISECONDS = 5000;
+/** How long abandoned generations are taken for that: a reorganisation may bring one back. */
+const ABANDONED_MILLISECONDS = 600_000;
 
 export class Memberships {
   readonly #chain: ChainReader;
   readonly #operator: string;
   readonly #namings: Pick<Namings, "catchUp" | "generationsOf">;
-  /** The position in each generation that was active once, of the committees that name this node. */
+  /**
+   * The position in each generation that was active once, of the committees that name this node; 0 in one that was
+   * abandoned.
+   */
   readonly #known = new Map<bigint, Map<number, number>>();
+  /** When the abandoned generations of a committee are read again. */
+  readonly #abandonedUntil = new Map<bigint, number>();
+  /** Committees that are being read: who asks meanwhile waits for the same answer. */
+  readonly #reading = new Map<bigint, Promise<void>>();
   /** When the generations of a committee that do not count yet are looked at again. */
   readonly #until = new Map<bigint, number>();
   #readUntil = 0;
@@ -43,14 +52,26 @@ export class Memberships {
     const known = this.#known.get(committeeId) ?? new Map<number, number>();
     this.#known.set(committeeId, known);
     if (performance.now() >= (this.#until.get(committeeId) ?? 0)) {
-      for (const generation of generations.filter((number) => !known.has(number))) {
-        const { status, members } = await readCommittee(this.#chain, committeeId, generation);
-        const index = members.find(({ operator }) => operator === this.#operator)?.index;
-        if (index !== undefined && (status === "active" || status === "replaced")) known.set(generation, index);
-      }
-      this.#until.set(committeeId, performance.now() + KNOWN_MILLISECONDS);
+      const reading = this.#reading.get(committeeId) ?? this.#read(committeeId, generations, known);
+      this.#reading.set(committeeId, reading);
+      await reading.finally(() => this.#reading.delete(committeeId));
     }
-    const latestFirst = generations.filter((number) => known.has(number)).reverse();
-    return [...new Set(latestFirst.map((number) => known.get(number) as number))];
+    const latestFirst = generations.map((number) => known.get(number) ?? 0).reverse();
+    return [...new Set(latestFirst.filter((index) => index > 0))];
+  }
+
+  async #read(committeeId: bigint, generations: readonly number[], known: Map<number, number>): Promise<void> {
+    if (performance.now() >= (this.#abandonedUntil.get(committeeId) ?? 0)) {
+      for (const [generation, index] of known) if (index === 0) known.delete(generation);
+      this.#abandonedUntil.set(committeeId, performance.now() + ABANDONED_MILLISECONDS);
+    }
+    for (const generation of generations.filter((number) => !known.has(number))) {
+      const { status, members } = await readCommittee(this.#chain, committeeId, generation);
+      const index = members.find(({ operator }) => operator === this.#operator)?.index;
+      if (status === "active" || status === "replaced") known.set(generation, index ?? 0);
+      // A stranger may leave any number of those behind.
+      else if (status === "abandoned") known.set(generation, 0);
+    }
+    this.#until.set(committeeId, performance.now() + KNOWN_MILLISECONDS);
   }
 }

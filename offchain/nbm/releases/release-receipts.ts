@@ -80,18 +80,20 @@ export class ReleaseReceipts {
           receipt.receiptSignature,
         );
       if (changes === 0) return this.#find(receipt) ?? receipt;
+      // Numbers are given once and in order, so that no more rows than the limit are left.
       this.#database
-        .prepare(
-          `DELETE FROM release_receipts WHERE sequence <=
-             (SELECT sequence FROM release_receipts ORDER BY sequence DESC LIMIT 1 OFFSET ?)`,
-        )
+        .prepare("DELETE FROM release_receipts WHERE sequence <= (SELECT MAX(sequence) FROM release_receipts) - ?")
         .run(this.#limit);
       return receipt;
     });
   }
 
+  /** One row, however many releases of the secret there were: anybody may repeat a request of a secret of their own. */
   #find({ secret, account, sessionKey }: ReleaseReceipt): ReleaseReceipt | undefined {
-    return this.of(secret).find((kept) => kept.account === account && kept.sessionKey === sessionKey);
+    const row = this.#database
+      .prepare("SELECT * FROM release_receipts WHERE secret = ? AND account = ? AND session_key = ?")
+      .get(secret, account, sessionKey);
+    return row === undefined ? undefined : toReceipt(row);
   }
 
   /** Receipts of a secret, the earliest first. @param secret name of the sealed secret, 0x hex */
@@ -99,17 +101,21 @@ export class ReleaseReceipts {
     return this.#database
       .prepare("SELECT * FROM release_receipts WHERE secret = ? ORDER BY sequence")
       .all(secret)
-      .map((row) => ({
-        secret: String(row.secret),
-        policy: String(row.policy),
-        account: String(row.account),
-        sessionKey: String(row.session_key),
-        expiresAt: Number(row.expires_at),
-        signature: String(row.signature),
-        blockNumber: Number(row.block_number),
-        blockHash: String(row.block_hash),
-        releasedAt: Number(row.released_at),
-        receiptSignature: String(row.receipt_signature),
-      }));
+      .map(toReceipt);
   }
+}
+
+function toReceipt(row: Record<string, unknown>): ReleaseReceipt {
+  return {
+    secret: String(row.secret),
+    policy: String(row.policy),
+    account: String(row.account),
+    sessionKey: String(row.session_key),
+    expiresAt: Number(row.expires_at),
+    signature: String(row.signature),
+    blockNumber: Number(row.block_number),
+    blockHash: String(row.block_hash),
+    releasedAt: Number(row.released_at),
+    receiptSignature: String(row.receipt_signature),
+  };
 }

@@ -8,10 +8,10 @@
  */
 
 import { keccak256 } from "ethers";
-import PQueue from "p-queue";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { ledgerScope } from "../../chain/ledger.ts";
 import { type ConfirmedBlock, confirmedBlock, requireRelease } from "../../chain/release-policy.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import {
@@ -32,6 +32,7 @@ import {
 import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import { checkExpiry } from "../../daemon/request-time.ts";
 import { requireSessionAccount } from "../../daemon/sessions.ts";
+import { PolicyQuestions } from "./policy-questions.ts";
 import type { RecordKeyShare } from "./record-key-share.ts";
 import type { ReleaseReceipt, ReleaseReceipts } from "./release-receipts.ts";
 
@@ -53,14 +54,13 @@ export interface ReleaseServiceOptions {
   readonly now?: () => number;
 }
 
-/** Policies that are asked at a time, and requests that wait for that: each may use its whole cap of gas. */
-const QUESTIONS_IN_FLIGHT = 4;
-const QUESTIONS_WAITING = 32;
-
 export class ReleaseService {
   readonly #options: ReleaseServiceOptions;
   readonly #now: () => number;
-  readonly #questions = new PQueue({ concurrency: QUESTIONS_IN_FLIGHT });
+  /** Of the deployment's own policies, whose cost is known. */
+  readonly #own = new PolicyQuestions({ concurrency: 4, perAccount: 16, inAll: 256 });
+  /** Each may use its whole cap of gas, and anybody may deploy one. */
+  readonly #foreign = new PolicyQuestions({ concurrency: 4, perAccount: 2, inAll: 32 });
 
   constructor(options: ReleaseServiceOptions) {
     this.#options = options;
@@ -92,7 +92,6 @@ export class ReleaseService {
       const label = this.#labelOf(request);
       const secret = checkSealed(held.keys.groupPublicKey, label, fromHex(request.secret));
       await this.#checkSignature(account, secret, request);
-      this.#options.charge(account);
       const block = await this.#requireRelease(account, label, request);
       const share = decryptionShare(secret, held.keys, held.index, held.keyShare);
       const sealed = await sealShareReply(secret, account, fromHex(request.sessionKey), share);
@@ -140,7 +139,6 @@ export class ReleaseService {
     { sessionKey, policyData, evidence }: ReleaseRequestBody,
   ): Promise<ConfirmedBlock> {
     const { chain, confirmations } = this.#options;
-    if (this.#questions.size >= QUESTIONS_WAITING) throw tooMany();
     const question = {
       label,
       policyData: fromHex(policyData),
@@ -148,7 +146,10 @@ export class ReleaseService {
       sessionKey: fromHex(sessionKey),
       evidence: fromHex(evidence),
     };
-    return await this.#questions.add(async () => {
+    const { ownersPolicy, recoveryPolicy } = chain.deployment.contracts;
+    const isOwn = [ownersPolicy, recoveryPolicy].some((own) => isAddressEqual(own, label.policy));
+    return await (isOwn ? this.#own : this.#foreign).run(account, async () => {
+      this.#options.charge(account);
       const confirmed = await confirmedBlock(chain, confirmations);
       await requireRelease(chain, question, confirmed);
       return confirmed;
@@ -185,13 +186,5 @@ function noShare({ committeeId, generation }: ReleaseRequestBody): TallystickErr
     hint: "ask for the current generation of the committee",
     // Members notice a little later than the chain that a generation is active.
     retryable: true,
-  });
-}
-
-function tooMany(): TallystickError {
-  return new TallystickError("too many requests wait for their policies", {
-    code: "RATE_LIMITED",
-    check: "policy questions",
-    hint: "repeat later, or ask another node of the committee",
   });
 }

@@ -129,9 +129,9 @@ describe("proving capacity of a provider", () => {
     const estimate = provingMilliseconds(small);
     expect(provingMilliseconds({ ...small, highestIndex: 10_010 }) - estimate).to.be.within(1999, 2001);
     const twice = provingMilliseconds({ ...small, sliceCount: 20, segments: [segment, segment] });
-    expect(twice - estimate).to.equal(200);
+    expect(twice - estimate).to.equal(100);
     const denser = { pieces: { pieces: 120, squares: 1440, most: 12 } };
-    expect(provingMilliseconds({ ...small, segments: [denser] }) - estimate).to.equal(1000);
+    expect(provingMilliseconds({ ...small, segments: [denser] }) - estimate).to.equal(500);
     expect(provingMilliseconds({ ...small, sliceElements: 8192 })).to.be.greaterThan(estimate);
   });
 });

@@ -402,6 +402,7 @@ export function describeDataSets(opened: { index: () => ProviderIndex; reopen: (
         commitmentsRoot: ROOT,
         firstIndex: 5,
         sliceCount: 3,
+        pieces: { pieces: 3, squares: 3, most: 1 },
         dataBytes: 306,
         tagsBytes: 0,
         verified: false,
