@@ -41,7 +41,7 @@ import { NBM_MIGRATIONS } from "./tables.ts";
 const UNHEALTHY_LAG_SECONDS = 60;
 /** How long the balance is shown again, since anybody may read the metrics. */
 const BALANCE_MILLISECONDS = 60_000;
-/** Attestations that this node pays for in one committee. A refresh takes one, also when a member has died meanwhile. */
+/** Attestations that this node pays for in one committee. A refresh takes one, two when a member dies meanwhile. */
 const ATTESTATIONS = { scope: "attestations", capacity: 24, periodSeconds: 86_400 };
 /** Between scans of the chain for requests, which anybody may send: they wait for so long and share a scan. */
 const SCAN_SPACING_MILLISECONDS = 200;

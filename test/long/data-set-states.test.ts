@@ -1,4 +1,4 @@
-/** How a real provider brings the states of data sets onto a real chain: at most so many, and again when they get lost. */
+/** How a real provider brings states of data sets onto a real chain: at most so many, and again when they get lost. */
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";

@@ -3,8 +3,8 @@
  * sending, since a reverted transaction costs the node and not the user. Requests are idempotent, at this node and at
  * others: an entry that is on chain already is answered with its place and not sent again.
  *
- * Only what the key of an account signed is relayed. The ledger asks a contract wallet's code about a signature, with up
- * to 500,000 gas of the sender, and that code may answer a simulation otherwise than a transaction.
+ * Only what the key of an account signed is relayed. The ledger asks a contract wallet's code about a signature, with
+ * up to 500,000 gas of the sender, and that code may answer a simulation otherwise than a transaction.
  */
 
 import { keccak_256 } from "@noble/hashes/sha3.js";

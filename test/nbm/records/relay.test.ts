@@ -79,7 +79,7 @@ describe("relay", () => {
     expect(limits).to.deep.equal([30n * GWEI]);
   });
 
-  it("relays nothing that the key of the account did not sign: code of a wallet may answer a transaction otherwise", async () => {
+  it("relays nothing that the key of the account did not sign, whatever a wallet's code might say", async () => {
     const relay = relayThat(async () => {
       throw new Error("it was sent");
     });
