@@ -70,6 +70,8 @@ describe("figures of bench:key-storage", () => {
     for (const wrong of [{ owners: 11 }, { owners: 3 }, { owners: 0 }, { sharedPercent: 101 }, { users: 1.5 }]) {
       expect(() => countWorkload({ ...workload, ...wrong }), JSON.stringify(wrong)).to.throw(RangeError);
     }
+    // 32 shared files would be 4 of 8 owners each, but there are 4 users.
+    expect(() => countWorkload({ ...workload, users: 4, filesPerUser: 10, owners: 8 })).to.throw(RangeError);
     expect(() => countWorkload({ ...workload, sharedPercent: 75 })).to.throw(RangeError, "75 % of 50 files");
   });
 
