@@ -189,6 +189,7 @@ export function oneFile(owners: number, chunksPerFile: number): Workload {
 /** Users rely on this limit. Loosen it only by a decision of the project, never to make the benchmark pass. */
 export const STORAGE_BAR = {
   limit: 0.5,
+  nodes: 5,
   workload: { users: 1000, filesPerUser: 10, chunksPerFile: 1024, sharedPercent: 80, owners: 100 } satisfies Workload,
 };
 
@@ -199,10 +200,11 @@ export interface StorageVerdict {
   readonly met: boolean;
 }
 
-/** Holds the bar against the figures of its workload; of another one, nothing was measured. */
-export function judgeStorage(workload: Workload, figures: readonly SchemeFigure[]): StorageVerdict {
+/** Holds the bar against the figures of its workload and committee; of others, nothing was measured. */
+export function judgeStorage(workload: Workload, nodes: number, figures: readonly SchemeFigure[]): StorageVerdict {
   const { limit, workload: barred } = STORAGE_BAR;
-  const isBarred = (Object.keys(barred) as (keyof Workload)[]).every((name) => workload[name] === barred[name]);
+  const isOfWorkload = (Object.keys(barred) as (keyof Workload)[]).every((name) => workload[name] === barred[name]);
+  const isBarred = isOfWorkload && nodes === STORAGE_BAR.nodes;
   const measured = isBarred ? figures.find(({ scheme }) => scheme === DEFAULT_SCHEME)?.toBaseline : undefined;
   const name = "default scheme, to the baseline";
   return measured === undefined ? { name, limit, met: false } : { name, limit, measured, met: measured <= limit };

@@ -139,9 +139,14 @@ describe("figures of bench:key-storage", () => {
     const of = (toBaseline: number) => [{ scheme: DEFAULT_SCHEME, toBaseline } as SchemeFigure];
     const { workload: barred } = STORAGE_BAR;
     expect(STORAGE_BAR.limit).to.equal(0.5);
-    expect(judgeStorage(barred, of(0.5))).to.include({ measured: 0.5, met: true });
-    expect(judgeStorage(barred, of(0.501))).to.include({ measured: 0.501, met: false });
-    for (const verdict of [judgeStorage({ ...barred, owners: 1000 }, of(0.1)), judgeStorage(barred, [])]) {
+    expect(judgeStorage(barred, 5, of(0.5))).to.include({ measured: 0.5, met: true });
+    expect(judgeStorage(barred, 5, of(0.501))).to.include({ measured: 0.501, met: false });
+    const unmeasured = [
+      judgeStorage({ ...barred, owners: 1000 }, 5, of(0.1)),
+      judgeStorage(barred, 4, of(0.1)),
+      judgeStorage(barred, 5, []),
+    ];
+    for (const verdict of unmeasured) {
       expect(verdict).to.include({ met: false }).and.to.not.have.property("measured");
     }
   });
