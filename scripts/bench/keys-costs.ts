@@ -1,9 +1,6 @@
 /**
  * What a file's key costs by phase (operations and milliseconds of each party) and by place (bytes that stay there).
  */
-import { mkdtempSync, rmSync, statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { Wallet } from "ethers";
 import { randomBytes, sha256 } from "#primitives";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
@@ -32,10 +29,8 @@ import {
   rebuildFileKey,
   resealShare,
 } from "../../offchain/core/record/key-record.ts";
-import { Archive } from "../../offchain/nbm/records/archive.ts";
-import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
-import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import { signRecord } from "../../test/helpers/ledger-records.ts";
+import { archiveGrowth, placeOfEvent } from "./archive-size.ts";
 import { median } from "./data-figures.ts";
 import type { BenchCommittee } from "./keys-committee.ts";
 import { cpuMilliseconds } from "./process-cost.ts";
@@ -44,7 +39,7 @@ const RUNS = 20;
 /** Rows of which a key node's bytes are an average: index pages are shared by many. */
 const ARCHIVED_RECORDS = 2000;
 /** A new slot is a 32-byte key and a 32-byte value in the state of every chain node. */
-const SLOT_BYTES = 64;
+export const SLOT_BYTES = 64;
 
 const LEDGER: LedgerScope = { chainId: 31_337n, keyLedger: "0x00000000000000000000000000000000000000aa" };
 const KEY_TIME = 1_790_000_000n;
@@ -231,7 +226,7 @@ export async function measurePlaces(committee: BenchCommittee): Promise<PlaceCos
     },
     {
       place: "key node",
-      bytesPerFile: Math.round(archivedBytes(record)),
+      bytesPerFile: Math.round(await archivedBytes(record)),
       bytesPerKey: 0,
       what: `the archived record, payload of ${payload.length} bytes, with its indexes`,
     },
@@ -268,36 +263,13 @@ function recipeBytes(): number {
 }
 
 /** Growth of a key node's database by one record. */
-function archivedBytes(record: KeyRecord): number {
-  const folder = mkdtempSync(join(tmpdir(), "tallystick-bench-"));
-  try {
-    const file = join(folder, "archive.db");
-    const database = openDatabase(file, { migrations: NBM_MIGRATIONS });
-    const sizeNow = () => {
-      database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
-      return statSync(file).size;
-    };
-    const before = sizeNow();
-    const archive = new Archive(database);
-    const events: LedgerEvent[] = Array.from({ length: ARCHIVED_RECORDS }, (_, position) => {
-      const tag = toHex(randomBytes(32));
-      return {
-        kind: "KeyRecorded",
-        recordId: recordIdOf(headerOf(record)),
-        record: { ...record, fileTag: tag },
-        blockNumber: position,
-        blockHash: toHex(randomBytes(32)),
-        transactionHash: toHex(randomBytes(32)),
-        logIndex: 0,
-      };
-    });
-    const cursor = { blockNumber: ARCHIVED_RECORDS, blockHash: toHex(randomBytes(32)) };
-    const page = { events, fromBlock: 0, toBlock: ARCHIVED_RECORDS, atHead: false, cursor };
-    archive.apply(page, new Map(events.map((event) => [event, "valid"])));
-    const after = sizeNow();
-    database.close();
-    return (after - before) / ARCHIVED_RECORDS;
-  } finally {
-    rmSync(folder, { recursive: true, force: true });
-  }
+async function archivedBytes(record: KeyRecord): Promise<number> {
+  const events: LedgerEvent[] = Array.from({ length: ARCHIVED_RECORDS }, (_, position) => ({
+    kind: "KeyRecorded",
+    recordId: recordIdOf(headerOf(record)),
+    record: { ...record, fileTag: toHex(randomBytes(32)) },
+    ...placeOfEvent(position),
+  }));
+  const [growth = 0] = await archiveGrowth([events]);
+  return growth / ARCHIVED_RECORDS;
 }

@@ -25,14 +25,9 @@ import {
   type RevocationFigure,
   type RevocationVerdict,
 } from "./revoke-figures.ts";
+import { wholeNumber } from "./whole-number.ts";
 
 const PACKAGE_RUNS = 5;
-
-function wholeNumber(name: string, text: string): number {
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= 1) return number;
-  throw new TypeError(`--${name} takes a whole number from 1, not ${text}`);
-}
 
 function revocationTable(figures: readonly RevocationFigure[]): string {
   const rows = figures.map((figure) => [
