@@ -110,6 +110,8 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
       return {
         index,
         operator: operatorOf(index),
+        stakeWei: 1n,
+        exitAt: 0,
         url: `http://node-${index}`,
         client: client as unknown as NbmClient,
       };

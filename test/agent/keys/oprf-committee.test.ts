@@ -22,6 +22,7 @@ const DAY_SECONDS = 24 * 3600;
 const KEY_MATERIAL = `0x${"44".repeat(32)}`;
 /** Above what an honest answer takes. */
 const SLOW_SECONDS = 0.5;
+const addressOf = (value: number) => `0x${value.toString(16).padStart(40, "0")}`;
 type Behaviour = (
   honest: () => Evaluation,
   blinded: readonly Uint8Array[],
@@ -49,6 +50,8 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
   let clock: number;
   let exitAt: number[];
   let refreshed: number;
+  let stakeWei: bigint[];
+  let account: string;
   const inputs = ["alpha", "beta", "gamma"].map((text) => new TextEncoder().encode(text));
 
   before(oprfReady);
@@ -61,6 +64,8 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     clock = 1000;
     exitAt = Array(SIZE).fill(0);
     refreshed = 0;
+    stakeWei = Array(SIZE).fill(1n);
+    account = addressOf(1000 + Math.floor(Math.random() * 1000));
   });
 
   function generation(keyMaterialHash = KEY_MATERIAL): OprfGeneration {
@@ -72,7 +77,8 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
         const honest = () => ({ index, signature: "0x", ...evaluateBatch(share, verificationShare, [...blinded]) });
         return await (behaviour[position] as Behaviour)(honest, blinded, signal);
       };
-      const member = { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare };
+      const operator = addressOf(index);
+      const member = { index, operator, url: `http://node-${index}`, verificationShare, stakeWei: stakeWei[position] ?? 0n };
       return { ...member, exitAt: exitAt[position] as number, client: { evaluate } };
     });
     const stakes = stakeTimes(clock, EXIT_DELAY_SECONDS);
@@ -83,7 +89,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     const sleepSeconds = async (seconds: number) => {
       clock += seconds;
     };
-    return new OprfCommittee(7n, generation(), {
+    return new OprfCommittee(7n, account, generation(), {
       now: () => clock,
       unixSeconds: () => clock,
       refresh: async () => {

@@ -163,7 +163,8 @@ describe("the release of a sealed secret by nodes that fail and lie", () => {
       const index = position + 1;
       const client = { release: async (request: ReleaseRequestBody) => await reply(index, request) };
       const url = `http://node-${index}`;
-      return { index, operator: operatorOf(index), url, client: client as unknown as NbmClient };
+      const onChain = { operator: operatorOf(index), url, stakeWei: 1n, exitAt: 0 };
+      return { index, ...onChain, client: client as unknown as NbmClient };
     });
   }
 
