@@ -107,6 +107,8 @@ export interface OprfCommitteeOptions {
   readonly patienceSeconds?: number;
   /** Time after which another node is asked in the place of one that has not answered yet. */
   readonly slowSeconds?: number;
+  /** After so many elements it is the turn of a node that has evaluated fewer. Default: a full batch. */
+  readonly turnElements?: number;
   /** Injected by tests. Seconds. */
   readonly now?: () => number;
   readonly unixSeconds?: () => number;
@@ -140,6 +142,7 @@ export class OprfCommittee {
   readonly #onWrongAnswer: ((answer: WrongAnswer) => Promise<void>) | undefined;
   readonly #patienceSeconds: number;
   readonly #slowSeconds: number;
+  readonly #turnElements: number;
   readonly #now: () => number;
   readonly #unixSeconds: () => number;
   readonly #sleep: (seconds: number, signal?: AbortSignal) => Promise<void>;
@@ -158,6 +161,7 @@ export class OprfCommittee {
     this.#onWrongAnswer = options.onWrongAnswer;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
     this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
+    this.#turnElements = options.turnElements ?? MAXIMUM_BATCH;
     this.#now = options.now ?? (() => performance.now() / 1000);
     this.#unixSeconds = options.unixSeconds ?? (() => Date.now() / 1000);
     this.#sleep = options.sleepSeconds ?? ((seconds, signal) => pause(seconds * 1000, signal));
@@ -324,7 +328,7 @@ export class OprfCommittee {
 
   /**
    * Members to ask now: those in good standing first, and those that leave last; among equals those that have
-   * evaluated fewer full batches, and then in the order of the assignment. Left out are liars, those that have no
+   * had fewer turns, and then in the order of the assignment. Left out are liars, those that have no
    * budget left, and those whose whole budget is smaller than the batch.
    */
   #preference(parts: ReadonlyMap<number, unknown>, size: number): OprfMember[] {
@@ -339,7 +343,7 @@ export class OprfCommittee {
     });
     const rank = (member: OprfMember) =>
       (this.#isLeaving(member) ? 2 : 0) + (this.#of(member.index).notBefore > now ? 1 : 0);
-    const turns = ({ index }: OprfMember) => Math.floor(this.#of(index).evaluations / MAXIMUM_BATCH);
+    const turns = ({ index }: OprfMember) => Math.floor(this.#of(index).evaluations / this.#turnElements);
     return candidates.sort((a, b) => rank(a) - rank(b) || turns(a) - turns(b));
   }
 
