@@ -782,7 +782,12 @@ contract NodeRegistryTest is TestBase {
 
     /// @dev Position in the committee of `_active`.
     function _placeOf(address member) private view returns (uint256) {
-        return member == _alice ? 0 : member == _bob ? 1 : 2;
+        return
+            member == _alice
+                ? 0
+                : member == _bob
+                    ? 1
+                    : 2;
     }
 
     function _expectBehind(address leaving, address[] memory before, address[] memory later) private pure {

@@ -48,7 +48,9 @@ describe("assigned nodes, on chain", () => {
       }
       const operators = members.map(({ operator }) => operator);
       const weights = members.map(({ weight }) => weight);
-      expect([...((await call("order", committeeId, epoch, user, operators, weights)) as string[])]).to.deep.equal(order);
+      expect([...((await call("order", committeeId, epoch, user, operators, weights)) as string[])]).to.deep.equal(
+        order,
+      );
     }
   });
 
@@ -65,7 +67,10 @@ describe("assigned nodes, on chain", () => {
     };
     for (const index of wallets.keys()) {
       const stakeWei = (await registry.MIN_STAKE_WEI()) * BigInt(index + 1);
-      await send(index, registerNodeCall(deployment, { url: "http://node", hpkePublicKey: new Uint8Array(32).fill(1), stakeWei }));
+      await send(
+        index,
+        registerNodeCall(deployment, { url: "http://node", hpkePublicKey: new Uint8Array(32).fill(1), stakeWei }),
+      );
     }
     const id = createdCommitteeId(deployment, await send(0, createCommitteeCall(deployment, operators, 3)));
     const point = (value: number) => new Uint8Array(32).fill(value);

@@ -146,7 +146,13 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
       (await rebuild(replies, stakes)).nodes.map(({ answer }) => answer);
     const honest: Reply[] = Array(SIZE).fill(honestly);
     expect(await answersOf(honest)).to.deep.equal(["not asked", "right", "not asked", "right", "right"]);
-    expect(await answersOf(honest.with(3, down))).to.deep.equal(["not asked", "right", "right", "UNREACHABLE", "right"]);
+    expect(await answersOf(honest.with(3, down))).to.deep.equal([
+      "not asked",
+      "right",
+      "right",
+      "UNREACHABLE",
+      "right",
+    ]);
   });
 
   const lies: [string, Reply, string][] = [

@@ -82,7 +82,13 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
         return await (behaviour[position] as Behaviour)(honest, blinded, signal);
       };
       const operator = addressOf(index);
-      const member = { index, operator, url: `http://node-${index}`, verificationShare, stakeWei: stakeWei[position] ?? 0n };
+      const member = {
+        index,
+        operator,
+        url: `http://node-${index}`,
+        verificationShare,
+        stakeWei: stakeWei[position] ?? 0n,
+      };
       return { ...member, exitAt: exitAt[position] as number, client: { evaluate } };
     });
     const stakes = stakeTimes(clock, EXIT_DELAY_SECONDS);

@@ -88,14 +88,20 @@ describe("assignment of a committee's members to users", () => {
 
   it("moves a member whose stake grows only towards the front", () => {
     fc.assert(
-      fc.property(committees, assignments, fc.nat(), fc.bigInt({ min: 1n, max: 2n ** 64n }), (all, assignment, which, more) => {
-        const grown = all[which % all.length] as AssignableMember;
-        const placeWith = (stakeWei: bigint) => {
-          const listed = all.map((member) => (member === grown ? { ...member, stakeWei } : member));
-          return operatorsOf(assignedOrder(assignment, listed)).indexOf(grown.operator);
-        };
-        expect(placeWith(grown.stakeWei + more)).to.be.at.most(placeWith(grown.stakeWei));
-      }),
+      fc.property(
+        committees,
+        assignments,
+        fc.nat(),
+        fc.bigInt({ min: 1n, max: 2n ** 64n }),
+        (all, assignment, which, more) => {
+          const grown = all[which % all.length] as AssignableMember;
+          const placeWith = (stakeWei: bigint) => {
+            const listed = all.map((member) => (member === grown ? { ...member, stakeWei } : member));
+            return operatorsOf(assignedOrder(assignment, listed)).indexOf(grown.operator);
+          };
+          expect(placeWith(grown.stakeWei + more)).to.be.at.most(placeWith(grown.stakeWei));
+        },
+      ),
     );
   });
 
@@ -137,7 +143,8 @@ describe("assignment of a committee's members to users", () => {
   it("draws anew in each epoch and for each committee", () => {
     const committee = members(1, 1, 1, 1);
     const leaders = (assignmentOf: (index: number) => Assignment) =>
-      new Set(Array.from({ length: 100 }, (_, index) => assignedOrder(assignmentOf(index), committee)[0]?.operator)).size;
+      new Set(Array.from({ length: 100 }, (_, index) => assignedOrder(assignmentOf(index), committee)[0]?.operator))
+        .size;
     const user = userNumber(1);
     expect(leaders((epoch) => ({ committeeId: 1n, user, epoch }))).to.equal(4);
     expect(leaders((index) => ({ committeeId: BigInt(index), user, epoch: 1 }))).to.equal(4);
