@@ -1,10 +1,10 @@
 /**
  * Weighted rendezvous hashing: an order of candidates that anybody computes from their hashes and weights alone.
  *
- * Each candidate has a draw, a uniform hash. With U = draw / 2^256 in (0, 1), −log2(U) is exponentially distributed, and
- * so is the score −log2(U) / weight, with a rate in proportion to the weight. The least score comes first: a candidate
- * is first with probability weight / (sum of weights), and the order of the others is that of a race without it. No
- * score depends on another candidate, so whoever joins, leaves or changes its weight moves nobody but itself.
+ * Each candidate has a draw, a uniform hash. With U = draw / 2^256 in (0, 1), −log2(U) is exponentially distributed,
+ * and so is the score −log2(U) / weight, with a rate in proportion to the weight. The least score comes first: a
+ * candidate is first with probability weight / (sum of weights), and the order of the others is that of a race without
+ * it. No score depends on another candidate, so whoever joins, leaves or changes its weight moves nobody but itself.
  *
  * Integers only, so that contracts/libraries/Rendezvous.sol computes the same order. The logarithm has 64 fractional
  * bits; scores are compared as fractions, by cross multiplication, without rounding. Bias: the logarithm is too large

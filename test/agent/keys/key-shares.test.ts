@@ -138,7 +138,7 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
     ]);
   });
 
-  it("asks the nodes that are assigned to the account first, and the next ones in place of those that fail", async () => {
+  it("asks the assigned nodes first, and the next ones in place of those that fail", async () => {
     // So much more than 1 that the order of the draws does not matter.
     const [most, more] = [2n ** 127n, 2n ** 62n];
     const stakes = [1n, most, more, most, most];

@@ -140,7 +140,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     return assignedOrder(assignment, generation().members).map(({ index }) => index);
   }
 
-  it("asks the k nodes that are assigned to the account, others in each epoch, and fails over to the next", async () => {
+  it("asks the k nodes assigned to the account, others in each epoch, and fails over to the next", async () => {
     const nodes = committee();
     const quorums = new Set<string>();
     for (let epoch = 0; epoch < 12; epoch += 1) {

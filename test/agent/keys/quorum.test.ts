@@ -80,7 +80,7 @@ describe("a quorum", () => {
     expect([indices(answers), indices(failures), asked]).to.deep.equal([[2, 3], [1], [1, 2, 3]]);
   });
 
-  it("prefers members that answered correctly, then untried ones, then those that failed, each in the order given", () => {
+  it("prefers members that answered correctly, then untried, then failed ones, each in the order given", () => {
     const said = ["TIMED_OUT", "right", "not asked", "right", "INVALID_PROOF"];
     const reports = members.map((member, i) => ({ ...member, answer: String(said[i]) }));
     const order = bestFirst([{ index: 6, operator: "0x", url: "unknown" }, ...members].reverse(), reports);
