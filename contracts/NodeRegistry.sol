@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import { OprfDisputes } from "./OprfDisputes.sol";
 import { INodeRegistry } from "./interfaces/INodeRegistry.sol";
+import { Rendezvous } from "./libraries/Rendezvous.sol";
 import { CommitteeId } from "./types/CommitteeId.sol";
 
 /// @title Registry of key nodes and their committees
@@ -31,6 +32,8 @@ contract NodeRegistry is INodeRegistry {
     uint256 private constant BONDS_PER_STAKE = 100;
     /// @inheritdoc INodeRegistry
     uint64 public constant FORMING_SECONDS = 1 days;
+    /// @inheritdoc INodeRegistry
+    uint64 public constant ASSIGNMENT_EPOCH_SECONDS = 1 days;
     uint32 private constant FIRST_GENERATION = 1;
 
     /// @inheritdoc INodeRegistry
@@ -279,6 +282,19 @@ contract NodeRegistry is INodeRegistry {
     function committeeOf(address account) external view returns (CommitteeId id) {
         id = _assigned[account];
         if (id == CommitteeId.wrap(0)) id = defaultCommittee;
+    }
+
+    /// @inheritdoc INodeRegistry
+    function assignedNodes(CommitteeId id, address user, uint64 epoch) external view returns (address[] memory) {
+        uint32 active = _known(id).active;
+        if (active == 0) revert CommitteeNotActive(id);
+        address[] memory members = _generations[id][active].members;
+        uint256[] memory weights = new uint256[](members.length);
+        for (uint256 i = 0; i < members.length; ++i) {
+            Node storage node = _nodes[members[i]];
+            weights[i] = node.exitAt == 0 ? node.stakeWei : 0;
+        }
+        return Rendezvous.order(id, epoch, user, members, weights);
     }
 
     function _setContact(Node storage node, string calldata endpoint, bytes32 hpkePublicKey) private {

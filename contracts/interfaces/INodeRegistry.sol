@@ -454,4 +454,19 @@ interface INodeRegistry {
     /// @param account The account.
     /// @return The committee the account chose, else the default one; 0 before there is any.
     function committeeOf(address account) external view returns (CommitteeId);
+
+    /// @notice Length of an epoch of the assignment: epoch e begins at e times this in Unix time, on every chain.
+    /// @return Seconds.
+    function ASSIGNMENT_EPOCH_SECONDS() external view returns (uint64); // solhint-disable-line func-name-mixedcase
+
+    /// @notice The members of the active generation in the order in which an account asks them, by rendezvous hashing
+    /// weighted with their stakes. Members that have asked to leave, or have left, come last. The first `threshold` are
+    /// the account's quorum, the others take over in this order. Nothing enforces it: any `threshold` members can
+    /// answer. Reverts with `CommitteeNotActive` when there is no active generation. As of another block, members and
+    /// stakes are those of that block.
+    /// @param id Number of the committee.
+    /// @param user The account.
+    /// @param epoch Unix seconds divided by `ASSIGNMENT_EPOCH_SECONDS`, rounded down; any number is ranked.
+    /// @return Operators, all members.
+    function assignedNodes(CommitteeId id, address user, uint64 epoch) external view returns (address[] memory);
 }

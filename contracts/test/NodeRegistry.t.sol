@@ -716,7 +716,88 @@ contract NodeRegistryTest is TestBase {
         vm.assertTrue(_registry.committeeOf(_alice) == first);
     }
 
+    // Assignment
+
+    function test_assigns_every_member_once_and_other_first_ones_in_other_epochs() public {
+        CommitteeId id = _active();
+        uint256[3] memory firsts;
+        for (uint64 epoch = 0; epoch < 40; ++epoch) {
+            address[] memory order = _registry.assignedNodes(id, address(this), epoch);
+            vm.assertEq(order.length, 3);
+            vm.assertTrue(order[0] != order[1] && order[1] != order[2] && order[2] != order[0]);
+            ++firsts[_placeOf(order[0])];
+        }
+        // Of three equal stakes; all 40 are of one member with a probability of 3^-39.
+        for (uint256 i = 0; i < 3; ++i) vm.assertTrue(firsts[i] > 0 && firsts[i] < 40);
+    }
+
+    function testFuzz_a_member_that_leaves_moves_behind_the_others_and_nobody_else(
+        address user,
+        uint64 epoch,
+        uint256 which
+    ) public {
+        CommitteeId id = _active();
+        address leaving = _three(_alice, _bob, _carol)[which % 3];
+        address[] memory before = _registry.assignedNodes(id, user, epoch);
+        vm.prank(leaving);
+        _registry.requestExit();
+        _expectBehind(leaving, before, _registry.assignedNodes(id, user, epoch));
+        vm.warp(block.timestamp + DELAY);
+        vm.prank(leaving);
+        _registry.withdrawStake(payable(leaving));
+        _expectBehind(leaving, before, _registry.assignedNodes(id, user, epoch));
+    }
+
+    function test_assigns_by_stake() public {
+        (address rich, ) = _account("rich");
+        uint256 stake = STAKE * 1e18;
+        vm.deal(rich, stake);
+        vm.prank(rich);
+        _registry.registerNode{ value: stake }("http://rich", HPKE);
+        vm.prank(_alice);
+        CommitteeId id = _registry.createCommittee(_three(_alice, rich, _carol), 2);
+        _attest(_alice, id, 1, "group", _shares(7));
+        _attest(rich, id, 1, "group", _shares(7));
+        _attest(_carol, id, 1, "group", _shares(7));
+        for (uint64 epoch = 0; epoch < 20; ++epoch) {
+            vm.assertEq(_registry.assignedNodes(id, _bob, epoch)[0], rich);
+        }
+    }
+
+    function test_assigns_the_members_of_the_active_generation_only() public {
+        CommitteeId id = _committee();
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.CommitteeNotActive.selector, id));
+        _registry.assignedNodes(id, _alice, 1);
+        vm.expectRevert(abi.encodeWithSelector(INodeRegistry.UnknownCommittee.selector, _id(9)));
+        _registry.assignedNodes(_id(9), _alice, 1);
+        _activate(id);
+        (address dave, ) = _account("dave");
+        _register(dave);
+        _propose(_alice, id, 2, _three(_alice, _bob, dave), 2);
+        _propose(_bob, id, 2, _three(_alice, _bob, dave), 2);
+        for (uint256 i = 0; i < 3; ++i) vm.assertTrue(_registry.assignedNodes(id, _alice, 1)[i] != dave);
+    }
+
     // Helpers
+
+    /// @dev Position in the committee of `_active`.
+    function _placeOf(address member) private view returns (uint256) {
+        return
+            member == _alice
+                ? 0
+                : member == _bob
+                    ? 1
+                    : 2;
+    }
+
+    function _expectBehind(address leaving, address[] memory before, address[] memory later) private pure {
+        vm.assertEq(later.length, before.length);
+        vm.assertEq(later[later.length - 1], leaving);
+        uint256 place;
+        for (uint256 i = 0; i < before.length; ++i) {
+            if (before[i] != leaving) vm.assertEq(later[place++], before[i]);
+        }
+    }
 
     function _id(uint64 number) private pure returns (CommitteeId) {
         return CommitteeId.wrap(number);

@@ -315,7 +315,7 @@ export class AgentContext {
     if (oprf === undefined) {
       const refresh = async () => generationOf(await this.#relink(id));
       const options = { logger: this.logger, renew, refresh, onWrongAnswer };
-      return { committee, members, nodes, stakes, oprf: new OprfCommittee(id, current, options) };
+      return { committee, members, nodes, stakes, oprf: new OprfCommittee(id, this.account.address, current, options) };
     }
     oprf.use(current);
     return { committee, members, nodes, stakes, oprf };

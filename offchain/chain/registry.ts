@@ -47,6 +47,8 @@ export interface CommitteeMember {
   /** Empty, like `hpkePublicKey`, when the operator has withdrawn its node. */
   readonly url: string;
   readonly hpkePublicKey: Uint8Array;
+  /** 0 when the operator has left. */
+  readonly stakeWei: bigint;
   readonly exitAt: number;
 }
 
@@ -414,6 +416,7 @@ function toCommittee(
       operator,
       url: present ? node.endpoint : "",
       hpkePublicKey: present ? fromHex(node.hpkePublicKey) : new Uint8Array(),
+      stakeWei: present ? node.stakeWei : 0n,
       exitAt: present ? Number(node.exitAt) : 0,
     };
   });

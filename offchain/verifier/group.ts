@@ -5,8 +5,9 @@
  */
 
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
-import { integerToBigEndian } from "../core/audit/field.ts";
+import { concatBytes } from "@noble/hashes/utils.js";
+import { ranked } from "../core/assignment/ranking.ts";
+import { bigEndianToInteger, integerToBigEndian } from "../core/audit/field.ts";
 import { fromHex } from "../core/encoding/hex.ts";
 
 /** What one verifier has to do, once: a report, or the check of a proof. */
@@ -40,10 +41,10 @@ const UPDATE_WEIGHT = 10;
  */
 export function rankingOf(members: readonly string[], { dataSet, epoch }: Duty): string[] {
   const duty = concatBytes(fromHex(dataSet, 32, "data set id"), integerToBigEndian(BigInt(epoch), 8));
-  return members
-    .map((id) => ({ id, weight: bytesToHex(sha256(concatBytes(new TextEncoder().encode(id), duty))) }))
-    .sort((one, other) => (one.weight < other.weight ? 1 : -1))
-    .map(({ id }) => id);
+  return ranked(members, (id) => ({
+    draw: bigEndianToInteger(sha256(concatBytes(new TextEncoder().encode(id), duty))),
+    weight: 1n,
+  }));
 }
 
 /** Position of a member for a duty, from 0. */

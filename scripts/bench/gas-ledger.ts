@@ -155,6 +155,7 @@ export async function measureLedgerGas(): Promise<GasFigure[]> {
     if (second === undefined) throw new Error("no second operator");
     await meter.measureViews(registry, relay, {
       nodeOf: [second.address],
+      assignedNodes: [1n, second.address, 20_000],
       operators: [0, COMMITTEE_SIZE],
       committeeById: [1n],
       generationById: [1n, 1],

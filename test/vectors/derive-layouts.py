@@ -1,9 +1,9 @@
 """Derives the vectors of layouts that no standard has vectors for, from docs/spec.md alone.
 
 Writes sharing.json, record-layouts.json, chain-layouts.json, audit-layouts.json, session.json, eip712.json,
-run-messages.json, daemon-keys.json, randomness.json, data-set.json and evidence.json. It shares nothing with
-offchain/: Python's hashlib, the package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM, AES-GCM-SIV), and
-arithmetic of its own for Keccak-256, secp256k1, BLS12-381 and GF(2^8).
+run-messages.json, daemon-keys.json, randomness.json, data-set.json, evidence.json and assignment.json. It shares
+nothing with offchain/: Python's hashlib, the package `cryptography` (X25519, ChaCha20-Poly1305, AES-GCM,
+AES-GCM-SIV), and arithmetic of its own for Keccak-256, secp256k1, BLS12-381, GF(2^8) and logarithms.
 Run it from this folder to derive them again:
 
     python3 derive-layouts.py
@@ -13,6 +13,8 @@ import base64
 import hashlib
 import hmac
 import json
+from decimal import Decimal, localcontext
+from fractions import Fraction
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV, ChaCha20Poly1305
@@ -751,7 +753,74 @@ def daemon_vectors():
     }
 
 
+def surprisal(draw):
+    """-log2 of (2 * top 127 bits + 1) / 2^128 in units of 2^-64, from decimal logarithms of 120 digits."""
+    odd = int.from_bytes(draw, "big") >> 129 << 1 | 1
+    with localcontext() as context:
+        context.prec = 120
+        log = Decimal(odd).ln() / Decimal(2).ln() * 2**64
+        # One that is this near to an integer could be rounded otherwise by bits that are computed one by one.
+        assert abs(log - log.to_integral_value()) > Decimal(2) ** -50
+        return (128 << 64) - int(log)
+
+
+def assignment_case(committee_id, epoch, user, weights):
+    tag_hash = keccak256(b"tallystick/v2/assignment")
+    members = []
+    for j, weight in enumerate(weights):
+        operator = sha256(b"operator %d" % j)[:20]
+        padded = [tag_hash, word(committee_id), word(epoch), bytes(12) + user, bytes(12) + operator]
+        draw = keccak256(b"".join(padded))
+        members.append({"operator": operator, "weight": weight, "draw": draw, "surprisal": surprisal(draw)})
+
+    def key(member):
+        score = Fraction(member["surprisal"], member["weight"]) if member["weight"] else float("inf")
+        return (score, -int.from_bytes(member["draw"], "big"))
+
+    return {
+        "committeeId": str(committee_id),
+        "epoch": epoch,
+        "user": checksummed(user),
+        "members": [
+            {
+                "operator": checksummed(member["operator"]),
+                "weight": str(member["weight"]),
+                "draw": hexed(member["draw"]),
+                "surprisal": str(member["surprisal"]),
+            }
+            for member in members
+        ],
+        "order": [checksummed(member["operator"]) for member in sorted(members, key=key)],
+    }
+
+
+def assignment_vectors():
+    ether = 10**18
+    users = [sha256(b"user %d" % j)[:20] for j in range(2)]
+    return {
+        "cases": [
+            assignment_case(1, 20_000, users[0], [ether] * 5),
+            assignment_case(1, 20_001, users[0], [ether] * 5),
+            assignment_case(1, 20_000, users[1], [ether] * 5),
+            assignment_case(2, 20_000, users[0], [ether, 2 * ether, 3 * ether, 0, 5 * ether, 0]),
+            assignment_case(2**64 - 1, 2**32, users[1], [2**128 - 1, 1] + [ether * j for j in range(30)]),
+        ],
+        # The least and the greatest draw, and one on each side of a half.
+        "surprisals": [
+            {"draw": hexed(draw), "surprisal": str(value)}
+            for draw, value in [
+                (bytes(32), 128 << 64),
+                (b"\xff" * 32, 1),
+                (b"\x80" + bytes(31), 1 << 64),
+                (b"\x7f" + b"\xff" * 31, (1 << 64) + 1),
+                (b"\x33" * 32, surprisal(b"\x33" * 32)),
+            ]
+        ],
+    }
+
+
 if __name__ == "__main__":
+    write("assignment.json", assignment_vectors())
     write("sharing.json", sharing_vectors())
     write(
         "record-layouts.json",

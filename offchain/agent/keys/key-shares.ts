@@ -46,7 +46,8 @@ export async function rebuildFromRecord(
 ): Promise<RebuiltKey> {
   const { threshold } = found.payload.policy;
   const ask = (member: ShareMember, signal: AbortSignal) => requestShare(found, member, context, signal);
-  const { shares, nodes } = await collectShares(committee.id, threshold, members, ask, context.logger);
+  const quorum = { committeeId: committee.id, threshold, account: context.account.address };
+  const { shares, nodes } = await collectShares(quorum, members, ask, context.logger);
   return { fileKey: rebuildFileKey(found.payload, found.record, shares, dataId), nodes };
 }
 

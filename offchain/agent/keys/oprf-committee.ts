@@ -3,8 +3,10 @@
  * suffice. Every answer carries a DLEQ proof against the node's registered verification share, so each is verified on
  * its own; a node that gives a wrong one is replaced and not asked again.
  *
- * Quorums rotate from batch to batch, so that the budgets of all nodes are used evenly (nbm/oprf/budget.ts). A node
- * whose budget is smaller than a batch states its size; batches then become as small as the k largest budgets require.
+ * The nodes that are assigned to the account are asked first (core/assignment), and others take the place of those that
+ * fail. A node that has evaluated a full batch then comes after those that have not, and so on, so that an account with
+ * much to evaluate uses the budgets of all nodes evenly (nbm/oprf/budget.ts). A node whose budget is smaller than a
+ * batch states its size; batches then become as small as the k largest budgets require.
  *
  * A member that leaves can withdraw its stake when its exit delay is over, and is then no more deterred from answering
  * wrongly. So members whose stake may be gone before a challenge of their answer could be mined come last: they are
@@ -17,6 +19,7 @@
  */
 
 import { pause } from "../../chain/pause.ts";
+import { type AssignableMember, assignedOrder, assignmentEpoch } from "../../core/assignment/assignment.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { OprfSuite } from "../../core/oprf/suite.ts";
@@ -41,11 +44,9 @@ const ROUND_DELAY_SECONDS = 1;
 const PATIENCE_SECONDS = 900;
 
 /** A member with its registered key and the way to reach it. */
-export interface OprfMember extends QuorumMember {
+export interface OprfMember extends QuorumMember, AssignableMember {
   /** Registered k_j·G, 32 bytes. */
   readonly verificationShare: Uint8Array;
-  /** Unix seconds from which its stake may be gone; 0 or absent while it stays. */
-  readonly exitAt?: number;
   readonly client: {
     evaluate(generation: GenerationId, blinded: readonly Uint8Array[], signal?: AbortSignal): Promise<Evaluation>;
   };
@@ -106,6 +107,8 @@ export interface OprfCommitteeOptions {
   readonly patienceSeconds?: number;
   /** Time after which another node is asked in the place of one that has not answered yet. */
   readonly slowSeconds?: number;
+  /** After so many elements it is the turn of a node that has evaluated fewer. Default: a full batch. */
+  readonly turnElements?: number;
   /** Injected by tests. Seconds. */
   readonly now?: () => number;
   readonly unixSeconds?: () => number;
@@ -128,6 +131,7 @@ const LIES: ReadonlySet<string> = new Set(["INVALID_PROOF", "INVALID_POINT", "BA
 
 export class OprfCommittee {
   readonly id: bigint;
+  readonly #account: string;
   #generation: OprfGeneration;
   readonly #local: OprfStage;
   readonly #renew: NonNullable<OprfCommitteeOptions["renew"]>;
@@ -138,13 +142,15 @@ export class OprfCommittee {
   readonly #onWrongAnswer: ((answer: WrongAnswer) => Promise<void>) | undefined;
   readonly #patienceSeconds: number;
   readonly #slowSeconds: number;
+  readonly #turnElements: number;
   readonly #now: () => number;
   readonly #unixSeconds: () => number;
   readonly #sleep: (seconds: number, signal?: AbortSignal) => Promise<void>;
-  #rotation: number;
 
-  constructor(id: bigint, first: OprfGeneration, options: OprfCommitteeOptions = {}) {
+  /** @param account address of the account that the nodes serve */
+  constructor(id: bigint, account: string, first: OprfGeneration, options: OprfCommitteeOptions = {}) {
     this.id = id;
+    this.#account = account;
     const { suite } = options;
     this.#generation = first;
     this.use(first);
@@ -155,11 +161,10 @@ export class OprfCommittee {
     this.#onWrongAnswer = options.onWrongAnswer;
     this.#patienceSeconds = options.patienceSeconds ?? PATIENCE_SECONDS;
     this.#slowSeconds = options.slowSeconds ?? SLOW_SECONDS;
+    this.#turnElements = options.turnElements ?? MAXIMUM_BATCH;
     this.#now = options.now ?? (() => performance.now() / 1000);
     this.#unixSeconds = options.unixSeconds ?? (() => Date.now() / 1000);
     this.#sleep = options.sleepSeconds ?? ((seconds, signal) => pause(seconds * 1000, signal));
-    // Many short-lived clients should not all start with the same nodes.
-    this.#rotation = Math.floor(Math.random() * first.members.length);
   }
 
   get threshold(): number {
@@ -233,7 +238,7 @@ export class OprfCommittee {
   }
 
   /** Whether a challenge of an answer that the member gives now might find its stake gone. */
-  #isLeaving({ exitAt = 0 }: OprfMember): boolean {
+  #isLeaving({ exitAt }: OprfMember): boolean {
     const { stakes } = this.#generation;
     return exitAt > 0 && stakes !== undefined && exitAt <= this.#unixSeconds() + stakes.challengeSeconds;
   }
@@ -312,7 +317,6 @@ export class OprfCommittee {
         waitedSeconds += pauseSeconds;
         await this.#sleep(pauseSeconds, signal);
       }
-      this.#rotation += 1;
       const quorum = [...parts].map(([index, evaluated]) => ({ index, evaluated }));
       return await batch.finalize(quorum, this.threshold);
     } catch (error) {
@@ -323,13 +327,15 @@ export class OprfCommittee {
   }
 
   /**
-   * Members to ask now: those in good standing first, turned by the rotation, and those that leave last. Left out are
-   * liars, those that have no budget left, and those whose whole budget is smaller than the batch.
+   * Members to ask now: those in good standing first, and those that leave last; among equals those that have
+   * had fewer turns, and then in the order of the assignment. Left out are liars, those that have no
+   * budget left, and those whose whole budget is smaller than the batch.
    */
   #preference(parts: ReadonlyMap<number, unknown>, size: number): OprfMember[] {
     const now = this.#now();
-    const turned = this.members.map((_, i) => this.members[(i + this.#rotation) % this.members.length] as OprfMember);
-    const candidates = turned.filter(({ index }) => {
+    const epoch = assignmentEpoch(this.#unixSeconds());
+    const assigned = assignedOrder({ committeeId: this.id, user: this.#account, epoch }, this.members);
+    const candidates = assigned.filter(({ index }) => {
       const { lied, lastFailure, notBefore, capacity } = this.#of(index);
       if (capacity < size) return false;
       const exhausted = lastFailure?.code === "RATE_LIMITED" && notBefore > now;
@@ -337,7 +343,8 @@ export class OprfCommittee {
     });
     const rank = (member: OprfMember) =>
       (this.#isLeaving(member) ? 2 : 0) + (this.#of(member.index).notBefore > now ? 1 : 0);
-    return candidates.sort((a, b) => rank(a) - rank(b));
+    const turns = ({ index }: OprfMember) => Math.floor(this.#of(index).evaluations / this.#turnElements);
+    return candidates.sort((a, b) => rank(a) - rank(b) || turns(a) - turns(b));
   }
 
   async #ask(member: OprfMember, blinded: Uint8Array[], stage: OprfStage, signal: AbortSignal): Promise<Uint8Array[]> {

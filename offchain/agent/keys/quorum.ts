@@ -117,15 +117,7 @@ export function describeNodes(reports: readonly NodeReport[]): string {
   return reports.map((node) => `node ${node.index} (${node.url}): ${node.message ?? node.answer}`).join("; ");
 }
 
-/** In random order, so that no node is always asked first. */
-export function shuffled<Item>(items: readonly Item[]): Item[] {
-  return items
-    .map((item) => ({ item, rank: Math.random() }))
-    .sort((a, b) => a.rank - b.rank)
-    .map(({ item }) => item);
-}
-
-/** Nodes that have answered rightly first, those that have failed last, in no order among equals. */
+/** Nodes that have answered rightly first, those that have failed last, in the given order among equals. */
 export function bestFirst<Node extends { readonly url: string }>(
   nodes: readonly Node[],
   reports: readonly NodeReport[],
@@ -136,5 +128,5 @@ export function bestFirst<Node extends { readonly url: string }>(
     ["not asked", 1],
   ]);
   const rank = ({ url }: Node): number => ranks.get(answers.get(url) ?? "not asked") ?? 2;
-  return shuffled(nodes).sort((a, b) => rank(a) - rank(b));
+  return [...nodes].sort((a, b) => rank(a) - rank(b));
 }

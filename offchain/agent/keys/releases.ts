@@ -55,7 +55,8 @@ export async function releaseSecret(wanted: WantedSecret, context: ReleaseContex
   const { committee, members, logger } = context;
   const keys = recordKeysOf(committee);
   const ask = (member: ShareMember, signal: AbortSignal) => requestShare(wanted, keys, member, context, signal);
-  const { shares, nodes } = await collectShares(committee.id, committee.threshold, members, ask, logger);
+  const quorum = { committeeId: committee.id, threshold: committee.threshold, account: context.account.address };
+  const { shares, nodes } = await collectShares(quorum, members, ask, logger);
   return { payload: openSecret(wanted.secret, keys, shares).payload, nodes };
 }
 

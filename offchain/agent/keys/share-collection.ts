@@ -1,18 +1,30 @@
-/** k right answers of a committee about one secret, with what every member answered. */
+/**
+ * k right answers of a committee about one secret, with what every member answered. The nodes that are assigned to the
+ * account are asked first (core/assignment), the others take the place of those that fail or are slow.
+ */
 
+import { type AssignableMember, assignedOrder, assignmentEpoch } from "../../core/assignment/assignment.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import { clockError } from "./clock-offset.ts";
 import type { NbmClient } from "./nbm-client.ts";
-import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes, shuffled } from "./quorum.ts";
+import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
 
 /** Lifetime of a signed request: the daemons' clocks may differ from ours by less than this. */
 export const REQUEST_SECONDS = 600;
 /** A node that takes longer is waited for, but another one is asked as well. */
 const PATIENCE_SECONDS = 5;
 
-export interface ShareMember extends QuorumMember {
+export interface ShareMember extends QuorumMember, AssignableMember {
   readonly client: NbmClient;
+}
+
+/** Whose shares are needed, and who needs them. */
+export interface ShareQuorum {
+  readonly committeeId: bigint;
+  readonly threshold: number;
+  /** Address of the account that asks. */
+  readonly account: string;
 }
 
 export interface Collected {
@@ -29,14 +41,14 @@ export interface Collected {
  *   that the policy does not allow it that no k are left; `details.nodes` says what each answered
  */
 export async function collectShares<Member extends ShareMember>(
-  committeeId: bigint,
-  threshold: number,
+  { committeeId, threshold, account }: ShareQuorum,
   members: readonly Member[],
   ask: (member: Member, signal: AbortSignal) => Promise<Uint8Array>,
   logger: AgentLogger = SILENT,
 ): Promise<Collected> {
-  const reachable = shuffled(members.filter(({ url }) => url !== ""));
-  const { answers, failures } = await gather(reachable, threshold, ask, PATIENCE_SECONDS);
+  const epoch = assignmentEpoch(Date.now() / 1000);
+  const order = assignedOrder({ committeeId, user: account, epoch }, members).filter(({ url }) => url !== "");
+  const { answers, failures } = await gather(order, threshold, ask, PATIENCE_SECONDS);
   const failed = new Map(failures.map(({ member, error }) => [member.index, error]));
   const nodes = reportNodes(members, new Set(answers.map(({ member }) => member.index)), failed);
   for (const { member, error } of failures) {

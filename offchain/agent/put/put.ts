@@ -5,6 +5,7 @@
  * any interruption does what is missing and nothing twice. A put of what was put before sends no transaction.
  */
 
+import { assignedOrder, assignmentEpoch } from "../../core/assignment/assignment.ts";
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
@@ -289,13 +290,16 @@ class Put {
 
   /** @param onUnrecorded is called when a transaction will be waited for */
   async #record(
-    { committee, nodes, oprf }: CommitteeLink,
+    { committee, members, oprf }: CommitteeLink,
     stored: Stored,
     onUnrecorded: () => void,
   ): Promise<KeyOwnership> {
     const context = this.#context;
     const { recipients } = this.#options;
     const { dataId, fileKey, root } = stored;
+    const epoch = assignmentEpoch(context.platform.clock.now() / 1000);
+    const assignment = { committeeId: committee.id, user: context.account.address, epoch };
+    const relays = assignedOrder(assignment, members).filter(({ url }) => url !== "");
     const known = recipients === undefined ? await knownOwnership(context, dataId) : undefined;
     const record =
       known ??
@@ -305,7 +309,7 @@ class Put {
           account: context.account,
           committee,
           // Nodes that answered recently come first: a relay request to a hung node blocks until its timeout.
-          nodes: bestFirst(nodes, oprf.report()),
+          nodes: bestFirst(relays, oprf.report()).map(({ client }) => client),
           archives: await context.archives(),
           catalogueKey: context.identity.catalogueKey,
           logger: context.logger,

@@ -103,19 +103,21 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
     await honestly((index % SIZE) + 1, { ...request }).catch(() => ({ index: 99, sealed: new Uint8Array(112) }));
 
   const operatorOf = (index: number) => `0x${keccak256(Uint8Array.of(index)).slice(2, 42)}`;
-  const members = (replies: readonly Reply[]): ShareMember[] =>
+  const members = (replies: readonly Reply[], stakes: readonly bigint[] = []): ShareMember[] =>
     replies.map((reply, position) => {
       const index = position + 1;
       const client = { share: async (_id: string, request: ShareRequestBody) => await reply(index, request) };
       return {
         index,
         operator: operatorOf(index),
+        stakeWei: stakes[position] ?? 1n,
+        exitAt: 0,
         url: `http://node-${index}`,
         client: client as unknown as NbmClient,
       };
     });
-  const rebuild = async (replies: readonly Reply[]) =>
-    await rebuildFromRecord(found, dataId, { id: 1n }, members(replies), {
+  const rebuild = async (replies: readonly Reply[], stakes?: readonly bigint[]) =>
+    await rebuildFromRecord(found, dataId, { id: 1n }, members(replies, stakes), {
       account,
       ledger: SCOPE,
     });
@@ -132,6 +134,23 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
       "not asked",
       "right",
       "right",
+      "right",
+    ]);
+  });
+
+  it("asks the assigned nodes first, and the next ones in place of those that fail", async () => {
+    // So much more than 1 that the order of the draws does not matter.
+    const [most, more] = [2n ** 127n, 2n ** 62n];
+    const stakes = [1n, most, more, most, most];
+    const answersOf = async (replies: readonly Reply[]) =>
+      (await rebuild(replies, stakes)).nodes.map(({ answer }) => answer);
+    const honest: Reply[] = Array(SIZE).fill(honestly);
+    expect(await answersOf(honest)).to.deep.equal(["not asked", "right", "not asked", "right", "right"]);
+    expect(await answersOf(honest.with(3, down))).to.deep.equal([
+      "not asked",
+      "right",
+      "right",
+      "UNREACHABLE",
       "right",
     ]);
   });

@@ -3,11 +3,13 @@ import { expect } from "chai";
 import type { Evaluation } from "../../../offchain/agent/keys/nbm-client.ts";
 import {
   OprfCommittee,
+  type OprfCommitteeOptions,
   type OprfGeneration,
   type OprfMember,
   stakeTimes,
 } from "../../../offchain/agent/keys/oprf-committee.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
+import { assignedOrder, assignmentEpoch } from "../../../offchain/core/assignment/assignment.ts";
 import type { GenerationId } from "../../../offchain/core/committee/key-id.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { multiplyBase, randomScalar, ristretto255Group } from "../../../offchain/core/oprf/group.ts";
@@ -22,6 +24,9 @@ const DAY_SECONDS = 24 * 3600;
 const KEY_MATERIAL = `0x${"44".repeat(32)}`;
 /** Above what an honest answer takes. */
 const SLOW_SECONDS = 0.5;
+/** So much that a node that has it, among others with 1, is asked first. */
+const MOST = 2n ** 127n;
+const addressOf = (value: number) => `0x${value.toString(16).padStart(40, "0")}`;
 type Behaviour = (
   honest: () => Evaluation,
   blinded: readonly Uint8Array[],
@@ -49,6 +54,8 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
   let clock: number;
   let exitAt: number[];
   let refreshed: number;
+  let stakeWei: bigint[];
+  let account: string;
   const inputs = ["alpha", "beta", "gamma"].map((text) => new TextEncoder().encode(text));
 
   before(oprfReady);
@@ -61,6 +68,8 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     clock = 1000;
     exitAt = Array(SIZE).fill(0);
     refreshed = 0;
+    stakeWei = Array(SIZE).fill(1n);
+    account = addressOf(1000 + Math.floor(Math.random() * 1000));
   });
 
   function generation(keyMaterialHash = KEY_MATERIAL): OprfGeneration {
@@ -72,18 +81,25 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
         const honest = () => ({ index, signature: "0x", ...evaluateBatch(share, verificationShare, [...blinded]) });
         return await (behaviour[position] as Behaviour)(honest, blinded, signal);
       };
-      const member = { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare };
+      const operator = addressOf(index);
+      const member = {
+        index,
+        operator,
+        url: `http://node-${index}`,
+        verificationShare,
+        stakeWei: stakeWei[position] ?? 0n,
+      };
       return { ...member, exitAt: exitAt[position] as number, client: { evaluate } };
     });
     const stakes = stakeTimes(clock, EXIT_DELAY_SECONDS);
     return { generation: 1, threshold: THRESHOLD, members, keyMaterialHash, stakes };
   }
 
-  function committee(patienceSeconds = 60): OprfCommittee {
+  function committee(patienceSeconds = 60, options: OprfCommitteeOptions = {}): OprfCommittee {
     const sleepSeconds = async (seconds: number) => {
       clock += seconds;
     };
-    return new OprfCommittee(7n, generation(), {
+    return new OprfCommittee(7n, account, generation(), {
       now: () => clock,
       unixSeconds: () => clock,
       refresh: async () => {
@@ -93,6 +109,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
       sleepSeconds,
       patienceSeconds,
       slowSeconds: SLOW_SECONDS,
+      ...options,
     });
   }
 
@@ -110,15 +127,40 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
 
   it("gives the outputs of RFC 9497 under the whole key, for every quorum", async () => {
     const expected = inputs.map(singleKey);
-    const nodes = committee();
+    const nodes = committee(60, { turnElements: inputs.length });
     for (let batch = 0; batch < SIZE; batch += 1) expect(await nodes.evaluate(inputs)).to.deep.equal(expected);
     behaviour[0] = down;
     behaviour[3] = wrongProof;
     expect(await committee().evaluate(inputs)).to.deep.equal(expected);
   });
 
-  it("asks k nodes per batch and spreads batches over all of them", async () => {
+  /** Indices, in the order in which the account asks. */
+  function assigned(): number[] {
+    const assignment = { committeeId: 7n, user: account, epoch: assignmentEpoch(clock) };
+    return assignedOrder(assignment, generation().members).map(({ index }) => index);
+  }
+
+  it("asks the k nodes assigned to the account, others in each epoch, and fails over to the next", async () => {
     const nodes = committee();
+    const quorums = new Set<string>();
+    for (let epoch = 0; epoch < 12; epoch += 1) {
+      asked = [];
+      for (let batch = 0; batch < 2; batch += 1) await nodes.evaluate(inputs);
+      const quorum = assigned().slice(0, THRESHOLD);
+      expect(asked).to.deep.equal([...quorum, ...quorum]);
+      quorums.add(quorum.join());
+      clock += DAY_SECONDS;
+    }
+    expect(quorums.size).to.be.above(1);
+    const [first = 0, second, third, fourth] = assigned();
+    behaviour[first - 1] = down;
+    asked = [];
+    await nodes.evaluate(inputs);
+    expect(asked).to.deep.equal([first, second, third, fourth]);
+  });
+
+  it("asks k nodes per batch and spreads many batches over all of them", async () => {
+    const nodes = committee(60, { turnElements: inputs.length });
     for (let batch = 0; batch < 2 * SIZE; batch += 1) await nodes.evaluate(inputs);
     const counts = Array.from({ length: SIZE }, (_, i) => asked.filter((index) => index === i + 1).length);
     expect(counts).to.deep.equal(Array(SIZE).fill(2 * THRESHOLD));
@@ -150,9 +192,11 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
   });
 
   it("forgets no liar when it reads the same generation again", async () => {
+    stakeWei[0] = MOST;
     const nodes = committee();
     behaviour = Array.from({ length: SIZE }, (_, i) => (i === 0 ? wrongProof : honestly));
-    while (!asked.includes(1)) await nodes.evaluate(inputs);
+    await nodes.evaluate(inputs);
+    expect(asked).to.include(1);
     clock += EXIT_DELAY_SECONDS;
     asked = [];
     for (let batch = 0; batch < SIZE; batch += 1) await nodes.evaluate(inputs);
@@ -205,6 +249,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
   ] as [string, Behaviour, string][]) {
     it(`replaces a node that sends ${what}, names it and does not ask it again`, async () => {
       behaviour[0] = lie;
+      stakeWei[0] = MOST;
       const nodes = committee();
       const expected = inputs.map(singleKey);
       for (let batch = 0; batch < SIZE; batch += 1) expect(await nodes.evaluate(inputs)).to.deep.equal(expected);
@@ -234,6 +279,7 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
       return hangs(honest, blinded, signal);
     };
     behaviour = [hanging, hanging, honestly, honestly, honestly];
+    stakeWei = [MOST, MOST, 1n, 1n, 1n];
     const nodes = committee();
     const expected = inputs.map(singleKey);
     for (let batch = 0; batch < 2 * SIZE; batch += 1) expect(await nodes.evaluate(inputs)).to.deep.equal(expected);
@@ -354,9 +400,10 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
 
     it("do not reduce batches when k others accept them whole", async () => {
       behaviour = [small(1), honestly, honestly, small(1), honestly];
+      stakeWei = [MOST, 1n, 1n, MOST, 1n];
       const nodes = committee();
-      // Quorums rotate from a node drawn at random: after five batches each node has been asked.
-      for (let batch = 0; batch < SIZE; batch += 1) await nodes.evaluate(five);
+      await nodes.evaluate(five);
+      expect(asked).to.include.members([1, 4]);
       asked.length = 0;
       expect(await nodes.evaluate(five)).to.deep.equal(five.map(singleKey));
       expect(asked.sort()).to.deep.equal([2, 3, 5]);
@@ -367,13 +414,13 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
     behaviour[2] = () => {
       throw new TypeError("undefined is not a function");
     };
-    const nodes = committee();
+    stakeWei[2] = MOST;
     let seen: unknown;
-    for (let batch = 0; batch < SIZE && seen === undefined; batch += 1) {
-      await nodes.evaluate(inputs).catch((error: unknown) => {
+    await committee()
+      .evaluate(inputs)
+      .catch((error: unknown) => {
         seen = error;
       });
-    }
     expect(seen).to.be.instanceOf(TypeError);
   });
 });

@@ -48,11 +48,13 @@ describe("OPRF on worker threads", () => {
         const honest = () => ({ index, signature: "0x", ...evaluateBatch(share, verificationShare, [...blinded]) });
         return await (behaviour[position] as Behaviour)(honest);
       };
-      return { index, operator: `0x${index}`, url: `http://node-${index}`, verificationShare, client: { evaluate } };
+      const operator = `0x${String(index).repeat(40)}`;
+      const onChain = { operator, url: `http://node-${index}`, stakeWei: 1n, exitAt: 0 };
+      return { index, ...onChain, verificationShare, client: { evaluate } };
     });
     const keyMaterialHash = `0x${"44".repeat(32)}`;
     const first = { generation: 1, threshold: THRESHOLD, members, keyMaterialHash };
-    return new OprfCommittee(7n, first, { sleepSeconds: async () => undefined });
+    return new OprfCommittee(7n, `0x${"ac".repeat(20)}`, first, { sleepSeconds: async () => undefined });
   }
 
   /** RFC 9497 with the whole key in one hand, by an independent implementation. */

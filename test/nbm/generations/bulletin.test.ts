@@ -42,6 +42,7 @@ describe("messages of a run that a node keeps", () => {
       operator: address,
       url: "",
       hpkePublicKey: new Uint8Array(),
+      stakeWei: 1n,
       exitAt: 0,
     }));
     const parties: RunParties = { run, members, dealers: members };

@@ -24,7 +24,14 @@ describe("messages of a run", () => {
   const bytes = fromHex(vectors.message);
   const dealing: RunMessageName = { kind: "dealing", sender };
   const membersOf = (operators: readonly string[]) =>
-    operators.map((operator, at) => ({ index: at + 1, operator, url: "", hpkePublicKey: new Uint8Array(), exitAt: 0 }));
+    operators.map((operator, at) => ({
+      index: at + 1,
+      operator,
+      url: "",
+      hpkePublicKey: new Uint8Array(),
+      stakeWei: 1n,
+      exitAt: 0,
+    }));
   const list = (operators = vectors.members, dealers = vectors.dealers, facts: object = {}): RunParties => ({
     run: { scope, generation, from: vectors.from, threshold: vectors.threshold, ...facts } as RunParties["run"],
     members: membersOf(operators),

@@ -29,17 +29,19 @@ export declare namespace INodeRegistry {
     }
 
   export interface INodeRegistryInterface extends Interface {
-    getFunction(nameOrSignature: "DISPUTES" | "EXIT_DELAY_SECONDS" | "FORMING_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "agreementOnProposal" | "assignCommittee" | "attestGeneration" | "attestationOf" | "committeeById" | "committeeCount" | "committeeOf" | "createCommittee" | "defaultCommittee" | "generationById" | "generationNodes" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "proposalOf" | "proposeGeneration" | "registerNode" | "requestExit" | "slash" | "updateNode" | "verificationSharesOf" | "withdrawStake"): FunctionFragment;
+    getFunction(nameOrSignature: "ASSIGNMENT_EPOCH_SECONDS" | "DISPUTES" | "EXIT_DELAY_SECONDS" | "FORMING_SECONDS" | "MIN_STAKE_WEI" | "agreementOn" | "agreementOnProposal" | "assignCommittee" | "assignedNodes" | "attestGeneration" | "attestationOf" | "committeeById" | "committeeCount" | "committeeOf" | "createCommittee" | "defaultCommittee" | "generationById" | "generationNodes" | "hashKeyMaterial" | "isActive" | "nodeCount" | "nodeOf" | "operators" | "proposalOf" | "proposeGeneration" | "registerNode" | "requestExit" | "slash" | "updateNode" | "verificationSharesOf" | "withdrawStake"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "CommitteeAssigned" | "ExitRequested" | "GenerationAbandoned" | "GenerationActivated" | "GenerationAttested" | "GenerationOpened" | "GenerationProposed" | "MemberNamed" | "NodeRegistered" | "NodeSlashed" | "NodeUpdated" | "StakeWithdrawn"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'DISPUTES', values?: undefined): string;
+    encodeFunctionData(functionFragment: 'ASSIGNMENT_EPOCH_SECONDS', values?: undefined): string;
+encodeFunctionData(functionFragment: 'DISPUTES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'EXIT_DELAY_SECONDS', values?: undefined): string;
 encodeFunctionData(functionFragment: 'FORMING_SECONDS', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MIN_STAKE_WEI', values?: undefined): string;
 encodeFunctionData(functionFragment: 'agreementOn', values: [BigNumberish, BigNumberish, BytesLike]): string;
 encodeFunctionData(functionFragment: 'agreementOnProposal', values: [BigNumberish, BytesLike]): string;
 encodeFunctionData(functionFragment: 'assignCommittee', values: [BigNumberish]): string;
+encodeFunctionData(functionFragment: 'assignedNodes', values: [BigNumberish, AddressLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'attestGeneration', values: [BigNumberish, BigNumberish, INodeRegistry.KeyMaterialStruct]): string;
 encodeFunctionData(functionFragment: 'attestationOf', values: [BigNumberish, BigNumberish, AddressLike]): string;
 encodeFunctionData(functionFragment: 'committeeById', values: [BigNumberish]): string;
@@ -63,13 +65,15 @@ encodeFunctionData(functionFragment: 'updateNode', values: [string, BytesLike]):
 encodeFunctionData(functionFragment: 'verificationSharesOf', values: [BigNumberish, BigNumberish, BigNumberish, INodeRegistry.KeyMaterialStruct]): string;
 encodeFunctionData(functionFragment: 'withdrawStake', values: [AddressLike]): string;
 
-    decodeFunctionResult(functionFragment: 'DISPUTES', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'ASSIGNMENT_EPOCH_SECONDS', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'DISPUTES', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'EXIT_DELAY_SECONDS', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'FORMING_SECONDS', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MIN_STAKE_WEI', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'agreementOn', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'agreementOnProposal', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'assignCommittee', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'assignedNodes', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'attestGeneration', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'attestationOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'committeeById', data: BytesLike): Result;
@@ -273,6 +277,14 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
 
     
     
+    ASSIGNMENT_EPOCH_SECONDS: TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >
+    
+
+    
     DISPUTES: TypedContractMethod<
       [],
       [string],
@@ -325,6 +337,14 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
       [id: BigNumberish, ],
       [void],
       'nonpayable'
+    >
+    
+
+    
+    assignedNodes: TypedContractMethod<
+      [id: BigNumberish, user: AddressLike, epoch: BigNumberish, ],
+      [string[]],
+      'view'
     >
     
 
@@ -507,7 +527,12 @@ decodeFunctionResult(functionFragment: 'withdrawStake', data: BytesLike): Result
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'DISPUTES'): TypedContractMethod<
+    getFunction(nameOrSignature: 'ASSIGNMENT_EPOCH_SECONDS'): TypedContractMethod<
+      [],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'DISPUTES'): TypedContractMethod<
       [],
       [string],
       'view'
@@ -541,6 +566,11 @@ getFunction(nameOrSignature: 'assignCommittee'): TypedContractMethod<
       [id: BigNumberish, ],
       [void],
       'nonpayable'
+    >;
+getFunction(nameOrSignature: 'assignedNodes'): TypedContractMethod<
+      [id: BigNumberish, user: AddressLike, epoch: BigNumberish, ],
+      [string[]],
+      'view'
     >;
 getFunction(nameOrSignature: 'attestGeneration'): TypedContractMethod<
       [id: BigNumberish, number: BigNumberish, keys: INodeRegistry.KeyMaterialStruct, ],
