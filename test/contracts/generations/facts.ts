@@ -21,7 +21,8 @@ export const NO_FACTS: Facts = { votes: NOTHING, attested: NOTHING, group: 0, is
 
 /** The facts after an action that was accepted. */
 export function observe(facts: Facts, before: State, action: Action, after: State): Facts {
-  const replaced = <T>(list: readonly T[], node: number, value: T) => list.map((one, at) => (at === node ? value : one));
+  const replaced = <T>(list: readonly T[], node: number, value: T) =>
+    list.map((one, at) => (at === node ? value : one));
   const isOpened = after.generations.length > before.generations.length;
   const isActivated = after.active !== before.active;
   let { votes, attested, group, isLeaving } = facts;
@@ -56,7 +57,7 @@ export function brokenByAction(
   for (const [at, { status, plan, keys }] of before.generations.entries()) {
     const later = after.generations[at];
     if (later === undefined || later.plan !== plan) return "no number is used again";
-    if (status !== "forming" && later.status !== status && !NEXT[status].includes(later.status)) {
+    if (status !== "forming" && later.status !== status && NEXT[status]?.includes(later.status) !== true) {
       return "what is over stays over";
     }
     if (keys !== undefined && later.keys !== keys) return "the keys of a generation never change";
@@ -65,7 +66,8 @@ export function brokenByAction(
   return brokenOpening(before, facts, action, after) ?? brokenActivation(before, facts, action, after);
 }
 
-const NEXT = { active: ["replaced"], replaced: [], expired: ["abandoned"], abandoned: [] } as Record<string, string[]>;
+/** What follows a state in which nothing can be attested. */
+const NEXT: Readonly<Record<string, readonly string[]>> = { active: ["replaced"], expired: ["abandoned"] };
 
 function brokenOpening(before: State, facts: Facts, action: Action, after: State): string | undefined {
   const opened = after.generations[before.generations.length];

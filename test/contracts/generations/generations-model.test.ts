@@ -207,7 +207,7 @@ describe("generations of a committee as a state machine", function () {
 
     /** Actions that end much, and keys that differ, are taken less often, or no generation would become active. */
     function likely(state: State): Action[] {
-      return actionsOf(state).flatMap((action) => {
+      return actionsOf(state).flatMap((action): Action[] => {
         if (action.kind === "attest") return action.keys === "X" ? [action, action, action, action] : [action];
         return action.kind === "propose" ? [action, action] : [action];
       });

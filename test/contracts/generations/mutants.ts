@@ -46,7 +46,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "votes of a replaced generation count",
     property: "members of the active generation open the next one",
-    step: altered((before, _action, after) => (isActivation(before, after) ? { ...after, votes: before.votes } : after)),
+    step: altered((before, _action, after) =>
+      isActivation(before, after) ? { ...after, votes: before.votes } : after,
+    ),
   },
   {
     name: "votes for a generation that is open count for the next one",

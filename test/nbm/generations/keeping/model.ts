@@ -1,19 +1,18 @@
 /**
- * A model of which shares nodes keep and erase (docs/models.md) for a small instance: three nodes, two plans of members,
- * three generations, runs with two outcomes, and a chain whose latest activation may be taken back until it is final.
+ * A model of which shares nodes keep and erase (docs/models.md) for a small instance: two nodes beside one that always
+ * works, two plans of members, three generations, runs with two outcomes, and a chain whose latest activation may be taken back until it is final.
  * How a generation is opened and agreed on is the model of test/contracts/generations; how a run comes to its outcomes
  * is not modelled.
  */
 
 import type { Outcome } from "../../../helpers/explore.ts";
 
-export const NODES = [0, 1, 2] as const;
+export const NODES = [0, 1] as const;
+/** The node that may lose its disk. */
+export const LOSING: Node = 1;
 export type Node = (typeof NODES)[number];
-/** Which members with which threshold. Each does without one of its members. */
-export const PLANS = [
-  { members: [0, 1, 2], threshold: 2 },
-  { members: [0, 1], threshold: 1 },
-] as const satisfies readonly { members: readonly Node[]; threshold: number }[];
+/** Which of the two are members; a third one is too, which always works and is not modelled. Both members are needed. */
+export const PLANS = [{ members: [0, 1] }, { members: [0] }] as const satisfies readonly { members: readonly Node[] }[];
 export type Plan = 0 | 1;
 export const LAST_GENERATION = 3;
 
@@ -52,7 +51,7 @@ export interface State {
   readonly undo: Chain | undefined;
   /** For each node, its rows by number; at place 0 that of generation 1. */
   readonly rows: readonly (readonly (Row | undefined)[])[];
-  /** Whether a node has lost its disk: one does, at most. */
+  /** Whether the node that may has lost its disk: it does once. */
   readonly hasLost: boolean;
 }
 
@@ -106,7 +105,7 @@ export function actionsOf({ chain, undo, rows, hasLost }: State): Action[] {
   if (undo !== undefined) actions.push({ kind: "final" }, { kind: "reorganise" });
   else {
     if (latest.status === "forming") actions.push({ kind: "expire" });
-    if (!hasLost) actions.push(...NODES.map((node): Action => ({ kind: "lose disk", node })));
+    if (!hasLost) actions.push({ kind: "lose disk", node: LOSING });
   }
   if (latest.status !== "forming") return actions;
   for (const node of PLANS[latest.plan].members) {
@@ -114,8 +113,9 @@ export function actionsOf({ chain, undo, rows, hasLost }: State): Action[] {
     if (row === undefined || !isOf(row, latest) || row.phase === "failed") continue;
     for (const keys of ["X", "Y"] as const) {
       const isHeld = row.held.includes(heldOf(latest, keys));
-      // The outcome that comes later is of the run of all three in generation 2: elsewhere it adds nothing.
-      const isPossible = keys === "X" || (row.held.includes(heldOf(latest, "X")) && latest.plan === 0 && generations.length === 2);
+      // The outcome that comes later is of the run of both in generation 2: elsewhere it adds nothing.
+      const isPossible =
+        keys === "X" || (row.held.includes(heldOf(latest, "X")) && latest.plan === 0 && generations.length === 2);
       if (!isHeld && isPossible) actions.push({ kind: "outcome", node, keys });
       if (!isHeld || latest.attested[node] === keys) continue;
       // One activation is not final at a time.
@@ -220,7 +220,11 @@ function followed(state: State, node: Node, number: number, row: Row, rules: Rul
   if (!isMember(plan, node)) return isLast ? row : undefined;
   const right = heldOf(generation, keys as Keys);
   const used = rules.usesKeysOfChain ? right : (row.held.at(-1) ?? right);
-  if (!row.held.includes(used)) return row.phase === "ready" ? row : { ...row, phase: "failed" };
+  if (!row.held.includes(used)) {
+    const isRetired = status === "replaced" && retired(state, node, number, row, rules) === undefined;
+    if (isRetired) return undefined;
+    return row.phase === "ready" ? row : { ...row, phase: "failed" };
+  }
   const isUsed = row.phase === "ready" && (row.used === used || !rules.followsReorganisations);
   const ready: Row = isUsed ? row : { ...row, phase: "ready", used };
   return isLast ? ready : { ...ready, isSettled: true, held: [ready.used as Held] };

@@ -1,12 +1,23 @@
 /** What must hold of the shares that nodes keep, whatever the chain does and whichever one node loses its disk. */
 
 import type { Outcome } from "../../../helpers/explore.ts";
-import { type Action, type Chain, type Generation, type Held, heldOf, NODES, PLANS, rowOf, type State } from "./model.ts";
+import {
+  type Action,
+  type Chain,
+  type Generation,
+  type Held,
+  heldOf,
+  LOSING,
+  NODES,
+  PLANS,
+  rowOf,
+  type State,
+} from "./model.ts";
 
 export function brokenInState(state: State): string | undefined {
-  if (holders(state, state.chain) < thresholdOf(state.chain)) return "a threshold keeps shares of the active generation";
-  if (state.undo !== undefined && holders(state, state.undo) < thresholdOf(state.undo)) {
-    return "a threshold keeps shares of the generation before until the activation is final";
+  if (areMissing(state, state.chain)) return "members keep their shares of the active generation";
+  if (state.undo !== undefined && areMissing(state, state.undo)) {
+    return "members keep their shares of the generation before until the activation is final";
   }
   for (const node of NODES) {
     for (const [at, generation] of state.chain.generations.entries()) {
@@ -43,10 +54,10 @@ function keysOf(generation: Generation): Held | undefined {
   return generation.keys === undefined ? undefined : heldOf(generation, generation.keys);
 }
 
-function holders(state: State, chain: Chain): number {
-  return NODES.filter((node) => holds(state, chain, node)).length;
-}
-
-function thresholdOf({ active, generations }: Chain): number {
-  return PLANS[(generations[active - 1] as Generation).plan].threshold;
+/** Whether a member has no shares of the active generation though it has not lost its disk. */
+function areMissing(state: State, chain: Chain): boolean {
+  const { plan } = chain.generations[chain.active - 1] as Generation;
+  return PLANS[plan].members.some((member) => {
+    return !(state.hasLost && member === LOSING) && !holds(state, chain, member);
+  });
 }

@@ -6,6 +6,7 @@
 
 import { Wallet } from "ethers";
 import { pino } from "pino";
+import type { ContractCall } from "../../../../offchain/chain/contract-call.ts";
 import { type ChainReader, connectChain, type Deployment } from "../../../../offchain/chain/deployment.ts";
 import {
   attestGenerationCall,
@@ -28,9 +29,25 @@ import { type Anvil, anvilKey, anvilWallet, startAnvil } from "../../../helpers/
 import { attemptCall } from "../../../helpers/attempt-call.ts";
 import { type Committee, completeRun } from "../../../helpers/committee-run.ts";
 import { deployTo } from "../../../helpers/contracts.ts";
-import { type Action, type Held, heldOf, type Keys, NODES, type Node, PLANS, type Plan, type Row, type State, step } from "./model.ts";
+import {
+  type Action,
+  type Held,
+  heldOf,
+  type Keys,
+  NODES,
+  type Node,
+  PLANS,
+  type Plan,
+  type Row,
+  type State,
+  step,
+} from "./model.ts";
 
 const COMMITTEE = 1n;
+/** Two of two or three, so that shares differ from generation to generation. */
+const THRESHOLD = 2;
+/** The member of all generations that always works: it votes, and attests what the others attest. */
+const THIRD = 2;
 const STAKE_WEI = 10n ** 18n;
 const DAY_SECONDS = 86_400;
 const ERASE_AFTER_BLOCKS = 1000;
@@ -108,16 +125,12 @@ export class RealNodes {
     const { generations, active } = state.chain;
     const latest = generations.length;
     switch (action.kind) {
-      case "open": {
-        const { members, threshold } = PLANS[generations[active - 1]?.plan ?? 0];
-        const plan = PLANS[action.plan];
-        for (const node of members.slice(0, threshold)) {
-          const proposed = membersOf(action.plan);
-          const call = proposeGenerationCall(this.#deployment, COMMITTEE, latest + 1, proposed, plan.threshold);
-          await this.#send(call, node);
+      case "open":
+        for (const node of [0, THIRD]) {
+          const members = membersOf(action.plan);
+          await this.#send(proposeGenerationCall(this.#deployment, COMMITTEE, latest + 1, members, THRESHOLD), node);
         }
         return;
-      }
       case "expire":
         await this.#anvil.rpc("evm_increaseTime", [DAY_SECONDS + 1]);
         await this.#anvil.rpc("evm_mine");
@@ -144,13 +157,14 @@ export class RealNodes {
       case "attest": {
         const outcome = step(state, action);
         const made = this.#run(latest, active, generations[latest - 1]?.plan ?? 0, action.keys);
+        const call = attestGenerationCall(this.#deployment, COMMITTEE, latest, made.committee.generation.keys);
         if ("state" in outcome && outcome.state.chain.active !== active) {
           this.#undo = { snapshot: await this.#anvil.rpc("evm_snapshot"), active: this.#active };
           this.#active = [...this.#active];
           this.#active[latest - 1] = made;
+          await this.#send(call, THIRD);
         }
-        const { keys } = made.committee.generation;
-        await this.#send(attestGenerationCall(this.#deployment, COMMITTEE, latest, keys), action.node);
+        await this.#send(call, action.node);
         return;
       }
       case "advance":
@@ -182,7 +196,7 @@ export class RealNodes {
         .all(at + 1)
         .map((row) => this.#heldOf.get(String(row.key_material_hash)) as Held);
       return {
-        plan: found.size === PLANS[0].members.length ? 0 : 1,
+        plan: found.size === membersOf(0).length ? 0 : 1,
         from: found.from,
         phase: found.phase as Row["phase"],
         isSettled: found.isSettled,
@@ -193,15 +207,15 @@ export class RealNodes {
   }
 
   async #makeFirst(): Promise<void> {
-    for (const node of NODES) {
+    for (const node of [...NODES, THIRD]) {
       const hpkePublicKey = new Uint8Array(32).fill(node + 1);
       // Nobody listens there.
       const url = "http://127.0.0.1:1";
       await this.#send(registerNodeCall(this.#deployment, { url, hpkePublicKey, stakeWei: STAKE_WEI }), node);
     }
-    await this.#send(createCommitteeCall(this.#deployment, membersOf(0), PLANS[0].threshold), 0);
+    await this.#send(createCommitteeCall(this.#deployment, membersOf(0), THRESHOLD), 0);
     const made = this.#run(1, 0, 0, "X");
-    for (const node of NODES) {
+    for (const node of [...NODES, THIRD]) {
       await this.#send(attestGenerationCall(this.#deployment, COMMITTEE, 1, made.committee.generation.keys), node);
     }
     await this.#mineUntilFinal();
@@ -213,7 +227,7 @@ export class RealNodes {
     await this.#anvil.rpc("anvil_mine", [`0x${ERASE_AFTER_BLOCKS.toString(16)}`]);
   }
 
-  async #send(call: Parameters<typeof attemptCall>[2], node: Node): Promise<void> {
+  async #send(call: ContractCall, node: number): Promise<void> {
     const outcome = await attemptCall(this.#anvil, this.#chain, call, operatorOf(node));
     if (outcome !== "accepted") throw new Error(`${call.description}: ${outcome}`);
   }
@@ -224,9 +238,8 @@ export class RealNodes {
     const name = `${previous?.name ?? ""} > ${generation}: ${plan}${keys}`;
     const known = this.#made.get(name);
     if (known !== undefined) return known;
-    const { members, threshold } = PLANS[plan];
     const scope = scopeOf(this.#deployment, COMMITTEE);
-    const parameters = { size: members.length, threshold, generation, scope };
+    const parameters = { size: membersOf(plan).length, threshold: THRESHOLD, generation, scope };
     const made = { name, committee: completeRun(parameters, previous?.committee) };
     this.#made.set(name, made);
     this.#heldOf.set(keyMaterialHash(made.committee.generation.keys), heldOf({ plan, from }, keys));
@@ -234,7 +247,7 @@ export class RealNodes {
   }
 
   #addResult(node: Node, plan: Plan, { generation, shares }: Committee): void {
-    const place = PLANS[plan].members.findIndex((member) => member === node);
+    const place = PLANS[plan].members.indexOf(node);
     const id = { committeeId: COMMITTEE, generation: generation.generation };
     const hash = keyMaterialHash(generation.keys);
     const own = Uint8Array.from(shares[place] as Uint8Array);
@@ -269,12 +282,12 @@ export class RealNodes {
   }
 }
 
-function operatorOf(node: Node): string {
+function operatorOf(node: number): string {
   return anvilWallet(node + 1).address;
 }
 
 function membersOf(plan: Plan): string[] {
-  return PLANS[plan].members.map(operatorOf);
+  return [...PLANS[plan].members, THIRD].map(operatorOf);
 }
 
 function newDatabase(): Database {
