@@ -5,13 +5,10 @@
 
 import { expect } from "chai";
 import { oprfReady } from "../../../../offchain/core/oprf/ristretto255.ts";
-import { type Exploration, explore, seeded, walk } from "../../../helpers/explore.ts";
+import { type Exploration, explore } from "../../../helpers/explore.ts";
 import { type Action, actionsOf, NODES, RULES, type Rules, START, type State, type Step, step } from "./model.ts";
 import { brokenByAction, brokenInState, holds } from "./properties.ts";
 import { RealNodes } from "./real.ts";
-
-const WALKS = 2;
-const STEPS = 30;
 
 /** Nodes with one defect each: the exploration must find it, or its properties say nothing. */
 const MUTANTS: readonly { name: string; property: string; rules: Partial<Rules> }[] = [
@@ -140,20 +137,5 @@ describe("the shares that nodes keep as a state machine", function () {
       await replay(path);
       expect(real.rowsOf(1, START)).to.deep.equal([undefined, undefined, undefined]);
     });
-
-    it("comes to the same as the model in random interleavings", async () => {
-      const random = seeded(2026);
-      for (let count = 0; count < WALKS; count++) {
-        await replay(walk({ start: START, actionsOf: likely, step }, STEPS, random));
-      }
-    });
-
-    /** Actions that end much are taken less often, or no generation would become active. */
-    function likely(state: State): Action[] {
-      return actionsOf(state).flatMap((action): Action[] => {
-        if (action.kind === "expire" || action.kind === "open" || action.kind === "lose disk") return [action];
-        return action.kind === "advance" || action.kind === "reorganise" ? [action, action] : [action, action, action];
-      });
-    }
   });
 });

@@ -247,7 +247,8 @@ export class RealNodes {
   }
 
   #addResult(node: Node, plan: Plan, { generation, shares }: Committee): void {
-    const place = PLANS[plan].members.indexOf(node);
+    const members: readonly Node[] = PLANS[plan].members;
+    const place = members.indexOf(node);
     const id = { committeeId: COMMITTEE, generation: generation.generation };
     const hash = keyMaterialHash(generation.keys);
     const own = Uint8Array.from(shares[place] as Uint8Array);
