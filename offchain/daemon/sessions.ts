@@ -1,7 +1,8 @@
 /**
  * Session authentication: `POST /v1/sessions` exchanges a signed, single-use `Session` message for a bearer token.
- * Nonces are in the database until they expire, so that a message cannot be replayed after a restart, or at another
- * process on the database. Of tokens only the hash is stored.
+ * Nonces are in the database until their messages have expired at every process on it, whose clocks may differ by
+ * `CLOCK_SKEW_SECONDS`. So a message cannot be replayed after a restart, after a step of the clock, or at another
+ * process. Of tokens only the hash is stored. The state machine is in docs/models.md.
  */
 
 import type { FastifyRequest, onRequestAsyncHookHandler } from "fastify";
@@ -16,10 +17,10 @@ import type { SqlDatabase } from "../store/index/sql/sql-database.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { AdmissionCheck } from "./admission.ts";
 import { SharedRates } from "./quota.ts";
-import { checkExpiry } from "./request-time.ts";
+import { CLOCK_SKEW_SECONDS, checkExpiry } from "./request-time.ts";
 import type { DaemonServer } from "./server.ts";
 
-/** A row per live session. Its nonce is remembered for as long as the message that named it could be replayed. */
+/** A row per session. Its nonce is remembered for as long as the message that named it could be replayed. */
 export interface SessionTables {
   sessions: { token_hash: Uint8Array; account: string; nonce: string; expires_at: number };
 }
@@ -139,12 +140,15 @@ export class Sessions {
   async #add(row: SessionTables["sessions"], now: number): Promise<void> {
     const { database } = this.#options;
     const { account, nonce } = row;
-    await database.run((all) => all.deleteFrom("sessions").where("expires_at", "<=", now).execute());
+    // Not at once: a process on this database whose clock is behind still takes the message, and must know its nonce.
+    const forgotten = now - CLOCK_SKEW_SECONDS;
+    await database.run((all) => all.deleteFrom("sessions").where("expires_at", "<=", forgotten).execute());
     const { live } = await database.run((all) =>
       all
         .selectFrom("sessions")
         .select((build) => build.fn.countAll<number>().as("live"))
         .where("account", "=", account)
+        .where("expires_at", ">", now)
         .executeTakeFirstOrThrow(),
     );
     // Of openings at the same time, a few may pass above the limit. It bounds the rows, not a right.

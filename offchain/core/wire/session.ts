@@ -1,8 +1,8 @@
 /**
  * Sessions, the same at every daemon. The user signs one EIP-712 `Session` message per daemon: the audience is the
  * daemon's operator account, the nonce is random, the end is at most an hour ahead. The daemon answers with a bearer
- * token that represents the account until then. A message is accepted once: its nonce is stored until the message
- * expires.
+ * token that represents the account until then. A message is accepted once: its nonce is stored until the message has
+ * expired at every process of the daemon.
  */
 
 import { type Static, Type } from "@sinclair/typebox";

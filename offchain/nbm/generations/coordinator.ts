@@ -265,7 +265,12 @@ export class GenerationCoordinator {
     const { keyMaterialHash } = committee;
     const facts = { committee: String(committee.id), generation: committee.generation };
     if (state.index > 0 && (state.phase !== "ready" || state.keyMaterialHash !== keyMaterialHash)) {
-      if (store.result(state, keyMaterialHash) === undefined) throw otherKeys();
+      if (store.result(state, keyMaterialHash) === undefined) {
+        // Shares of keys that never became final go like others, once a later generation is active for good.
+        if (committee.status === "replaced") await this.#retire(state);
+        if (store.find(state) === undefined) return undefined;
+        throw otherKeys();
+      }
       store.activate(state, keyMaterialHash);
       this.#problems.delete(generationName(state));
       this.#announce(state);

@@ -1,7 +1,7 @@
 /** The same small instance on a chain: each action of the model as a transaction of the account that acts. */
 
 import { hexlify, keccak256, toBeHex, toUtf8Bytes } from "ethers";
-import { type ContractCall, simulateCall } from "../../../offchain/chain/contract-call.ts";
+import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
 import { type ChainReader, connectChain } from "../../../offchain/chain/deployment.ts";
 import {
   approveRecoveryCall,
@@ -19,11 +19,10 @@ import {
   NotReleasedError,
   requireRelease,
 } from "../../../offchain/chain/release-policy.ts";
-import { ChainRevertedError } from "../../../offchain/chain/revert.ts";
 import { fromHex } from "../../../offchain/core/encoding/hex.ts";
 import { anvilWallet, startAnvil } from "../../helpers/anvil.ts";
+import { attemptCall } from "../../helpers/attempt-call.ts";
 import { deployTo } from "../../helpers/contracts.ts";
-import { until } from "../../helpers/promises.ts";
 import {
   type Action,
   GUARDIAN_DELAY,
@@ -88,22 +87,7 @@ export async function startOnChain(): Promise<OnChain> {
   });
   const numberOf = (proposer: Proposer): bigint => numbers[proposer] ?? 0n;
 
-  async function attempt(call: ContractCall, from: string): Promise<string> {
-    try {
-      await simulateCall(chain, call, from, "latest");
-    } catch (error) {
-      if (error instanceof ChainRevertedError) return error.revert.name;
-      throw error;
-    }
-    // An account of the chain, which mines at once.
-    const hash = await anvil.rpc("eth_sendTransaction", [{ from, to: call.to, data: call.data }]);
-    let receipt: unknown = null;
-    await until("the transaction is mined", async () => {
-      receipt = await anvil.rpc("eth_getTransactionReceipt", [hash]);
-      return receipt !== null;
-    });
-    return (receipt as unknown as { status: string }).status === "0x1" ? "accepted" : "reverted when it was mined";
-  }
+  const attempt = (call: ContractCall, from: string) => attemptCall(anvil, chain, call, from);
 
   async function tick(): Promise<string> {
     await anvil.rpc("evm_increaseTime", [TICK_SECONDS + DRIFT_SECONDS]);

@@ -4,6 +4,7 @@
  */
 
 import { expect } from "chai";
+import { seeded } from "../../helpers/explore.ts";
 import { type Exploration, explore } from "./explore.ts";
 import {
   type Action,
@@ -166,14 +167,3 @@ describe("recovery as a state machine", () => {
 
 const WALKS = 6;
 const STEPS = 30;
-
-/** Mulberry32: numbers from 0 to 1, the same in every run. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
