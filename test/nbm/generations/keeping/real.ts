@@ -273,6 +273,7 @@ export class RealNodes {
       wallet: new Wallet(anvilWallet(node + 1).privateKey),
       store: this.#store(node),
       namings: new Namings({ chain, database, operator, overlapBlocks: 64 }),
+      chargeAttestation: () => undefined,
       logger: pino({ level: "silent" }),
       maximumCommittees: 10,
       dealingSeconds: 2,

@@ -4,11 +4,21 @@
  */
 
 import { expect } from "chai";
-import { oprfReady } from "../../../../offchain/core/oprf/ristretto255.ts";
-import { type Exploration, explore } from "../../../helpers/explore.ts";
-import { type Action, actionsOf, NODES, RULES, type Rules, START, type State, type Step, step } from "./model.ts";
-import { brokenByAction, brokenInState, holds } from "./properties.ts";
-import { RealNodes } from "./real.ts";
+import { oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
+import { type Exploration, explore } from "../helpers/explore.ts";
+import {
+  type Action,
+  actionsOf,
+  NODES,
+  RULES,
+  type Rules,
+  START,
+  type State,
+  type Step,
+  step,
+} from "../nbm/generations/keeping/model.ts";
+import { brokenByAction, brokenInState, holds } from "../nbm/generations/keeping/properties.ts";
+import { RealNodes } from "../nbm/generations/keeping/real.ts";
 
 /** Nodes with one defect each: the exploration must find it, or its properties say nothing. */
 const MUTANTS: readonly { name: string; property: string; rules: Partial<Rules> }[] = [
