@@ -1,6 +1,7 @@
 /**
  * A model of which shares nodes keep and erase (docs/models.md) for a small instance: two nodes beside one that always
- * works, two plans of members, three generations, runs with two outcomes, and a chain whose latest activation may be taken back until it is final.
+ * works, two plans of members, three generations, runs with two outcomes, and a chain whose latest
+ * activation may be taken back until it is final.
  * How a generation is opened and agreed on is the model of test/contracts/generations; how a run comes to its outcomes
  * is not modelled.
  */
@@ -11,7 +12,7 @@ export const NODES = [0, 1] as const;
 /** The node that may lose its disk. */
 export const LOSING: Node = 1;
 export type Node = (typeof NODES)[number];
-/** Which of the two are members; a third one is too, which always works and is not modelled. Both members are needed. */
+/** Which of the two are members; a third one is too, which always works and is not modelled. All are needed. */
 export const PLANS = [{ members: [0, 1] }, { members: [0] }] as const satisfies readonly { members: readonly Node[] }[];
 export type Plan = 0 | 1;
 export const LAST_GENERATION = 3;

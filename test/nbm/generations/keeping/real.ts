@@ -1,6 +1,6 @@
 /**
- * The same small instance for real: a registry on a chain whose blocks are taken back, and per node a database with real
- * key shares, over which each action "advance" starts a coordinator anew. Runs are made in this process and their
+ * The same small instance for real: a registry on a chain whose blocks are taken back, and per node a database with
+ * real key shares, over which each action "advance" starts a coordinator anew. Runs are made in this process and their
  * outcomes put on disk as the steps of a run do it: how nodes exchange messages is not what this is about.
  */
 
