@@ -1,6 +1,7 @@
 /**
  * The state machine of the shares that nodes keep (docs/models.md): every interleaving of a small instance in the
- * model, and chosen ones with real coordinators, databases, key shares and a chain, where each step must come to the same.
+ * model, and chosen ones with real coordinators, databases, key shares and a chain, where each step must come to the
+ * same.
  */
 
 import { expect } from "chai";
