@@ -52,7 +52,7 @@ describe("put and get with real processes", () => {
   }
 
   before(async () => {
-    net = await startLocalNet({ epochBlocks: EPOCH_BLOCKS, windowBlocks: 10, sampleCount: 30 });
+    net = await startLocalNet({ epochBlocks: EPOCH_BLOCKS, windowBlocks: 12, sampleCount: 30 });
     phrases = { alice: newRecoveryPhrase(), bob: newRecoveryPhrase() };
     alice = await device(phrases.alice);
     bob = await device(phrases.bob);

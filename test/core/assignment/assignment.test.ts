@@ -132,8 +132,10 @@ describe("assignment of a committee's members to users", () => {
       if (leader === first) seconds.set(next, (seconds.get(next) ?? 0) + 1);
     }
     // Within five standard deviations of a binomial distribution.
-    const expectShare = (count: number, total: number, share: number) =>
-      expect(count / total).to.be.closeTo(share, 5 * Math.sqrt((share * (1 - share)) / total));
+    const expectShare = (count: number, total: number, share: number) => {
+      const deviations = (count / total - share) / Math.sqrt((share * (1 - share)) / total);
+      expect(Math.round(deviations), `${count} of ${total}`).to.be.within(-5, 5);
+    };
     committee.forEach(({ operator }, position) => {
       expectShare(firsts.get(operator) ?? 0, users, (position + 1) / 10);
       if (position < 3) expectShare(seconds.get(operator) ?? 0, firsts.get(first) ?? 0, (position + 1) / 6);
