@@ -63,8 +63,8 @@ export interface ProofParts {
 
 /** How urgent a proof for the chain is. */
 export interface Urgency {
-  /** The last block that counts. */
-  readonly deadlineBlock: number;
+  /** Proofs with a higher number come first. */
+  readonly priority: number;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -101,7 +101,7 @@ export class DataSetProofs {
    * @throws DataDamagedError when no valid proof can be made of what is stored; TallystickError RATE_LIMITED when it
    *   takes far longer than it was estimated to, and others wait
    */
-  provePublic(set: DataSetRow, challenge: AuditChallenge, { deadlineBlock, signal }: Urgency): Promise<AuditProof> {
+  provePublic(set: DataSetRow, challenge: AuditChallenge, { priority, signal }: Urgency): Promise<AuditProof> {
     const name = `${set.id} ${toHex(challengeId(challenge))}`;
     const work = async (): Promise<AuditProof> => {
       const made = this.#made.get(name);
@@ -118,7 +118,7 @@ export class DataSetProofs {
         slow.end();
       }
     };
-    return this.#chain.add(work, { priority: -deadlineBlock });
+    return this.#chain.add(work, { priority });
   }
 
   #keep(name: string, proof: AuditProof): void {

@@ -73,6 +73,8 @@ export class DataSetProver {
   readonly #preparations = new PQueue({ concurrency: MOST_IN_ONE });
   readonly #batches: ProofBatches<Prepared>;
   #headBlock = 0;
+  /** Sets and epochs of which an attempt has failed: they come behind all that were not tried yet. */
+  readonly #tried = new Set<string>();
   /** Sets and epochs whose proof was refused together with others. */
   readonly #alone = new Set<string>();
   /** Epochs whose end was recorded, by set; in mode `on-demand`, the newest one that was disputed. */
@@ -113,7 +115,8 @@ export class DataSetProver {
     const { failures } = this.#parts;
     const work = this.#batches.expect(
       async () => {
-        const proof = await this.#preparations.add(() => this.#prepare(due), { priority: -due.deadline });
+        const priority = urgencyOf(due.deadline, this.#tried.has(due.key));
+        const proof = await this.#preparations.add(() => this.#prepare(due), { priority });
         return proof === undefined ? undefined : { ...due, proof };
       },
       this.#alone.has(due.key) ? due.key : due.verifier.toLowerCase(),
@@ -196,6 +199,7 @@ export class DataSetProver {
     this.#over.set(row.id, epoch);
     this.#notBefore.delete(key);
     this.#alone.delete(key);
+    this.#tried.delete(key);
   }
 
   /** An answer whose transaction an earlier process sent, or somebody else. */
@@ -227,6 +231,7 @@ export class DataSetProver {
     this.#over.set(row.id, epoch);
     this.#notBefore.delete(key);
     this.#alone.delete(key);
+    this.#tried.delete(key);
   }
 
   /** @returns undefined when nothing is to be proven, or no proof can be made */
@@ -266,13 +271,15 @@ export class DataSetProver {
       const { chainId, contracts } = chain.deployment;
       const seed = challengeSeed(BigInt(chainId), contracts.storageEscrow, id, challengeBlock, value);
       const challenge = { seed, sampleCount: audit.sampleCount, ranges: decodeLiveRanges(ranges) };
-      const urgency = { deadlineBlock: deadline, signal: this.#stop.signal };
+      const urgency = { priority: urgencyOf(deadline, this.#tried.has(key)), signal: this.#stop.signal };
       const proof = await proofs.provePublic(row, challenge, urgency);
       const answer = encodeAnswer(row.key, proof);
       failures.succeeded(nameOf(row));
       // What the source knows needs no evidence.
       return { terms, audit, schedule: scheduled.schedule, ranges, answer, evidence: new Uint8Array(0) };
     } catch (error) {
+      this.#tried.add(key);
+      this.#notBefore.set(key, performance.now() + retrySeconds * 1000);
       if (!this.#stop.signal.aborted) await this.#failed(known, epoch, error);
       return undefined;
     }
@@ -371,6 +378,14 @@ export class DataSetProver {
     if (!(error instanceof TallystickError) || error.code !== "CHAIN_UNAVAILABLE") return;
     this.#parts.metrics.proofsFailed.inc({ reason: "unavailable" });
   }
+}
+
+/** Above every number of a block. */
+const BEHIND_ALL = 2 ** 40;
+
+/** The nearest deadline first; what has failed before does not keep the others from being proven. */
+function urgencyOf(deadlineBlock: number, wasTried: boolean): number {
+  return wasTried ? -deadlineBlock - BEHIND_ALL : -deadlineBlock;
 }
 
 const nameOf = (row: DataSetRow): string => `data set ${row.agreed?.id ?? row.id}`;

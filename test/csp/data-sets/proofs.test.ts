@@ -25,7 +25,7 @@ import {
 /** Of a set that is not on chain, nothing is signed. */
 const UNSIGNED = { sign: async () => undefined } as unknown as AnswerSigner;
 
-const URGENCY = { deadlineBlock: 1, signal: new AbortController().signal };
+const URGENCY = { priority: -1, signal: new AbortController().signal };
 
 describe("proofs of a provider", () => {
   const folder = temporaryFolder();
@@ -85,7 +85,7 @@ describe("proofs of a provider", () => {
     const parts = { data: { ...data, store }, chunks, metrics, threads, signer: UNSIGNED };
     const impatient = new DataSetProofs(parts, { leastMilliseconds: 100, lookMilliseconds: 20 });
     const proven = (proofs: DataSetProofs, deadlineBlock: number) =>
-      proofs.provePublic(row, challenge(), { ...URGENCY, deadlineBlock });
+      proofs.provePublic(row, challenge(), { ...URGENCY, priority: -deadlineBlock });
     const threadsOf = (proofs: DataSetProofs) => Array.from({ length: PROVING_THREADS }, () => proven(proofs, 9));
     const waited = threadsOf(impatient).map((proof) => refusal(proof, "RATE_LIMITED"));
     const other = proven(impatient, 8);
