@@ -93,7 +93,7 @@ describe("disputes with the command line", function () {
     const { stdout, stderr } = await linesOf("dispute", id.slice(0, 10));
     expect(stderr).to.contain("lost if the provider proves").and.contain("ETH");
     expect(stdout).to.match(/until block \d+/);
-    await net.chain.mine(2);
+    await net.chain.mine(3);
     const status = async () => documentOf("data-set", "show", id);
     await until("the provider has answered", async () => (await status()).provenEpochs === 1, 60);
     expect(await available()).to.equal(before - BOND);
