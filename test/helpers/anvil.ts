@@ -5,7 +5,10 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { HDNodeWallet } from "ethers";
 
@@ -14,11 +17,18 @@ const CHAIN_ID = 31_337;
 /** Anvil's well-known development phrase; accounts 0 to 9 hold 10,000 coins each. */
 const PHRASE = "test test test test test test test test test test test junk";
 
-/** A test that fails before it has stopped its chain must not leave it running. */
-const running = new Set<ChildProcess>();
+/** Where each writes states that it no longer keeps in memory: about a megabyte a block. */
+const running = new Map<ChildProcess, string>();
+/** A test that fails before it has stopped its chain must leave neither it nor its states. */
 process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
+  for (const [child, states] of running) {
+    child.kill("SIGKILL");
+    removeStates(states);
+  }
 });
+
+// It may still be writing.
+const removeStates = (folder: string) => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
 
 export interface Anvil {
   readonly url: string;
@@ -32,13 +42,14 @@ export interface Anvil {
 /** Starts anvil. @param port 0 for any free one; a fixed one to restart a chain where it was. */
 export async function startAnvil(args: readonly string[] = [], port = 0): Promise<Anvil> {
   const rules = args.includes("--hardfork") ? [] : ["--hardfork", "prague"];
-  const child = spawn(
-    BINARY,
-    ["--port", String(port), "--chain-id", String(CHAIN_ID), "--mnemonic", PHRASE, ...rules, ...args],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  running.add(child);
-  child.once("exit", () => running.delete(child));
+  const states = mkdtempSync(join(tmpdir(), "tallystick-anvil-"));
+  const own = ["--port", String(port), "--chain-id", String(CHAIN_ID), "--mnemonic", PHRASE, "--cache-path", states];
+  const child = spawn(BINARY, [...own, ...rules, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+  running.set(child, states);
+  child.once("exit", () => {
+    running.delete(child);
+    removeStates(states);
+  });
   const chosen = await listeningPort(child);
   const url = `http://127.0.0.1:${chosen}`;
   return {

@@ -27,4 +27,31 @@ describe("leases", () => {
     await leases.close();
     await database.close();
   });
+
+  it("are not taken again by a renewal that is under way while they are released", async () => {
+    const database = await openSqliteDatabase<ProviderTables>(":memory:", INDEX_MIGRATIONS);
+    const run = database.run.bind(database);
+    const leases = await SqlLeases.open(database, { leaseMilliseconds: 300 });
+    expect(await leases.hold("job")).to.equal(true);
+    const renewing = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    const renewed = Promise.withResolvers<void>();
+    let statements = 0;
+    database.run = async (work) => {
+      statements += 1;
+      // A renewal prolongs the life of the process, and then each lease.
+      if (statements !== 2) return await run(work);
+      renewing.resolve();
+      await released.promise;
+      return await run(work).finally(renewed.resolve);
+    };
+    await renewing.promise;
+    await leases.release("job");
+    released.resolve();
+    await renewed.promise;
+    const rows = await run((tables) => tables.selectFrom("leases").select("name").where("name", "=", "job").execute());
+    expect(rows).to.deep.equal([]);
+    await leases.close();
+    await database.close();
+  });
 });

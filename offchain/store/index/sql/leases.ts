@@ -125,7 +125,8 @@ export class SqlLeases implements Leases {
   async #renew(): Promise<void> {
     // First that of the process, which stands for everything the process is doing.
     try {
-      if (!(await this.#prolongLife())) await this.#register();
+      // A life that was ended is not begun again.
+      if (!(await this.#prolong(this.#life))) await this.#register();
     } catch {
       // The database does not answer: the next renewal finds out whether others have given this process up.
     }
@@ -134,7 +135,7 @@ export class SqlLeases implements Leases {
       try {
         if (this.#held.get(name) !== held) continue;
         // Another process may have had the lease since it lapsed, and done what it is for.
-        if (!this.#hasLapsed(held) && (await this.#take(name))) held.until = until;
+        if (!this.#hasLapsed(held) && (await this.#prolong(name))) held.until = until;
         else this.#lose(name, held);
       } catch {
         // The database does not answer: the lease is kept for as long as nobody else can have it.
@@ -143,13 +144,14 @@ export class SqlLeases implements Leases {
     }
   }
 
-  /** @returns false when the life was ended: it is not begun again */
-  async #prolongLife(): Promise<boolean> {
+  /** @returns false when it is another's, or was released meanwhile: neither is taken again */
+  async #prolong(name: string): Promise<boolean> {
     const { numUpdatedRows } = await this.#database.run((database) =>
       database
         .updateTable("leases")
         .set({ expires_at: this.#fromNow() })
-        .where("name", "=", this.#life)
+        .where("name", "=", name)
+        .where("holder", "=", this.holder)
         .executeTakeFirstOrThrow(),
     );
     return numUpdatedRows > 0n;
