@@ -112,6 +112,37 @@ describe("proofs of a provider", () => {
     if (PROVING_THREADS === 1) expect(ended).to.deep.equal(["early", "late"]);
   });
 
+  it("for owners read nothing while one for the chain is made", async () => {
+    const { data, chunks, metrics, threads, row, held, challenge, stored } = await provable();
+    const [ofOwner, ofChain] = stored.map(({ id }) => ({ id, reads: 0, opened: Promise.withResolvers<void>() }));
+    if (ofOwner === undefined || ofChain === undefined) throw new Error("two objects");
+    const store = {
+      ...data.store,
+      getRange: async (...at: Parameters<typeof data.store.getRange>) => {
+        const read = at[0] === ofOwner.id ? ofOwner : ofChain;
+        read.reads += 1;
+        await read.opened.promise;
+        return await data.store.getRange(...at);
+      },
+    } as typeof data.store;
+    const proofs = new DataSetProofs({ data: { ...data, store }, chunks, metrics, threads, signer: UNSIGNED });
+    const isRead = async (object: typeof ofOwner) => {
+      while (object.reads === 0) await setTimeout(10);
+    };
+    const audit = proofs.answer(row, { challenge: challenge(30, held.slice(0, 1)), isPublic: false }, held);
+    await isRead(ofOwner);
+    const proof = proofs.provePublic(row, challenge(30, held.slice(1)), URGENCY);
+    await isRead(ofChain);
+    const { reads } = ofOwner;
+    ofOwner.opened.resolve();
+    await setTimeout(300);
+    expect(ofOwner.reads).to.equal(reads);
+    ofChain.opened.resolve();
+    await proof;
+    await audit;
+    expect(ofOwner.reads).to.be.greaterThan(reads);
+  });
+
   it("for the chain are made once for a challenge, however often they are sent", async () => {
     const { proofs, row, challenge, store, stored } = await provable();
     const asked = challenge(30);
