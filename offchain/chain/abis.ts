@@ -1,9 +1,10 @@
 /**
  * The contracts' ABIs. Parsing an ABI takes about ten milliseconds, and the generated `connect` parses at every call.
- * Here each is parsed once per process.
+ * Here each is parsed once per process, by the first that needs it: a short command needs few of them.
  */
 
 import { Interface } from "ethers";
+import { parsedOnce } from "./parsed-once.ts";
 import { IDrandRandomness__factory } from "./types/factories/interfaces/IDrandRandomness__factory.ts";
 import { IKeyLedger__factory } from "./types/factories/interfaces/IKeyLedger__factory.ts";
 import { INodeRegistry__factory } from "./types/factories/interfaces/INodeRegistry__factory.ts";
@@ -14,9 +15,9 @@ import { IRecoveryPolicy__factory } from "./types/factories/interfaces/IRecovery
 import { IStorageEscrow__factory } from "./types/factories/interfaces/IStorageEscrow__factory.ts";
 import type { StorageEscrowInterface } from "./types/StorageEscrow.ts";
 
-export const REGISTRY_ABI = INodeRegistry__factory.createInterface();
-export const LEDGER_ABI = IKeyLedger__factory.createInterface();
-export const DISPUTES_ABI = IOprfDisputes__factory.createInterface();
+export const registryAbi = parsedOnce(() => INodeRegistry__factory.createInterface());
+export const ledgerAbi = parsedOnce(() => IKeyLedger__factory.createInterface());
+export const disputesAbi = parsedOnce(() => IOprfDisputes__factory.createInterface());
 /**
  * What the escrow has beside its interface: constants, and errors of its libraries. Its factory has all of this, and
  * its code, which pages would load.
@@ -43,12 +44,11 @@ const BESIDE_THE_INTERFACE = [
     "address verifyingContract, bytes32 salt, uint256[] extensions)",
 ];
 
-export const ESCROW_ABI = new Interface([
-  ...IStorageEscrow__factory.abi,
-  ...BESIDE_THE_INTERFACE,
-]) as StorageEscrowInterface;
-export const RANDOMNESS_ABI = IRandomnessSource__factory.createInterface();
-export const OWNERS_POLICY_ABI = IOwnersPolicy__factory.createInterface();
-export const RECOVERY_ABI = IRecoveryPolicy__factory.createInterface();
+export const escrowAbi = parsedOnce(
+  () => new Interface([...IStorageEscrow__factory.abi, ...BESIDE_THE_INTERFACE]) as StorageEscrowInterface,
+);
+export const randomnessAbi = parsedOnce(() => IRandomnessSource__factory.createInterface());
+export const ownersPolicyAbi = parsedOnce(() => IOwnersPolicy__factory.createInterface());
+export const recoveryAbi = parsedOnce(() => IRecoveryPolicy__factory.createInterface());
 /** Has the errors and events of all sources that record. */
-export const DRAND_ABI = IDrandRandomness__factory.createInterface();
+export const drandAbi = parsedOnce(() => IDrandRandomness__factory.createInterface());

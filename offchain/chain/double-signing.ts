@@ -5,10 +5,11 @@
 
 import { AbiCoder } from "ethers";
 import { fromHex, toHex } from "../core/encoding/hex.ts";
-import { ESCROW_ABI } from "./abis.ts";
+import { escrowAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { type DataSetWords, type SignedState, stateForChain, termsForChain } from "./data-set-words.ts";
 import type { Deployment } from "./deployment.ts";
+import { parsedOnce } from "./parsed-once.ts";
 import type { IStorageEscrow } from "./types/StorageEscrow.ts";
 
 /** Two states, both signed by one party. */
@@ -20,7 +21,7 @@ export interface DoubleSigning {
 }
 
 /** `IStorageEscrow.Update`. */
-const STATE = ESCROW_ABI.getFunction("open").inputs[2];
+const stateType = parsedOnce(() => escrowAbi().getFunction("open").inputs[2]);
 /** Functions that bring a signed state, and the place of the state among their arguments. */
 const STATE_ARGUMENT = { open: 2, update: 3, retire: 3 } as const;
 
@@ -36,7 +37,8 @@ export function isOtherState(
 /** As the escrow takes it. */
 export function encodeDoubleSigning({ retirements, one, other }: DoubleSigning): Uint8Array {
   const states = [one, other].map(stateForChain);
-  return fromHex(AbiCoder.defaultAbiCoder().encode(["uint256", STATE, STATE] as never, [retirements, ...states]));
+  const types = ["uint256", stateType(), stateType()];
+  return fromHex(AbiCoder.defaultAbiCoder().encode(types as never, [retirements, ...states]));
 }
 
 /** @param signer the account that signed both: the user, the provider, or an operator of the provider */
@@ -49,7 +51,7 @@ export function showDoubleSigningCall(
   const args = [termsForChain(terms), toHex(schedule), signer, toHex(evidence)] as const;
   return {
     to: deployment.contracts.storageEscrow,
-    data: ESCROW_ABI.encodeFunctionData("showDoubleSigning", args as never),
+    data: escrowAbi().encodeFunctionData("showDoubleSigning", args as never),
     description: "showing that a party signed two states",
   };
 }
@@ -61,7 +63,7 @@ export function showDoubleSigningCall(
  */
 export function parseSignedState(data: string): SignedState | undefined {
   try {
-    const call = ESCROW_ABI.parseTransaction({ data });
+    const call = escrowAbi().parseTransaction({ data });
     if (call === null || !(call.name in STATE_ARGUMENT)) return undefined;
     const given = call.args[
       STATE_ARGUMENT[call.name as keyof typeof STATE_ARGUMENT]

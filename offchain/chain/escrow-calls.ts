@@ -6,7 +6,7 @@
 import { Interface } from "ethers";
 import type { DataSetAuditTerms, DataSetTerms } from "../core/data-set/terms.ts";
 import { fromHex, toHex } from "../core/encoding/hex.ts";
-import { ESCROW_ABI } from "./abis.ts";
+import { escrowAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import {
   auditFromChain,
@@ -18,13 +18,17 @@ import {
   termsFromChain,
 } from "./data-set-words.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
+import { parsedOnce } from "./parsed-once.ts";
 import { readChain } from "./revert.ts";
 import type { IStorageEscrow } from "./types/StorageEscrow.ts";
 
-const TOKEN_ABI = new Interface([
-  "function approve(address spender, uint256 amount) returns (bool)",
-  "function allowance(address owner, address spender) view returns (uint256)",
-]);
+const tokenAbi = parsedOnce(
+  () =>
+    new Interface([
+      "function approve(address spender, uint256 amount) returns (bool)",
+      "function allowance(address owner, address spender) view returns (uint256)",
+    ]),
+);
 
 /**
  * What an account must send, in this order and one after the other, so that the escrow may take an amount from it. An
@@ -38,7 +42,7 @@ export async function approvalCalls(
   amount: bigint,
 ): Promise<ContractCall[]> {
   if (token === NATIVE_TOKEN) return [];
-  const data = TOKEN_ABI.encodeFunctionData("allowance", [owner, chain.deployment.contracts.storageEscrow]);
+  const data = tokenAbi().encodeFunctionData("allowance", [owner, chain.deployment.contracts.storageEscrow]);
   const allowed = BigInt(await readChain("reading an allowance", () => chain.provider.call({ to: token, data })));
   if (allowed >= amount) return [];
   const amounts = allowed === 0n ? [amount] : [0n, amount];
@@ -47,7 +51,7 @@ export async function approvalCalls(
 
 /** Lets the escrow take an amount of an ERC-20 token. */
 export function approveDataSetsCall(deployment: Deployment, token: string, amount: bigint): ContractCall {
-  const data = TOKEN_ABI.encodeFunctionData("approve", [deployment.contracts.storageEscrow, amount]);
+  const data = tokenAbi().encodeFunctionData("approve", [deployment.contracts.storageEscrow, amount]);
   return { to: token, data, description: "approving the escrow" };
 }
 
@@ -170,8 +174,10 @@ export function proveDataSetsCall(deployment: Deployment, proofs: readonly DataS
  */
 export function parseProveCall(data: string): DataSetProof[] | undefined {
   try {
-    if (ESCROW_ABI.parseTransaction({ data })?.name !== "prove") return undefined;
-    const [calls] = ESCROW_ABI.decodeFunctionData("prove", data) as unknown as [IStorageEscrow.ProofCallStructOutput[]];
+    if (escrowAbi().parseTransaction({ data })?.name !== "prove") return undefined;
+    const [calls] = escrowAbi().decodeFunctionData("prove", data) as unknown as [
+      IStorageEscrow.ProofCallStructOutput[],
+    ];
     return [...calls].map((given) => ({
       terms: termsFromChain(given.terms),
       audit: auditFromChain(given.audit),
@@ -222,7 +228,7 @@ function auditedWords({ terms, audit, schedule }: AuditedWords): unknown[] {
 }
 
 function call(deployment: Deployment, description: string, name: string, args: unknown[], value = 0n): ContractCall {
-  const data = ESCROW_ABI.encodeFunctionData(name as "open", args as never);
+  const data = escrowAbi().encodeFunctionData(name as "open", args as never);
   return { to: deployment.contracts.storageEscrow, data, value, description };
 }
 

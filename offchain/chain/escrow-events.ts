@@ -2,7 +2,7 @@
 
 import type { Log } from "ethers";
 import { fromHex } from "../core/encoding/hex.ts";
-import { ESCROW_ABI } from "./abis.ts";
+import { escrowAbi } from "./abis.ts";
 import { auditFromChain, type OpenedDataSet, termsFromChain } from "./data-set-words.ts";
 import type { ChainReader } from "./deployment.ts";
 import {
@@ -34,7 +34,7 @@ export async function* dataSetsOpened(
   fromBlock: number = chain.deployment.deployedAtBlock,
 ): AsyncGenerator<OpenedDataSet, void, undefined> {
   const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  const topics = ESCROW_ABI.encodeFilterTopics("DataSetOpened", [id ?? null, user ?? null, provider ?? null]);
+  const topics = escrowAbi().encodeFilterTopics("DataSetOpened", [id ?? null, user ?? null, provider ?? null]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, fromBlock, head)) {
     const event = parseDataSetLog(log);
@@ -48,7 +48,7 @@ export async function* schedulesOf(
   { id, blockNumber }: Pick<OpenedDataSet, "id" | "blockNumber">,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  const topics = ESCROW_ABI.encodeFilterTopics("DataSetScheduled", [id]);
+  const topics = escrowAbi().encodeFilterTopics("DataSetScheduled", [id]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, blockNumber, head)) {
     const event = parseDataSetLog(log);
@@ -60,9 +60,9 @@ export async function* schedulesOf(
 export async function* operatorsNamed(chain: ChainReader, provider: string): AsyncGenerator<string, void, undefined> {
   const { contracts, deployedAtBlock } = chain.deployment;
   const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
-  const topics = ESCROW_ABI.encodeFilterTopics("OperatorSet", [provider]);
+  const topics = escrowAbi().encodeFilterTopics("OperatorSet", [provider]);
   for await (const log of chainLogs(chain, { address: contracts.storageEscrow, topics }, deployedAtBlock, head)) {
-    const operator = String(ESCROW_ABI.parseLog(log)?.args.getValue("operator"));
+    const operator = String(escrowAbi().parseLog(log)?.args.getValue("operator"));
     // Zero ends it: the provider signs for itself.
     if (operator !== NO_OPERATOR) yield operator;
   }
@@ -137,7 +137,7 @@ export function followDataSets(
 
 /** A log of the escrow as an event; undefined for those that nobody here asks for. */
 export function parseDataSetLog(log: Log): DataSetEvent | undefined {
-  const parsed = ESCROW_ABI.parseLog(log);
+  const parsed = escrowAbi().parseLog(log);
   if (parsed === null) return undefined;
   const place = placeOf(log);
   const value = (name: string): unknown => parsed.args.getValue(name);

@@ -9,7 +9,7 @@
 import type { UserAccount } from "../core/data-set/balance.ts";
 import { scheduleHash } from "../core/data-set/schedule.ts";
 import { TallystickError } from "../core/errors.ts";
-import { ESCROW_ABI } from "./abis.ts";
+import { escrowAbi } from "./abis.ts";
 import { storageEscrow } from "./contracts.ts";
 import type { Scheduled } from "./data-set-words.ts";
 import type { ChainReader } from "./deployment.ts";
@@ -139,7 +139,7 @@ export async function readSchedule<Known extends Pick<Scheduled, "schedule" | "r
   if (hash === undefined) return undefined;
   if (known !== undefined && scheduleHash(known.schedule) === hash) return known;
   const head = atBlock ?? (await readChain("reading the block number", () => chain.provider.getBlockNumber()));
-  const topics = ESCROW_ABI.encodeFilterTopics("DataSetScheduled", [id]);
+  const topics = escrowAbi().encodeFilterTopics("DataSetScheduled", [id]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   let newest: Scheduled | undefined;
   // A known one may be of a block that was replaced.

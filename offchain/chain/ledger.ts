@@ -9,7 +9,7 @@ import { isAddressEqual } from "../core/encoding/address.ts";
 import { fromHex } from "../core/encoding/hex.ts";
 import { IntegrityError, InvalidInputError } from "../core/errors.ts";
 import type { LedgerScope } from "../core/record/ledger-scope.ts";
-import { LEDGER_ABI } from "./abis.ts";
+import { ledgerAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { keyLedger } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
@@ -108,7 +108,7 @@ export function recordCall(deployment: Deployment, signed: SignedRecord): Contra
   const { record, deadline, signature } = signed;
   return {
     to: deployment.contracts.keyLedger,
-    data: LEDGER_ABI.encodeFunctionData("record", [record, deadline, signature]),
+    data: ledgerAbi().encodeFunctionData("record", [record, deadline, signature]),
     description: "recording a key",
   };
 }
@@ -135,7 +135,7 @@ export function recordManyCall(deployment: Deployment, batch: SignedBatch): Cont
   const entries = records.map(({ fileTag, ownershipKey, payload }) => ({ fileTag, ownershipKey, payload }));
   return {
     to: deployment.contracts.keyLedger,
-    data: LEDGER_ABI.encodeFunctionData("recordMany", [
+    data: ledgerAbi().encodeFunctionData("recordMany", [
       { account, committeeId, keyTime, deadline, entries, signature },
     ]),
     description: `recording ${records.length} keys`,
@@ -157,7 +157,7 @@ export function addOwnerCall(deployment: Deployment, addition: OwnerAddition): C
   const { header, owner, note, deadline, ownershipSignature, ownerSignature } = addition;
   return {
     to: deployment.contracts.keyLedger,
-    data: LEDGER_ABI.encodeFunctionData("addOwner", [
+    data: ledgerAbi().encodeFunctionData("addOwner", [
       header,
       owner,
       note,
@@ -271,7 +271,7 @@ export function followLedger(
 
 /** A log of the ledger as an event; undefined when it is none of ours. */
 export function parseLedgerLog(log: Log): LedgerEvent | undefined {
-  const parsed = LEDGER_ABI.parseLog(log);
+  const parsed = ledgerAbi().parseLog(log);
   if (parsed === null) return undefined;
   const text = (name: string): string => String(parsed.args.getValue(name));
   const place = placeOf(log);

@@ -5,7 +5,7 @@ import type { PerKey, PublicKeys } from "../core/committee/run.ts";
 import { isAddressEqual } from "../core/encoding/address.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import { type AnsweredBatch, oprfAnswerMessage } from "../core/oprf/signed-answer.ts";
-import { DISPUTES_ABI } from "./abis.ts";
+import { disputesAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader } from "./deployment.ts";
@@ -32,7 +32,7 @@ export interface ChallengeOutcome {
 }
 
 function disputesAt(chain: ChainReader, address: string): IOprfDisputes {
-  return new Contract(address, DISPUTES_ABI, chain.provider) as unknown as IOprfDisputes;
+  return new Contract(address, disputesAbi(), chain.provider) as unknown as IOprfDisputes;
 }
 
 export async function readDisputeTerms(chain: ChainReader): Promise<DisputeTerms> {
@@ -88,7 +88,7 @@ export function challengeNodeCall(
 ): ContractCall {
   return {
     to: address,
-    data: DISPUTES_ABI.encodeFunctionData("challenge", [oprfAnswerMessage(answer), signature, toMaterial(keys)]),
+    data: disputesAbi().encodeFunctionData("challenge", [oprfAnswerMessage(answer), signature, toMaterial(keys)]),
     value: bondWei,
     description: "challenging a key node",
   };
@@ -98,7 +98,7 @@ export function challengeNodeCall(
 export function withdrawOwedCall({ address }: DisputeTerms, to: string): ContractCall {
   return {
     to: address,
-    data: DISPUTES_ABI.encodeFunctionData("withdraw", [to]),
+    data: disputesAbi().encodeFunctionData("withdraw", [to]),
     description: "withdrawing what disputes have left",
   };
 }
@@ -107,7 +107,7 @@ export function withdrawOwedCall({ address }: DisputeTerms, to: string): Contrac
 export function challengeOutcome({ address }: DisputeTerms, receipt: TransactionReceipt): ChallengeOutcome {
   for (const log of receipt.logs) {
     if (!isAddressEqual(log.address, address)) continue;
-    const parsed = DISPUTES_ABI.parseLog(log);
+    const parsed = disputesAbi().parseLog(log);
     if (parsed?.name === "NodeConvicted") {
       const { operator, stakeWei, rewardWei } = parsed.args.toObject();
       return { convicted: true, operator, stakeWei, rewardWei };

@@ -6,7 +6,7 @@
 
 import { Contract } from "ethers";
 import { TallystickError } from "../core/errors.ts";
-import { DRAND_ABI } from "./abis.ts";
+import { drandAbi } from "./abis.ts";
 import { type ChainReader, type Deployment, NoDeploymentError, type RandomnessKind } from "./deployment.ts";
 import { ChainRevertedError, readChain } from "./revert.ts";
 
@@ -70,7 +70,7 @@ export function kindOf({ randomness }: Deployment): RandomnessKind {
 /** @returns undefined when the contract has no such function */
 async function askNumber(chain: ChainReader, source: string, name: string): Promise<bigint | undefined> {
   // All kinds' functions are in this interface.
-  const contract = new Contract(source, DRAND_ABI, chain.provider);
+  const contract = new Contract(source, drandAbi(), chain.provider);
   try {
     return await readChain(`reading ${name} of the source of randomness`, async () =>
       BigInt(await contract.getFunction(name).staticCall()),

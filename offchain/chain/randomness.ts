@@ -8,7 +8,7 @@ import { Contract } from "ethers";
 import { fromHex, toHex } from "../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../core/errors.ts";
 import { type DrandNetwork, drandEvidence, drandKeyFromChain, drandRoundAt } from "../core/randomness/drand.ts";
-import { DRAND_ABI, RANDOMNESS_ABI } from "./abis.ts";
+import { drandAbi, randomnessAbi } from "./abis.ts";
 import { type BlockHeader, encodeBlockHeader } from "./block-header.ts";
 import type { ContractCall } from "./contract-call.ts";
 import type { ChainReader } from "./deployment.ts";
@@ -75,7 +75,7 @@ export async function readBlockHeader(chain: ChainReader, blockNumber: bigint): 
 
 /** Makes the randomness of a block known. @param source - address of the contract */
 export function recordRandomnessCall(source: string, blockNumber: bigint, evidence: Uint8Array): ContractCall {
-  const data = RANDOMNESS_ABI.encodeFunctionData("record", [blockNumber, toHex(evidence)]);
+  const data = randomnessAbi().encodeFunctionData("record", [blockNumber, toHex(evidence)]);
   return { to: source, data, description: `recording the randomness of block ${blockNumber}` };
 }
 
@@ -89,7 +89,7 @@ export async function readRandomness(
   blockNumber: bigint,
   atBlock: number | "latest" | "pending" = "latest",
 ): Promise<Uint8Array | undefined> {
-  const contract = new Contract(source, RANDOMNESS_ABI, chain.provider) as unknown as IRandomnessSource;
+  const contract = new Contract(source, randomnessAbi(), chain.provider) as unknown as IRandomnessSource;
   try {
     const value = await readChain(`reading the randomness of block ${blockNumber}`, () =>
       contract.randomnessAt(blockNumber, { blockTag: atBlock }),
@@ -139,7 +139,7 @@ function isAnswer(error: unknown): boolean {
  * by which name relays know the network.
  */
 export async function readDrandNetwork(chain: ChainReader, source: string, chainHash: string): Promise<DrandNetwork> {
-  const contract = new Contract(source, DRAND_ABI, chain.provider) as unknown as IDrandRandomness;
+  const contract = new Contract(source, drandAbi(), chain.provider) as unknown as IDrandRandomness;
   const [publicKey, genesisTime, periodSeconds, marginSeconds] = await readChain("reading the drand network", () =>
     Promise.all([contract.publicKey(), contract.GENESIS_TIME(), contract.PERIOD_SECONDS(), contract.MARGIN_SECONDS()]),
   );

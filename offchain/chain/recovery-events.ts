@@ -1,7 +1,7 @@
 /** Events of the recovery policy: what the author of a secret must be told while it can still object. */
 
 import { type Log, zeroPadValue } from "ethers";
-import { RECOVERY_ABI } from "./abis.ts";
+import { recoveryAbi } from "./abis.ts";
 import type { ChainReader } from "./deployment.ts";
 import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
 import type { RecoveryPath, RecoveryRequest } from "./recovery-policy.ts";
@@ -69,7 +69,7 @@ export async function* scanRecoveries(
 
 /** A log of the recovery policy as an event; undefined when it is none of ours. */
 export function parseRecoveryLog(log: Log): RecoveryEvent | undefined {
-  const parsed = RECOVERY_ABI.parseLog(log);
+  const parsed = recoveryAbi().parseLog(log);
   if (parsed === null) return undefined;
   const text = (name: string): string => String(parsed.args.getValue(name));
   const number = (name: string): number => Number(text(name));

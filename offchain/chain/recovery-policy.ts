@@ -6,7 +6,7 @@
 import { AbiCoder, Contract, getAddress, keccak256 } from "ethers";
 import { fromHex } from "../core/encoding/hex.ts";
 import { InvalidInputError } from "../core/errors.ts";
-import { RECOVERY_ABI } from "./abis.ts";
+import { recoveryAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import { readChain } from "./revert.ts";
@@ -131,7 +131,7 @@ export function openRecoveryCall(
   const { deadline = 0n, signature } = relayed;
   return {
     to: deployment.contracts.recoveryPolicy,
-    data: RECOVERY_ABI.encodeFunctionData("open", [
+    data: recoveryAbi().encodeFunctionData("open", [
       secretOf(secret),
       dataOf(secret.plan),
       requestOf(request),
@@ -152,7 +152,7 @@ export function approveRecoveryCall(
 ): ContractCall {
   return {
     to: deployment.contracts.recoveryPolicy,
-    data: RECOVERY_ABI.encodeFunctionData("approve", [
+    data: recoveryAbi().encodeFunctionData("approve", [
       secretOf(secret),
       dataOf(secret.plan),
       requestOf(request),
@@ -173,7 +173,7 @@ export function vetoRecoveryCall(
   const dataHash = recoveryDataHash(secret.plan);
   return {
     to: deployment.contracts.recoveryPolicy,
-    data: RECOVERY_ABI.encodeFunctionData("veto", [
+    data: recoveryAbi().encodeFunctionData("veto", [
       secretOf(secret),
       dataHash,
       RECOVERY_PATHS.indexOf(path),
@@ -193,7 +193,7 @@ export function retireVersionsCall(
 ): ContractCall {
   return {
     to: deployment.contracts.recoveryPolicy,
-    data: RECOVERY_ABI.encodeFunctionData("retire", [ledger, recordId, author, firstVersion, signature]),
+    data: recoveryAbi().encodeFunctionData("retire", [ledger, recordId, author, firstVersion, signature]),
     description: "retiring versions of a secret",
   };
 }
@@ -232,7 +232,7 @@ export async function readFirstLiveVersion(
 }
 
 function recoveryPolicy({ deployment, provider }: ChainReader): IRecoveryPolicy {
-  return new Contract(deployment.contracts.recoveryPolicy, RECOVERY_ABI, provider) as unknown as IRecoveryPolicy;
+  return new Contract(deployment.contracts.recoveryPolicy, recoveryAbi(), provider) as unknown as IRecoveryPolicy;
 }
 
 function secretOf({ ledger, recordId, version, author }: RecoverableSecret) {

@@ -5,7 +5,7 @@
 import type { Log } from "ethers";
 import type { PerKey, PublicKeys } from "../core/committee/run.ts";
 import { fromHex } from "../core/encoding/hex.ts";
-import { REGISTRY_ABI } from "./abis.ts";
+import { registryAbi } from "./abis.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
 import { chainLogs, type LogFilter, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
 import { toKeys } from "./registry.ts";
@@ -85,9 +85,9 @@ export function memberNamings(
   member: string,
 ): { readonly filter: LogFilter; readonly parse: (log: Log) => MemberNaming | undefined } {
   return {
-    filter: { address: contracts.nodeRegistry, topics: REGISTRY_ABI.encodeFilterTopics("MemberNamed", [member]) },
+    filter: { address: contracts.nodeRegistry, topics: registryAbi().encodeFilterTopics("MemberNamed", [member]) },
     parse(log) {
-      const parsed = REGISTRY_ABI.parseLog(log);
+      const parsed = registryAbi().parseLog(log);
       if (parsed?.name !== "MemberNamed") return undefined;
       const { id, number } = parsed.args.toObject();
       return { ...placeOf(log), id: BigInt(id), generation: Number(number) };
@@ -98,7 +98,7 @@ export function memberNamings(
 /** Whether a node has ever lost its stake for a wrong answer. */
 export async function wasSlashed(chain: ChainReader, operator: string): Promise<boolean> {
   const { contracts, deployedAtBlock } = chain.deployment;
-  const topics = REGISTRY_ABI.encodeFilterTopics("NodeSlashed", [operator]);
+  const topics = registryAbi().encodeFilterTopics("NodeSlashed", [operator]);
   const head = await readChain("reading whether a node was slashed", () => chain.provider.getBlockNumber());
   const filter = { address: contracts.nodeRegistry, topics };
   for await (const _log of chainLogs(chain, filter, deployedAtBlock, head)) return true;
@@ -107,7 +107,7 @@ export async function wasSlashed(chain: ChainReader, operator: string): Promise<
 
 /** A log of the registry as an event; undefined when it is none of ours. */
 export function parseRegistryLog(log: Log): RegistryEvent | undefined {
-  const parsed = REGISTRY_ABI.parseLog(log);
+  const parsed = registryAbi().parseLog(log);
   if (parsed === null) return undefined;
   const place = placeOf(log);
   const text = (name: string): string => String(parsed.args.getValue(name));

@@ -9,7 +9,7 @@ import type { CommitteeGeneration, PerKey, PublicKeys } from "../core/committee/
 import { isAddressEqual } from "../core/encoding/address.ts";
 import { fromHex, toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
-import { REGISTRY_ABI } from "./abis.ts";
+import { registryAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
@@ -151,7 +151,7 @@ async function readKeyMaterial(chain: ChainReader, committee: Committee): Promis
   const { id, generation, activatedBlock, keyMaterialHash: expected } = committee;
   if (activatedBlock === 0) throw notActive(committee);
   const topics = [
-    REGISTRY_ABI.getEvent("GenerationActivated").topicHash,
+    registryAbi().getEvent("GenerationActivated").topicHash,
     zeroPadValue(toBeHex(id), 32),
     zeroPadValue(toBeHex(generation), 32),
   ];
@@ -159,7 +159,7 @@ async function readKeyMaterial(chain: ChainReader, committee: Committee): Promis
   const filter = { address, topics, fromBlock: activatedBlock, toBlock: activatedBlock };
   const logs = await readChain("reading key material", () => chain.provider.getLogs(filter));
   for (const log of logs) {
-    const material = REGISTRY_ABI.parseLog(log)?.args.getValue("keys") as INodeRegistry.KeyMaterialStructOutput;
+    const material = registryAbi().parseLog(log)?.args.getValue("keys") as INodeRegistry.KeyMaterialStructOutput;
     const keys = toKeys(material);
     if (keyMaterialHash(keys) === expected) return keys;
   }
@@ -271,7 +271,7 @@ export function registerNodeCall(
 ): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("registerNode", [node.url, toHex(node.hpkePublicKey)]),
+    data: registryAbi().encodeFunctionData("registerNode", [node.url, toHex(node.hpkePublicKey)]),
     value: node.stakeWei,
     description: "registering the node",
   };
@@ -280,7 +280,7 @@ export function registerNodeCall(
 export function updateNodeCall(deployment: Deployment, node: { url: string; hpkePublicKey: Uint8Array }): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("updateNode", [node.url, toHex(node.hpkePublicKey)]),
+    data: registryAbi().encodeFunctionData("updateNode", [node.url, toHex(node.hpkePublicKey)]),
     description: "updating the node",
   };
 }
@@ -288,7 +288,7 @@ export function updateNodeCall(deployment: Deployment, node: { url: string; hpke
 export function requestExitCall(deployment: Deployment): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("requestExit"),
+    data: registryAbi().encodeFunctionData("requestExit"),
     description: "asking to leave",
   };
 }
@@ -297,7 +297,7 @@ export function requestExitCall(deployment: Deployment): ContractCall {
 export function withdrawStakeCall(deployment: Deployment, to: string): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("withdrawStake", [to]),
+    data: registryAbi().encodeFunctionData("withdrawStake", [to]),
     description: "withdrawing the stake",
   };
 }
@@ -306,7 +306,7 @@ export function withdrawStakeCall(deployment: Deployment, to: string): ContractC
 export function createCommitteeCall(deployment: Deployment, members: string[], threshold: number): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("createCommittee", [members, threshold]),
+    data: registryAbi().encodeFunctionData("createCommittee", [members, threshold]),
     description: "creating a committee",
   };
 }
@@ -325,7 +325,7 @@ export function proposeGenerationCall(
 ): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("proposeGeneration", [id, generation, [...members], threshold]),
+    data: registryAbi().encodeFunctionData("proposeGeneration", [id, generation, [...members], threshold]),
     description: `proposing generation ${generation} of committee ${id}`,
     extraGas: OPENING_GAS,
   };
@@ -339,7 +339,7 @@ export function attestGenerationCall(
 ): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("attestGeneration", [id, generation, toMaterial(keys)]),
+    data: registryAbi().encodeFunctionData("attestGeneration", [id, generation, toMaterial(keys)]),
     description: `attesting generation ${generation} of committee ${id}`,
     extraGas: ACTIVATION_GAS,
   };
@@ -348,7 +348,7 @@ export function attestGenerationCall(
 export function assignCommitteeCall(deployment: Deployment, id: bigint): ContractCall {
   return {
     to: deployment.contracts.nodeRegistry,
-    data: REGISTRY_ABI.encodeFunctionData("assignCommittee", [id]),
+    data: registryAbi().encodeFunctionData("assignCommittee", [id]),
     description: `choosing committee ${id}`,
   };
 }
@@ -360,7 +360,7 @@ export function assignCommitteeCall(deployment: Deployment, id: bigint): Contrac
 export function createdCommitteeId(deployment: Deployment, receipt: TransactionReceipt): bigint {
   for (const log of receipt.logs) {
     if (!isAddressEqual(log.address, deployment.contracts.nodeRegistry)) continue;
-    const parsed = REGISTRY_ABI.parseLog(log);
+    const parsed = registryAbi().parseLog(log);
     if (parsed?.name === "GenerationOpened") return parsed.args.getValue("id") as bigint;
   }
   throw new InvalidInputError(`transaction ${receipt.hash} created no committee`, { check: "GenerationOpened event" });
@@ -368,7 +368,7 @@ export function createdCommitteeId(deployment: Deployment, receipt: TransactionR
 
 /** keccak256 of key material as the contract hashes it, to compare with `readAttestation`. */
 export function keyMaterialHash(keys: PerKey<PublicKeys>): string {
-  const call = REGISTRY_ABI.encodeFunctionData("hashKeyMaterial", [toMaterial(keys)]);
+  const call = registryAbi().encodeFunctionData("hashKeyMaterial", [toMaterial(keys)]);
   return keccak256(`0x${call.slice(SELECTOR_CHARACTERS)}`);
 }
 

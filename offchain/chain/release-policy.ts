@@ -10,13 +10,14 @@ import type { SecretLabel } from "../core/sealed-secrets/label.ts";
 import { MAXIMUM_POLICY_BYTES } from "../core/wire/release.ts";
 import type { ChainReader } from "./deployment.ts";
 import { answeredError, isMachineFault, isOutOfGas } from "./endpoint-errors.ts";
+import { parsedOnce } from "./parsed-once.ts";
 import { ChainRevertedError, chainError, describeRevert, readChain } from "./revert.ts";
 import { IReleasePolicy__factory } from "./types/factories/interfaces/IReleasePolicy__factory.ts";
 
 /** Gas that a policy may use for its answer (`IReleasePolicy`), beside what the call itself costs. */
 export const RELEASE_GAS = 500_000n;
 
-const POLICY_ABI = IReleasePolicy__factory.createInterface();
+const policyAbi = parsedOnce(() => IReleasePolicy__factory.createInterface());
 const CONTEXT_TYPE = "tuple(address,uint32,address,bytes32,bytes,bytes)";
 const WORD_BYTES = 32;
 const YES = `0x${"00".repeat(WORD_BYTES - 1)}01`;
@@ -144,7 +145,7 @@ function releaseCallData({ deployment }: ChainReader, question: ReleaseQuestion)
     [CONTEXT_TYPE],
     [[label.ledger.keyLedger, label.version, label.author, sessionKey, policyData, evidence]],
   );
-  return POLICY_ABI.encodeFunctionData("mayRelease", [label.recordId, requester, context]);
+  return policyAbi().encodeFunctionData("mayRelease", [label.recordId, requester, context]);
 }
 
 function failureOf(policy: string, error: unknown, block: ConfirmedBlock): TallystickError {

@@ -3,20 +3,21 @@
  * account without funds, an endpoint that does not answer. Everything in this folder throws these.
  */
 
-import { AbiCoder, ErrorFragment, isError } from "ethers";
+import { AbiCoder, ErrorFragment, type Fragment, isError } from "ethers";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { TallystickError } from "../core/errors.ts";
 import {
-  DISPUTES_ABI,
-  DRAND_ABI,
-  ESCROW_ABI,
-  LEDGER_ABI,
-  OWNERS_POLICY_ABI,
-  RANDOMNESS_ABI,
-  RECOVERY_ABI,
-  REGISTRY_ABI,
+  disputesAbi,
+  drandAbi,
+  escrowAbi,
+  ledgerAbi,
+  ownersPolicyAbi,
+  randomnessAbi,
+  recoveryAbi,
+  registryAbi,
 } from "./abis.ts";
 import { answeredError, EndpointError, isRateLimited, isTemporaryFailure } from "./endpoint-errors.ts";
+import { parsedOnce } from "./parsed-once.ts";
 
 /** The decoded reason of a revert. */
 export interface DecodedRevert {
@@ -73,25 +74,29 @@ export class ChainUnavailableError extends TallystickError {
   }
 }
 
-const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
-  [ESCROW_ABI, REGISTRY_ABI, DISPUTES_ABI, LEDGER_ABI, RANDOMNESS_ABI, DRAND_ABI, OWNERS_POLICY_ABI, RECOVERY_ABI]
-    .flatMap(({ fragments }) => fragments)
-    .filter((fragment) => fragment.type === "error")
-    .map((fragment) => fragment as ErrorFragment)
-    .map((fragment) => [fragment.selector, fragment] as const),
+const customErrors = parsedOnce<ReadonlyMap<string, ErrorFragment>>(
+  () =>
+    new Map(
+      [escrowAbi, registryAbi, disputesAbi, ledgerAbi, randomnessAbi, drandAbi, ownersPolicyAbi, recoveryAbi]
+        .flatMap((abi): readonly Fragment[] => abi().fragments)
+        .filter((fragment) => fragment.type === "error")
+        .map((fragment) => fragment as ErrorFragment)
+        .map((fragment) => [fragment.selector, fragment] as const),
+    ),
 );
 
-/** Errors the compiler makes by itself (Solidity documentation, "Panic via assert and Error via require"). */
-const BUILT_IN = [ErrorFragment.from("error Error(string reason)"), ErrorFragment.from("error Panic(uint256 code)")];
-
-/** What tokens say when the escrow takes a deposit (ERC-6093). */
-const TOKEN_ERRORS = [
-  "error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)",
-  "error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed)",
-  "error ERC20InvalidSender(address sender)",
-  "error ERC20InvalidReceiver(address receiver)",
-].map((text) => ErrorFragment.from(text));
-const FOREIGN_ERRORS = [...BUILT_IN, ...TOKEN_ERRORS];
+const foreignErrors = parsedOnce(() =>
+  [
+    // What the compiler makes by itself (Solidity documentation, "Panic via assert and Error via require").
+    "error Error(string reason)",
+    "error Panic(uint256 code)",
+    // What tokens say when the escrow takes a deposit (ERC-6093).
+    "error ERC20InsufficientBalance(address sender, uint256 balance, uint256 needed)",
+    "error ERC20InsufficientAllowance(address spender, uint256 allowance, uint256 needed)",
+    "error ERC20InvalidSender(address sender)",
+    "error ERC20InvalidReceiver(address receiver)",
+  ].map((text) => ErrorFragment.from(text)),
+);
 
 /**
  * Reads the bytes a contract reverted with, against the errors of all contracts of this project.
@@ -100,7 +105,7 @@ const FOREIGN_ERRORS = [...BUILT_IN, ...TOKEN_ERRORS];
  */
 export function decodeRevert(data: string): DecodedRevert {
   const selector = data.slice(0, 10);
-  const fragment = CUSTOM_ERRORS.get(selector) ?? FOREIGN_ERRORS.find((error) => error.selector === selector);
+  const fragment = customErrors().get(selector) ?? foreignErrors().find((error) => error.selector === selector);
   if (fragment === undefined) return { name: "Unknown", args: {}, data };
   try {
     const values = AbiCoder.defaultAbiCoder().decode(fragment.inputs, `0x${data.slice(10)}`);

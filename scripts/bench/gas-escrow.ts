@@ -11,7 +11,7 @@
  */
 import { AbiCoder, type Signer } from "ethers";
 import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
-import { ESCROW_ABI } from "../../offchain/chain/abis.ts";
+import { escrowAbi } from "../../offchain/chain/abis.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import { NATIVE_TOKEN, type SignedState } from "../../offchain/chain/data-set-words.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
@@ -256,7 +256,7 @@ export async function measureEscrowGas(): Promise<GasFigure[]> {
     for (let n = 0; n < NOTICE_EPOCHS + 3; n++) await nextEpoch();
     await measure("close", closeDataSetCall(deployment, first), watcher);
     const two = [await state(third, third.live), await state(third, third.live, `0x${"c1".repeat(32)}`)];
-    const tuple = ESCROW_ABI.getFunction("open").inputs[2];
+    const tuple = escrowAbi().getFunction("open").inputs[2];
     if (tuple === undefined) throw new Error("the escrow's ABI has no states");
     const evidence = AbiCoder.defaultAbiCoder().encode(["uint256", tuple, tuple], [0, ...two]);
     const terms = { ...third.terms, mode: DATA_SET_MODES.indexOf(third.terms.mode) };

@@ -3,7 +3,7 @@ import { Type } from "@sinclair/typebox";
 import { expect } from "chai";
 import { hexlify, JsonRpcProvider, randomBytes, Wallet } from "ethers";
 import { pino } from "pino";
-import { LEDGER_ABI } from "../../offchain/chain/abis.ts";
+import { ledgerAbi } from "../../offchain/chain/abis.ts";
 import type { ChainReader } from "../../offchain/chain/deployment.ts";
 import { InvalidSignatureError, TallystickError } from "../../offchain/core/errors.ts";
 import type { SessionRequest } from "../../offchain/core/wire/session.ts";
@@ -29,8 +29,8 @@ const wallet = Wallet.createRandom().address;
 const provider = new (class extends JsonRpcProvider {
   override async call({ to, data }: { to?: unknown; data?: unknown }): Promise<string> {
     if (to !== keyLedger) throw new Error("the ledger is asked, and nobody else");
-    const [account, , signature] = LEDGER_ABI.decodeFunctionData("isAccountSignature", String(data));
-    return LEDGER_ABI.encodeFunctionResult("isAccountSignature", [account === wallet && signature === "0x1271"]);
+    const [account, , signature] = ledgerAbi().decodeFunctionData("isAccountSignature", String(data));
+    return ledgerAbi().encodeFunctionResult("isAccountSignature", [account === wallet && signature === "0x1271"]);
   }
 })("http://127.0.0.1:9", Number(domain.chainId), { staticNetwork: true });
 const chain = { provider, deployment: { contracts: { keyLedger } } } as unknown as ChainReader;

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type { DataSetReport } from "../../offchain/agent/data-sets/lane-report.ts";
 import type { Agent } from "../../offchain/agent/index.ts";
-import { ESCROW_ABI } from "../../offchain/chain/abis.ts";
+import { escrowAbi } from "../../offchain/chain/abis.ts";
 import { NATIVE_TOKEN } from "../../offchain/chain/data-set-words.ts";
 import { readPool } from "../../offchain/chain/escrow.ts";
 import { sliceBytes } from "../../offchain/core/audit/field.ts";
@@ -116,9 +116,9 @@ describe("a data set from deposit to the last withdrawal", () => {
 
   /** Sum of the amounts in the escrow's events of a kind, those about one account or all. */
   async function sum(kind: string, account?: string, amount = "amount"): Promise<bigint> {
-    const topics = [ESCROW_ABI.getEvent(kind as "Deposited").topicHash];
+    const topics = [escrowAbi().getEvent(kind as "Deposited").topicHash];
     const filter = { address: net.deployment.contracts.storageEscrow, fromBlock: 0, topics };
-    const parsed = (await net.chain.provider.getLogs(filter)).map((log) => ESCROW_ABI.parseLog(log));
+    const parsed = (await net.chain.provider.getLogs(filter)).map((log) => escrowAbi().parseLog(log));
     return parsed
       .filter((event) => account === undefined || event?.args.toArray().includes(account))
       .reduce((total, event) => total + BigInt(event?.args.getValue(amount)), 0n);

@@ -1,7 +1,7 @@
 /** What a verifier says about balances that change, also by blocks that are replaced and endpoints that lag. */
 import { expect } from "chai";
 import { pino } from "pino";
-import { ESCROW_ABI } from "../../offchain/chain/abis.ts";
+import { escrowAbi } from "../../offchain/chain/abis.ts";
 import type { ChainReader } from "../../offchain/chain/deployment.ts";
 import type { DataSetEvent } from "../../offchain/chain/escrow-events.ts";
 import { encodeSchedule } from "../../offchain/core/data-set/schedule.ts";
@@ -40,11 +40,11 @@ function watched() {
   const tags: unknown[] = [];
   const call = async ({ data, blockTag }: { data: string; blockTag: unknown }) => {
     tags.push(blockTag);
-    const name = ESCROW_ABI.parseTransaction({ data })?.name ?? "";
-    if (name === "booksOf") return ESCROW_ABI.encodeFunctionResult(name, [[1, false, 0, 0, 0, 2, 0, 0]]);
-    if (name === "endEpochOf") return ESCROW_ABI.encodeFunctionResult(name, [0]);
+    const name = escrowAbi().parseTransaction({ data })?.name ?? "";
+    if (name === "booksOf") return escrowAbi().encodeFunctionResult(name, [[1, false, 0, 0, 0, 2, 0, 0]]);
+    if (name === "endEpochOf") return escrowAbi().encodeFunctionResult(name, [0]);
     const { available, rate, paidThrough, generation } = told;
-    return ESCROW_ABI.encodeFunctionResult(name, [[available, rate, paidThrough, generation]]);
+    return escrowAbi().encodeFunctionResult(name, [[available, rate, paidThrough, generation]]);
   };
   const provider = { call, resolveName: async (name: string) => name, getBlockNumber: async () => told.head };
   const deployment = { contracts: { storageEscrow: VERIFIER } };

@@ -1,6 +1,6 @@
 /** Operations on an account's data sets and on the balance that pays for them. */
 
-import { ESCROW_ABI } from "../../chain/abis.ts";
+import { escrowAbi } from "../../chain/abis.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import { type OpenedDataSet, requireTermsOfId, type SignedState } from "../../chain/data-set-words.ts";
 import { showDoubleSigningCall } from "../../chain/double-signing.ts";
@@ -555,7 +555,7 @@ export class DataSets {
     const first = Math.max(epochOf(epochBlocks, blockNumber) + 1, last + 1 - SHOWN_EPOCHS);
     if (first > last) return [];
     const events = new Map<number, DataSetEvent & { kind: "EpochProven" | "EpochMissed" }>();
-    const topics = [(["EpochProven", "EpochMissed"] as const).map((name) => ESCROW_ABI.getEvent(name).topicHash), id];
+    const topics = [(["EpochProven", "EpochMissed"] as const).map((name) => escrowAbi().getEvent(name).topicHash), id];
     const filter = { address: chain.deployment.contracts.storageEscrow, topics };
     for await (const log of chainLogs(chain, filter, Math.max(blockNumber, first * epochBlocks), head)) {
       const event = parseDataSetLog(log);

@@ -2,7 +2,7 @@
  * Disputes of data sets in mode `on-demand`: anybody asks for a proof, with a bond that the provider gets when it
  * answers. The contract decides whether there can be one; its refusals are told with what to do about them.
  */
-import { ESCROW_ABI } from "../../chain/abis.ts";
+import { escrowAbi } from "../../chain/abis.ts";
 import { NATIVE_TOKEN, type OpenedDataSet } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { type OpenDispute, readDispute, readEscrowClock } from "../../chain/escrow.ts";
@@ -127,7 +127,7 @@ function callOf({ deployment }: AgentContext, { opened, onChain }: Disputed) {
 
 /** From the event: the provider may have answered already. */
 async function disputeOpenedIn(chain: ChainReader, id: string, block: number): Promise<OpenDispute> {
-  const topics = ESCROW_ABI.encodeFilterTopics("DisputeOpened", [id]);
+  const topics = escrowAbi().encodeFilterTopics("DisputeOpened", [id]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, block, block)) {
     const event = parseDataSetLog(log);

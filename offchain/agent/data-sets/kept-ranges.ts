@@ -1,6 +1,6 @@
 /** Which slices a provider has to keep now. The newest schedule of a set under notice says only that it will end. */
 
-import { ESCROW_ABI } from "../../chain/abis.ts";
+import { escrowAbi } from "../../chain/abis.ts";
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { parseDataSetLog } from "../../chain/escrow-events.ts";
@@ -23,7 +23,7 @@ export async function keptRanges(
   if (scheduled.ranges.length > 0) return scheduled.ranges;
   const level = schedule.levels.findLast(({ sliceCount }) => sliceCount > 0);
   if (level === undefined) return new Uint8Array();
-  const topics = ESCROW_ABI.encodeFilterTopics("DataSetScheduled", [id]);
+  const topics = escrowAbi().encodeFilterTopics("DataSetScheduled", [id]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, blockNumber, head)) {
     const event = parseDataSetLog(log);

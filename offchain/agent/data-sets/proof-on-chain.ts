@@ -3,7 +3,7 @@
  * transaction; and which block challenged it follows from the events before it. Nothing here is what somebody says.
  */
 
-import { ESCROW_ABI } from "../../chain/abis.ts";
+import { escrowAbi } from "../../chain/abis.ts";
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readEscrowClock } from "../../chain/escrow.ts";
@@ -72,7 +72,7 @@ async function* provenEpochs(
   toBlock: number,
 ): AsyncGenerator<ProvenEpoch, void, undefined> {
   const names = ["EpochProven", "DataSetScheduled", "DisputeOpened"] as const;
-  const topics = [names.map((name) => ESCROW_ABI.getEvent(name).topicHash), id];
+  const topics = [names.map((name) => escrowAbi().getEvent(name).topicHash), id];
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   const { epochBlocks } = await readEscrowClock(chain);
   let schedule: Uint8Array | undefined;

@@ -5,7 +5,7 @@
  */
 
 import { verifyTypedData } from "ethers";
-import { ESCROW_ABI } from "../../chain/abis.ts";
+import { escrowAbi } from "../../chain/abis.ts";
 import { type OpenedDataSet, type SignedState, scheduleOf } from "../../chain/data-set-words.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { encodeDoubleSigning, isOtherState, parseSignedState } from "../../chain/double-signing.ts";
@@ -54,7 +54,7 @@ async function otherOnChain(
   const isSame = schedule.version === version && schedule.retirements === retirements;
   const { contentHash } = schedule;
   if (isSame && !isOtherState(own, { version, ranges: scheduled.ranges, contentHash })) return undefined;
-  const topics = [ESCROW_ABI.getEvent("DataSetScheduled").topicHash, id];
+  const topics = [escrowAbi().getEvent("DataSetScheduled").topicHash, id];
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, blockNumber, head)) {
     const event = parseDataSetLog(log);

@@ -5,7 +5,7 @@
  * file cache is emptied, so that the next put does not rely on what was lost.
  */
 
-import { ESCROW_ABI } from "../../chain/abis.ts";
+import { escrowAbi } from "../../chain/abis.ts";
 import { type OpenedDataSet, requireTermsOfId } from "../../chain/data-set-words.ts";
 import { readEscrowClock } from "../../chain/escrow.ts";
 import { type DataSetEvent, dataSetsOpened, parseDataSetLog } from "../../chain/escrow-events.ts";
@@ -139,7 +139,7 @@ export class Watcher {
       }
       return;
     }
-    const topics = ESCROW_ABI.encodeFilterTopics("DataSetOpened", [null, user]);
+    const topics = escrowAbi().encodeFilterTopics("DataSetOpened", [null, user]);
     for await (const page of this.#pages({ topics }, this.#opened)) {
       for (const event of page.events) if (event.kind === "DataSetOpened") add(event);
       this.#opened = page.cursor;

@@ -7,7 +7,7 @@
  * a dispute would be lost with its window: all sets are read again when a scan fails, and every few blocks anyway.
  */
 import PQueue from "p-queue";
-import { ESCROW_ABI } from "../../chain/abis.ts";
+import { escrowAbi } from "../../chain/abis.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { type OpenDispute, readDispute } from "../../chain/escrow.ts";
 import { parseDataSetLog } from "../../chain/escrow-events.ts";
@@ -143,7 +143,7 @@ export class DisputeWatch {
     const { chain } = this.#parts;
     const { contracts, deployedAtBlock } = chain.deployment;
     const from = Math.max(deployedAtBlock, Math.min(this.#cursor ?? headBlock, headBlock) - REORGANISED_BLOCKS);
-    const topics = [EVENTS.map((name) => ESCROW_ABI.getEvent(name).topicHash)];
+    const topics = [EVENTS.map((name) => escrowAbi().getEvent(name).topicHash)];
     const newest = new Map<DataSetRow, number | undefined>();
     for await (const log of chainLogs(chain, { address: contracts.storageEscrow, topics }, from, headBlock)) {
       const row = own.get(log.topics[1] ?? "");

@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { getAddress, type Log } from "ethers";
 import { pino } from "pino";
-import { ESCROW_ABI } from "../../../offchain/chain/abis.ts";
+import { escrowAbi } from "../../../offchain/chain/abis.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { DisputeWatch } from "../../../offchain/csp/data-sets/disputes.ts";
 import { FailureLog } from "../../../offchain/daemon/failure-log.ts";
@@ -39,9 +39,9 @@ class Endpoint {
         this.mostAtOnce = Math.max(this.mostAtOnce, this.#underWay);
         await new Promise(setImmediate);
         this.#underWay -= 1;
-        const block = this.disputes.get(String(ESCROW_ABI.decodeFunctionData("disputeOf", data)[0])) ?? 0;
+        const block = this.disputes.get(String(escrowAbi().decodeFunctionData("disputeOf", data)[0])) ?? 0;
         const disputer = block === 0 ? `0x${"00".repeat(20)}` : DISPUTER;
-        return ESCROW_ABI.encodeFunctionResult("disputeOf", [[disputer, block, block === 0 ? 0 : 7]]);
+        return escrowAbi().encodeFunctionResult("disputeOf", [[disputer, block, block === 0 ? 0 : 7]]);
       },
       getLogs: async ({ fromBlock, toBlock }: { fromBlock: number; toBlock: number }) => {
         if (!this.hasLogs) throw new Error("no logs");
@@ -60,7 +60,7 @@ class Endpoint {
       DisputeUpheld: [idOf(set), DISPUTER, 7],
       EpochProven: [idOf(set), 5, 1, false],
     }[name];
-    const { data, topics } = ESCROW_ABI.encodeEventLog(name, values as never);
+    const { data, topics } = escrowAbi().encodeEventLog(name, values as never);
     const place = { blockNumber: block, blockHash: HASH, transactionHash: HASH, index: 0 };
     this.logs.push({ address: ESCROW, data, topics, ...place } as unknown as Log);
   }

@@ -1,7 +1,7 @@
 /** When a provider lets go of a data set, told by an endpoint that lags or whose last blocks are being replaced. */
 import { expect } from "chai";
 import { getAddress } from "ethers";
-import { ESCROW_ABI } from "../../../offchain/chain/abis.ts";
+import { escrowAbi } from "../../../offchain/chain/abis.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import type { DataSetBooks } from "../../../offchain/chain/escrow.ts";
 import { REORGANISED_BLOCKS } from "../../../offchain/chain/logs.ts";
@@ -129,12 +129,12 @@ describe("settlement of data sets", () => {
       heldRanges: async () => told.held,
     } as unknown as ChainView;
     const call = async ({ data }: { data: string }) => {
-      const name = ESCROW_ABI.parseTransaction({ data })?.name;
-      if (name === "EPOCH_BLOCKS") return ESCROW_ABI.encodeFunctionResult("EPOCH_BLOCKS", [EPOCH_BLOCKS]);
-      if (name === "NOTICE_EPOCHS") return ESCROW_ABI.encodeFunctionResult("NOTICE_EPOCHS", [2]);
-      if (name === "disputeOf") return ESCROW_ABI.encodeFunctionResult("disputeOf", [[PROVIDER, told.challenged, 1]]);
-      if (name === "accountOf") return ESCROW_ABI.encodeFunctionResult("accountOf", [[told.available, FEE, 1000, 0]]);
-      return ESCROW_ABI.encodeFunctionResult("poolOf", [[told.pool, 0]]);
+      const name = escrowAbi().parseTransaction({ data })?.name;
+      if (name === "EPOCH_BLOCKS") return escrowAbi().encodeFunctionResult("EPOCH_BLOCKS", [EPOCH_BLOCKS]);
+      if (name === "NOTICE_EPOCHS") return escrowAbi().encodeFunctionResult("NOTICE_EPOCHS", [2]);
+      if (name === "disputeOf") return escrowAbi().encodeFunctionResult("disputeOf", [[PROVIDER, told.challenged, 1]]);
+      if (name === "accountOf") return escrowAbi().encodeFunctionResult("accountOf", [[told.available, FEE, 1000, 0]]);
+      return escrowAbi().encodeFunctionResult("poolOf", [[told.pool, 0]]);
     };
     const estimate = async () => `0x${SETTLE_GAS.toString(16)}`;
     // Twice the base fee, and no tip.

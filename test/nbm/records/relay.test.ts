@@ -1,7 +1,7 @@
 /** What a relay pays for; the relay as a whole is tested with the node (test/nbm/node.test.ts). */
 import { expect } from "chai";
 import { JsonRpcProvider, Wallet } from "ethers";
-import { LEDGER_ABI } from "../../../offchain/chain/abis.ts";
+import { ledgerAbi } from "../../../offchain/chain/abis.ts";
 import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
 import { recordIdOf } from "../../../offchain/chain/ledger.ts";
 import type { CallOptions } from "../../../offchain/chain/sender.ts";
@@ -33,9 +33,9 @@ describe("relay", () => {
   /** A chain that has the record, without the owner. */
   const provider = new (class extends JsonRpcProvider {
     override async call({ data }: { data?: unknown }): Promise<string> {
-      const { name = "", args } = LEDGER_ABI.parseTransaction({ data: String(data) }) ?? {};
+      const { name = "", args } = ledgerAbi().parseTransaction({ data: String(data) }) ?? {};
       const isKnown = String(args?.[0]) === recordId;
-      return LEDGER_ABI.encodeFunctionResult(name, [name === "recordedAt" ? (isKnown ? header.keyTime : 0n) : false]);
+      return ledgerAbi().encodeFunctionResult(name, [name === "recordedAt" ? (isKnown ? header.keyTime : 0n) : false]);
     }
     override async getFeeData(): Promise<never> {
       return { gasPrice: 20n * GWEI } as never;
