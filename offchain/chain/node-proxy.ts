@@ -4,7 +4,7 @@
  * program calls this once, before its first request.
  */
 
-import { FetchRequest, makeError } from "ethers";
+import type { FetchRequest } from "ethers";
 import { InvalidInputError } from "../core/errors.ts";
 
 let proxied = false;
@@ -28,7 +28,7 @@ export async function useProxyFromEnvironment(environment: Environment = process
   const httpsProxy = proxyAddress(environment, "https_proxy", "HTTPS_PROXY");
   if (httpProxy === undefined && httpsProxy === undefined) return;
   proxied = true;
-  // Loaded only when there is a proxy: it would slow down every start. In the joined programs a CommonJS package that
+  // Loaded only when there is a proxy: they would slow down every start. In the joined programs a CommonJS package that
   // is imported dynamically has its exports in `default` alone.
   const imported: typeof import("undici") & { default?: typeof import("undici") } = await import("undici");
   const { EnvHttpProxyAgent, setGlobalDispatcher } = imported.default ?? imported;
@@ -40,6 +40,7 @@ export async function useProxyFromEnvironment(environment: Environment = process
       ...(noProxy === undefined ? {} : { noProxy }),
     }),
   );
+  const { FetchRequest, makeError } = await import("ethers");
   FetchRequest.registerGetUrl(async (request, cancel) => {
     const cancelled = new AbortController();
     cancel?.addListener(() => cancelled.abort());

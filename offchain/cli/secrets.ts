@@ -98,6 +98,11 @@ function passphraseFrom(file: string | undefined): SecretSource {
   };
 }
 
+/** Whether `readPassphrase` answers without asking anybody. */
+export function isPassphraseGiven(file: string | undefined): boolean {
+  return file !== undefined || (process.env.TALLYSTICK_PASSPHRASE ?? "") !== "" || !isTerminal();
+}
+
 /** @returns the passphrase that opens the keystore */
 export function readPassphrase(file: string | undefined): Promise<string> {
   return readSecret(passphraseFrom(file), () => prompt("Passphrase"));

@@ -8,7 +8,7 @@ import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { countSlices, expandChallenge } from "../../core/audit/challenge.ts";
 import { encodeProof } from "../../core/audit/proof.ts";
 import { auditReady } from "../../core/audit/ready.ts";
-import { type Fault, faultOf, type Verdict, verdictOf } from "../../core/audit/verdict.ts";
+import { DEFAULT_VERDICT_DRAWS, type Fault, faultOf, type Verdict, verdictOf } from "../../core/audit/verdict.ts";
 import { NO_CONTENT } from "../../core/data-set/content.ts";
 import {
   type AuditEvidence,
@@ -36,9 +36,6 @@ import { keptRanges } from "./kept-ranges.ts";
 import { dataSetKeys } from "./keys.ts";
 import { newestProof, readAnswer } from "./proof-on-chain.ts";
 import { isOurs } from "./recovery.ts";
-
-/** Draws unless told: each costs up to a slice of commitments and the chunks that it is cut from. */
-export const DEFAULT_VERDICT_DRAWS = 8;
 
 export interface VerdictOptions {
   /** Draws of a fresh challenge, with repetition. Default 8. */

@@ -1,14 +1,14 @@
 /** `tallystick data-set verdict`: who is at fault, provider or user, and evidence of it for others. */
 import type { Command } from "commander";
-import { type CheckedEvidence, checkEvidence, checkEvidenceOn } from "../../agent/data-sets/evidence-check.ts";
-import { DEFAULT_VERDICT_DRAWS, type VerdictReport } from "../../agent/data-sets/verdict.ts";
+import type { CheckedEvidence } from "../../agent/data-sets/evidence-check.ts";
+import type { VerdictReport } from "../../agent/data-sets/verdict.ts";
 import type { FoundDeployment } from "../../agent/node/deployment-file.ts";
 import { readEvidence, writeEvidence } from "../../agent/node/evidence-file.ts";
-import type { Fault, Verdict } from "../../core/audit/verdict.ts";
+import { DEFAULT_VERDICT_DRAWS, type Fault, type Verdict } from "../../core/audit/verdict.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { EXIT } from "../exit-codes.ts";
-import { endWith, requireDeployment, surroundings, withAgent } from "../session.ts";
+import { endWith, surroundings, withAgent } from "../session.ts";
 import { dataSetId, wholeNumber } from "../values.ts";
 import { shortId } from "./data-set-lines.ts";
 
@@ -89,6 +89,7 @@ async function check(
     throw wrongOptions("--check <file>, perhaps with --offline", "options that ask a provider as well");
   }
   const around = surroundings(command);
+  const { requireDeployment } = await import("../agent-session.ts");
   const checked = await checkFile(file, offline === true ? undefined : requireDeployment(around).deployment);
   const { failures, chainId, ...rest } = checked;
   around.output.result(
@@ -104,6 +105,7 @@ async function checkFile(
   file: string,
   deployment: FoundDeployment["deployment"] | undefined,
 ): Promise<CheckedEvidence> {
+  const { checkEvidence, checkEvidenceOn } = await import("../../agent/data-sets/evidence-check.ts");
   try {
     const bytes = readEvidence(file);
     return await (deployment === undefined ? checkEvidence(bytes) : checkEvidenceOn(deployment, bytes));

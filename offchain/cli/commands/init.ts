@@ -3,13 +3,11 @@
  * confirmed.
  */
 import type { Command } from "commander";
-import { giveDevelopmentFunds } from "../../agent/development-funds.ts";
-import { NoDeploymentError } from "../../agent/index.ts";
 import { hasIdentity, keystorePath, stageIdentity } from "../../agent/node/identity-store.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { interruptible } from "../interrupt.ts";
 import { ask, isTerminal, readNewPassphrase } from "../secrets.ts";
-import { requireDeployment, type Surroundings, surroundings } from "../session.ts";
+import { type Surroundings, surroundings } from "../session.ts";
 
 /** Words that are typed again on a terminal. */
 const CONFIRMED_WORDS = 2;
@@ -109,6 +107,8 @@ export function refuseExisting(homeDir: string): void {
  */
 export async function fundOnDevelopmentChain(around: Surroundings, account: string): Promise<boolean> {
   const { options, output } = around;
+  const { requireDeployment } = await import("../agent-session.ts");
+  const { giveDevelopmentFunds } = await import("../../agent/development-funds.ts");
   try {
     const { deployment } = requireDeployment(around);
     const funded = await giveDevelopmentFunds(deployment, account);
@@ -117,7 +117,7 @@ export async function fundOnDevelopmentChain(around: Surroundings, account: stri
   } catch (error) {
     if (!(error instanceof TallystickError)) throw error;
     const isNamed = options.deployment !== undefined;
-    if (isNamed || !(error instanceof NoDeploymentError)) {
+    if (isNamed || error.code !== "NO_DEPLOYMENT") {
       output.say(`tallystick: no coins were given: ${error.message}`);
     }
     return false;

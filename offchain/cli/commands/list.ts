@@ -1,6 +1,5 @@
 /** `tallystick ls`: what this account has stored, and what is in a snapshot. */
 import type { Command } from "commander";
-import { openAgent } from "../../agent/node/index.ts";
 import type { Identity } from "../../core/identity/identity.ts";
 import { entryDocument, entryLine } from "../entry-lines.ts";
 import { formatBytes, formatTime, printable } from "../output.ts";
@@ -41,6 +40,7 @@ async function listEntries({ agent, output, signal }: AgentSession, place: strin
 
 /** From the catalogue alone, so that no network and no deployment is needed. */
 async function list({ homeDir, output }: Surroundings, identity: Identity): Promise<void> {
+  const { openAgent } = await import("../../agent/node/index.ts");
   const agent = await openAgent({ identity, homeDir });
   try {
     const puts = await agent.list();

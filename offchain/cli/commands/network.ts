@@ -1,6 +1,5 @@
 /** `tallystick network`: the network that the home folder belongs to. */
 import type { Command } from "commander";
-import { forgetNetwork, pinPath, readPin } from "../../agent/node/network-pin.ts";
 import { surroundings } from "../session.ts";
 
 export function registerNetwork(program: Command): void {
@@ -17,8 +16,9 @@ function registerShow(network: Command): void {
     .command("show")
     .description("show the network that the home folder was first used with")
     .addHelpText("after", "\nExample:\n  $ tallystick network show")
-    .action((_options: unknown, command: Command) => {
+    .action(async (_options: unknown, command: Command) => {
       const { output, homeDir } = surroundings(command);
+      const { pinPath, readPin } = await import("../../agent/node/network-pin.ts");
       const pin = readPin(homeDir);
       output.result(
         { pinned: pin ?? null },
@@ -45,8 +45,9 @@ function registerForget(network: Command): void {
       "\nThe list of stored data and the journal of data sets stay. They still refer to the previous network.\n\n" +
         "Example:\n  $ tallystick network forget",
     )
-    .action((_options: unknown, command: Command) => {
+    .action(async (_options: unknown, command: Command) => {
       const { output, homeDir } = surroundings(command);
+      const { forgetNetwork } = await import("../../agent/node/network-pin.ts");
       const forgotten = forgetNetwork(homeDir);
       output.result({ forgotten }, [
         forgotten

@@ -2,7 +2,7 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { PutReport } from "../../agent/index.ts";
 import { SHORT_ID_LENGTH } from "../../agent/snapshots/resolve.ts";
-import { type UnkeptSnapshot, unkeptWarnings } from "../../agent/snapshots/unkept-snapshots.ts";
+import type { UnkeptSnapshot } from "../../agent/snapshots/unkept-snapshots.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { ShareRecipient } from "../../core/record/payload.ts";
@@ -96,6 +96,7 @@ export function registerPut(program: Command): void {
         progress.stop();
         tellEmpty(session, paths.length, report);
         const unkept = await unkeptAfter(session);
+        const { unkeptWarnings } = await import("../../agent/snapshots/unkept-snapshots.ts");
         for (const warning of unkeptWarnings(unkept)) output.say(`tallystick: warning: ${warning}`);
         const saved = report.storedBytes - report.uploadedBytes;
         output.result({ ...report, unkept }, [

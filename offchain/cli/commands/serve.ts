@@ -5,9 +5,6 @@ import type { Agent } from "../../agent/index.ts";
 import type { ReadableTree } from "../../agent/read/readable-tree.ts";
 import { dataIdIn } from "../../agent/snapshots/resolve.ts";
 import { InvalidInputError } from "../../core/errors.ts";
-import { MountedTrees } from "../../serve/mounted-trees.ts";
-import { snapshotTrees } from "../../serve/snapshot-trees.ts";
-import { startTreeServer } from "../../serve/tree-server.ts";
 import { asTallystickError } from "../output.ts";
 import { type AgentSession, withAgent } from "../session.ts";
 import { portNumber } from "../values.ts";
@@ -40,9 +37,10 @@ export function registerServe(program: Command): void {
 
 async function serve(session: AgentSession, place: string | undefined, options: ServeCommandOptions): Promise<void> {
   const { agent, output, signal } = session;
-  const tree = place === undefined ? everything(agent) : await oneTree(agent, place, signal);
+  const tree = place === undefined ? await everything(agent) : await oneTree(agent, place, signal);
   // Opens the key now, so that a wrong id is reported here and not to the first client.
   if (place !== undefined) await tree.stat("", signal);
+  const { startTreeServer } = await import("../../serve/tree-server.ts");
   const server = await startTreeServer({
     tree,
     webdav: options.webdav === true,
@@ -64,7 +62,9 @@ async function serve(session: AgentSession, place: string | undefined, options: 
   }
 }
 
-function everything(agent: Agent): ReadableTree {
+async function everything(agent: Agent): Promise<ReadableTree> {
+  const { MountedTrees } = await import("../../serve/mounted-trees.ts");
+  const { snapshotTrees } = await import("../../serve/snapshot-trees.ts");
   const trees = agent.trees();
   const snapshots = snapshotTrees({
     list: async () => (await agent.snapshots.list()).snapshots,

@@ -4,6 +4,9 @@
  * is.
  */
 
+/** Draws unless told: each costs up to a slice of commitments and the chunks that it is cut from. */
+export const DEFAULT_VERDICT_DRAWS = 8;
+
 /** Whether each of the checks passed. */
 export interface Evidence {
   /** VerifyProof, public. */
