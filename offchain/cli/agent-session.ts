@@ -7,7 +7,7 @@ import { prepareSigning } from "../agent/account.ts";
 import { systemClock } from "../agent/clock.ts";
 import { describeNetwork, networkFacts } from "../agent/network-facts.ts";
 import { type FoundDeployment, findDeployment } from "../agent/node/deployment-file.ts";
-import { openAgent, startWorkerStages } from "../agent/node/index.ts";
+import { type Agent, openAgent, startWorkerStages } from "../agent/node/index.ts";
 import { meetNetwork, type NetworkMeeting } from "../agent/node/network-pin.ts";
 import type { AgentLogger } from "../agent/progress.ts";
 import { WaitNotices } from "../agent/wait-notices.ts";
@@ -15,15 +15,29 @@ import type { Identity } from "../core/identity/identity.ts";
 import { EXIT } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import type { Output } from "./output.ts";
-import { createProgressBar } from "./progress-bar.ts";
-import {
-  type AgentNeeds,
-  type AgentSession,
-  endWith,
-  type IdentityNeeds,
-  type Surroundings,
-  withIdentity,
-} from "./session.ts";
+import { createProgressBar, type ProgressBar } from "./progress-bar.ts";
+import { endWith, type IdentityNeeds, type Surroundings, withIdentity } from "./surroundings.ts";
+
+export interface AgentSession extends Surroundings {
+  readonly agent: Agent;
+  readonly progress: ProgressBar;
+  /** Aborted by Ctrl-C, so that what is under way ends in order. */
+  readonly signal: AbortSignal;
+  /** Makes the exit code say that the command did a part of its work only. */
+  incomplete(): void;
+  /** Sets the exit code of a command that found what scripts branch on. */
+  exitWith(code: number): void;
+}
+
+/** What some commands bring to the opening of the agent. */
+export interface AgentNeeds {
+  /** Of an identity that this command has just made, so that nobody is asked for it again. */
+  readonly passphrase?: string | undefined;
+  /** Refuses the identity before anything is sent. */
+  readonly check?: ((identity: Identity) => void) | undefined;
+  /** Whether contents are read or written: threads for them start while the keystore is being opened. */
+  readonly contents?: boolean | undefined;
+}
 
 /**
  * Finds the deployment, and says which files were found and not used.

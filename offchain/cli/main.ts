@@ -30,7 +30,7 @@ import { registerWatch } from "./commands/watch.ts";
 import { EXIT, exitCodeOf } from "./exit-codes.ts";
 import { InterruptedError } from "./interrupt.ts";
 import { asTallystickError, createOutput, onOutputError } from "./output.ts";
-import { EXIT_CODE } from "./session.ts";
+import { EXIT_CODE } from "./surroundings.ts";
 
 const EXAMPLES = `
 Examples:

@@ -1,7 +1,7 @@
 /** `tallystick completion`: prints a completion script for a shell. */
 import type { Command } from "commander";
 import { completionScript } from "../completion.ts";
-import { surroundings } from "../session.ts";
+import { surroundings } from "../surroundings.ts";
 
 export function registerCompletion(program: Command): void {
   program

@@ -3,8 +3,8 @@ import type { DataSetReport } from "../../agent/index.ts";
 import type { ProgressListener } from "../../agent/progress.ts";
 import { formatAmount } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";
+import type { AgentSession } from "../agent-session.ts";
 import { formatBytes } from "../output.ts";
-import type { AgentSession } from "../session.ts";
 
 const SHORT_ID_DIGITS = 10;
 

@@ -8,7 +8,8 @@ import { DEFAULT_VERDICT_DRAWS, type Fault, type Verdict } from "../../core/audi
 import { counted } from "../../core/encoding/counted.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { EXIT } from "../exit-codes.ts";
-import { endWith, surroundings, withAgent } from "../session.ts";
+import { withAgent } from "../session.ts";
+import { endWith, surroundings } from "../surroundings.ts";
 import { dataSetId, wholeNumber } from "../values.ts";
 import { shortId } from "./data-set-lines.ts";
 

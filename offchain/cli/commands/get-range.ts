@@ -6,8 +6,8 @@ import { saveStream } from "../../agent/node/save-stream.ts";
 import { parseRangeSpec, type RangeSpec, resolveRange } from "../../agent/read/byte-range.ts";
 import { streamPieces } from "../../agent/read/stream-pieces.ts";
 import { InvalidInputError } from "../../core/errors.ts";
+import type { AgentSession } from "../agent-session.ts";
 import { formatBytes } from "../output.ts";
-import type { AgentSession } from "../session.ts";
 
 export interface RangeRequest {
   /** Snapshot or data id, with the path of the file behind a colon unless the put has one file only. */

@@ -1,8 +1,9 @@
 /** `tallystick get`: restores a put, or a part of one of its files. */
 import type { Command } from "commander";
 import type { RangeSpec } from "../../agent/read/byte-range.ts";
+import type { AgentSession } from "../agent-session.ts";
 import { formatBytes } from "../output.ts";
-import { type AgentSession, withAgent } from "../session.ts";
+import { withAgent } from "../session.ts";
 import { getRange, rangeOption } from "./get-range.ts";
 import { entriesText, shortfallLines } from "./restore-lines.ts";
 

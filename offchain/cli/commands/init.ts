@@ -7,7 +7,7 @@ import { hasIdentity, keystorePath, stageIdentity } from "../../agent/node/ident
 import { TallystickError } from "../../core/errors.ts";
 import { interruptible } from "../interrupt.ts";
 import { ask, isTerminal, readNewPassphrase } from "../secrets.ts";
-import { type Surroundings, surroundings } from "../session.ts";
+import { type Surroundings, surroundings } from "../surroundings.ts";
 
 /** Words that are typed again on a terminal. */
 const CONFIRMED_WORDS = 2;

@@ -1,9 +1,11 @@
 /** `tallystick ls`: what this account has stored, and what is in a snapshot. */
 import type { Command } from "commander";
 import type { Identity } from "../../core/identity/identity.ts";
+import type { AgentSession } from "../agent-session.ts";
 import { entryDocument, entryLine } from "../entry-lines.ts";
 import { formatBytes, formatTime, printable } from "../output.ts";
-import { type AgentSession, type Surroundings, surroundings, withAgent, withIdentity } from "../session.ts";
+import { withAgent } from "../session.ts";
+import { type Surroundings, surroundings, withIdentity } from "../surroundings.ts";
 import { tableLines } from "../table.ts";
 
 export function registerList(program: Command): void {

@@ -1,6 +1,6 @@
 /** `tallystick network`: the network that the home folder belongs to. */
 import type { Command } from "commander";
-import { surroundings } from "../session.ts";
+import { surroundings } from "../surroundings.ts";
 
 export function registerNetwork(program: Command): void {
   const network = program

@@ -1,7 +1,7 @@
 /** `tallystick phrase`: shows the recovery phrase of the identity again. */
 import type { Command } from "commander";
 import { phraseOfEntropy } from "../../core/identity/identity.ts";
-import { surroundings, withIdentity } from "../session.ts";
+import { surroundings, withIdentity } from "../surroundings.ts";
 import { phraseLines } from "./init.ts";
 
 export function registerPhrase(program: Command): void {

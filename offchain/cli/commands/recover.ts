@@ -8,9 +8,11 @@ import type { Agent } from "../../agent/node/index.ts";
 import type { RecoverReport } from "../../agent/read/recover.ts";
 import { type ErrorCode, TallystickError } from "../../core/errors.ts";
 import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
+import type { AgentNeeds, AgentSession } from "../agent-session.ts";
 import { formatBytes, type Output, printable } from "../output.ts";
 import { givenRecoveryPhrase, readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
-import { type AgentNeeds, type AgentSession, surroundings, withAgent } from "../session.ts";
+import { withAgent } from "../session.ts";
+import { surroundings } from "../surroundings.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { tellFailures } from "./snapshots.ts";
 

@@ -5,8 +5,9 @@ import type { Agent } from "../../agent/index.ts";
 import type { ReadableTree } from "../../agent/read/readable-tree.ts";
 import { dataIdIn } from "../../agent/snapshots/resolve.ts";
 import { InvalidInputError } from "../../core/errors.ts";
+import type { AgentSession } from "../agent-session.ts";
 import { asTallystickError } from "../output.ts";
-import { type AgentSession, withAgent } from "../session.ts";
+import { withAgent } from "../session.ts";
 import { portNumber } from "../values.ts";
 
 interface ServeCommandOptions {

@@ -2,8 +2,9 @@
 import type { Command } from "commander";
 import { systemClock } from "../../agent/clock.ts";
 import type { WatchEvent, Watcher } from "../../agent/index.ts";
+import type { AgentSession } from "../agent-session.ts";
 import { EXIT } from "../exit-codes.ts";
-import { type AgentSession, withAgent } from "../session.ts";
+import { withAgent } from "../session.ts";
 import { wholeNumber } from "../values.ts";
 import { watchLine } from "./watch-lines.ts";
 
