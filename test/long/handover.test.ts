@@ -3,11 +3,11 @@
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { AgentContext } from "../../../offchain/agent/context.ts";
-import { readCommittee, readCommitteeKeys } from "../../../offchain/chain/registry.ts";
-import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
-import { NBM_MIGRATIONS } from "../../../offchain/nbm/tables.ts";
-import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
+import type { AgentContext } from "../../offchain/agent/context.ts";
+import { readCommittee, readCommitteeKeys } from "../../offchain/chain/registry.ts";
+import { oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
+import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
+import { openDatabase } from "../../offchain/store/index/sqlite.ts";
 import {
   agentContext,
   createCommittee,
@@ -15,10 +15,10 @@ import {
   operatorCommand,
   outputOf,
   serving,
-} from "../../helpers/committee-commands.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { prepareCommittee, type TestCommittee, type TestNode } from "../../helpers/nbm-committee.ts";
-import { failure, until } from "../../helpers/promises.ts";
+} from "../helpers/committee-commands.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { prepareCommittee, type TestCommittee, type TestNode } from "../helpers/nbm-committee.ts";
+import { failure, until } from "../helpers/promises.ts";
 
 const ERASE_AFTER_BLOCKS = 20;
 

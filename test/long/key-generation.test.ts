@@ -1,15 +1,15 @@
 import { expect } from "chai";
 import { Wallet } from "ethers";
-import { readCommittee, readCommitteeKeys } from "../../../offchain/chain/registry.ts";
-import { dealShares } from "../../../offchain/core/committee/dealing.ts";
-import { ristretto255Group } from "../../../offchain/core/oprf/group.ts";
-import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
-import { verifyCommitteeKeys } from "../../../offchain/core/oprf/threshold.ts";
-import { deceive } from "../../helpers/dishonest-dealer.ts";
-import { ForeignMember } from "../../helpers/foreign-member.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { prepareCommittee, type TestCommittee, type TestNode } from "../../helpers/nbm-committee.ts";
-import { until } from "../../helpers/promises.ts";
+import { readCommittee, readCommitteeKeys } from "../../offchain/chain/registry.ts";
+import { dealShares } from "../../offchain/core/committee/dealing.ts";
+import { ristretto255Group } from "../../offchain/core/oprf/group.ts";
+import { oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
+import { verifyCommitteeKeys } from "../../offchain/core/oprf/threshold.ts";
+import { deceive } from "../helpers/dishonest-dealer.ts";
+import { ForeignMember } from "../helpers/foreign-member.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { prepareCommittee, type TestCommittee, type TestNode } from "../helpers/nbm-committee.ts";
+import { until } from "../helpers/promises.ts";
 
 describe("key generation with a member that lies", function () {
   this.timeout(60_000);

@@ -1,18 +1,18 @@
 /** What a user that is a contract can make a provider pay, at a real provider on a real chain. */
 import { expect } from "chai";
 import { concat, type HDNodeWallet, isError } from "ethers";
-import type { ContractCall } from "../../../offchain/chain/contract-call.ts";
-import { readBooks } from "../../../offchain/chain/escrow.ts";
-import { openDataSetCall, updateDataSetCall } from "../../../offchain/chain/escrow-calls.ts";
-import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { fromHex } from "../../../offchain/core/encoding/hex.ts";
-import type { UpdateRequest } from "../../../offchain/core/wire/data-sets.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { until } from "../../helpers/promises.ts";
-import { deployTwoFacedWallet, type TwoFacedWallet, WalletSigner } from "../../helpers/wallet-signer.ts";
-import { randomChunk } from "../provider-fixture.ts";
-import { ProviderProcess, TEST_OFFER } from "../provider-process.ts";
-import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
+import type { ContractCall } from "../../offchain/chain/contract-call.ts";
+import { readBooks } from "../../offchain/chain/escrow.ts";
+import { openDataSetCall, updateDataSetCall } from "../../offchain/chain/escrow-calls.ts";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { fromHex } from "../../offchain/core/encoding/hex.ts";
+import type { UpdateRequest } from "../../offchain/core/wire/data-sets.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
+import { randomChunk } from "../csp/provider-fixture.ts";
+import { ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { until } from "../helpers/promises.ts";
+import { deployTwoFacedWallet, type TwoFacedWallet, WalletSigner } from "../helpers/wallet-signer.ts";
 
 const EPOCH_BLOCKS = 60;
 const NOTICE_EPOCHS = 2;

@@ -4,8 +4,7 @@
  */
 
 import { expect } from "chai";
-import { seeded } from "../../helpers/explore.ts";
-import { type Exploration, explore } from "./explore.ts";
+import { type Exploration, explore } from "../contracts/recovery/explore.ts";
 import {
   type Action,
   actionsOf,
@@ -18,9 +17,10 @@ import {
   slotOf,
   step,
   WALLET_DELAY,
-} from "./model.ts";
-import { MUTANTS } from "./mutants.ts";
-import { type OnChain, startOnChain } from "./on-chain.ts";
+} from "../contracts/recovery/model.ts";
+import { MUTANTS } from "../contracts/recovery/mutants.ts";
+import { type OnChain, startOnChain } from "../contracts/recovery/on-chain.ts";
+import { seeded } from "../helpers/explore.ts";
 
 describe("recovery as a state machine", () => {
   let all: Exploration;

@@ -1,12 +1,12 @@
 /** A user that signs two states under one version, at a real provider on a real chain. */
 import { expect } from "chai";
-import { readBooks, readPool } from "../../../offchain/chain/escrow.ts";
-import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { until } from "../../helpers/promises.ts";
-import { randomChunk } from "../provider-fixture.ts";
-import { NATIVE, ProviderProcess, TEST_OFFER } from "../provider-process.ts";
-import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
+import { readBooks, readPool } from "../../offchain/chain/escrow.ts";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
+import { randomChunk } from "../csp/provider-fixture.ts";
+import { NATIVE, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { until } from "../helpers/promises.ts";
 
 const EPOCH_BLOCKS = 60;
 const NOTICE_EPOCHS = 2;

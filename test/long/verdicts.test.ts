@@ -4,28 +4,28 @@ import { DatabaseSync } from "node:sqlite";
 import { expect } from "chai";
 import { hexlify } from "ethers";
 import { randomBytes } from "#primitives";
-import { checkEvidence } from "../../../offchain/agent/data-sets/evidence-check.ts";
-import { type AuditChallenge, expandChallenge } from "../../../offchain/core/audit/challenge.ts";
-import { auditReady } from "../../../offchain/core/audit/ready.ts";
-import { faultOf, verdictOf } from "../../../offchain/core/audit/verdict.ts";
+import { checkEvidence } from "../../offchain/agent/data-sets/evidence-check.ts";
+import { type AuditChallenge, expandChallenge } from "../../offchain/core/audit/challenge.ts";
+import { auditReady } from "../../offchain/core/audit/ready.ts";
+import { faultOf, verdictOf } from "../../offchain/core/audit/verdict.ts";
 import {
   type AuditEvidence,
   encodeEvidenceHead,
   type OpenedContent,
   type SignedAgreement,
-} from "../../../offchain/core/data-set/evidence.ts";
-import { requireOpened, requireSegments, verifyEvidence } from "../../../offchain/core/data-set/verify-evidence.ts";
-import { encodeCbor } from "../../../offchain/core/encoding/cbor.ts";
-import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.ts";
-import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
-import { InvalidSignatureError } from "../../../offchain/core/errors.ts";
-import type { OpeningsAnswer, UpdateRequest } from "../../../offchain/core/wire/data-sets.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { damageObjects } from "../../helpers/pack-files.ts";
-import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.ts";
-import { randomChunk, type TestChunk } from "../provider-fixture.ts";
-import { type Answer, ProviderProcess, TEST_OFFER } from "../provider-process.ts";
-import { Device, ok, SLICE_ELEMENTS } from "./device.ts";
+} from "../../offchain/core/data-set/evidence.ts";
+import { requireOpened, requireSegments, verifyEvidence } from "../../offchain/core/data-set/verify-evidence.ts";
+import { encodeCbor } from "../../offchain/core/encoding/cbor.ts";
+import { contentIdFromDigest } from "../../offchain/core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { InvalidSignatureError } from "../../offchain/core/errors.ts";
+import type { OpeningsAnswer, UpdateRequest } from "../../offchain/core/wire/data-sets.ts";
+import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
+import { randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
+import { type Answer, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { damageObjects } from "../helpers/pack-files.ts";
+import { expectAsyncRejection, expectRejection } from "../helpers/rejection.ts";
 
 const SLICE_BYTES = 31 * SLICE_ELEMENTS;
 const OFFER = { ...TEST_OFFER, dataSets: { graceBlocks: 10, sliceElements: [SLICE_ELEMENTS], maximumIndex: 1000 } };

@@ -2,19 +2,19 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import { readBooks, readPool } from "../../../offchain/chain/escrow.ts";
-import { noticeCall, retireCall } from "../../../offchain/chain/escrow-calls.ts";
-import { decodeProof } from "../../../offchain/core/audit/proof.ts";
-import { verifyPrivate } from "../../../offchain/core/audit/verifier.ts";
-import { extendContent } from "../../../offchain/core/data-set/content.ts";
-import { encodeLiveRanges, subtractRanges } from "../../../offchain/core/data-set/ranges.ts";
-import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
-import type { LocalChain } from "../../helpers/local-chain.ts";
-import { until } from "../../helpers/promises.ts";
-import { randomChunk } from "../provider-fixture.ts";
-import { NATIVE, type ProviderProcess } from "../provider-process.ts";
-import { type Device, ok } from "./device.ts";
-import { EPOCH_BLOCKS, NOTICE_EPOCHS, OFFER, runningProvider, SLICE_BYTES } from "./running-provider.ts";
+import { readBooks, readPool } from "../../offchain/chain/escrow.ts";
+import { noticeCall, retireCall } from "../../offchain/chain/escrow-calls.ts";
+import { decodeProof } from "../../offchain/core/audit/proof.ts";
+import { verifyPrivate } from "../../offchain/core/audit/verifier.ts";
+import { extendContent } from "../../offchain/core/data-set/content.ts";
+import { encodeLiveRanges, subtractRanges } from "../../offchain/core/data-set/ranges.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { type Device, ok } from "../csp/data-sets/device.ts";
+import { EPOCH_BLOCKS, NOTICE_EPOCHS, OFFER, runningProvider, SLICE_BYTES } from "../csp/data-sets/running-provider.ts";
+import { randomChunk } from "../csp/provider-fixture.ts";
+import { NATIVE, type ProviderProcess } from "../csp/provider-process.ts";
+import type { LocalChain } from "../helpers/local-chain.ts";
+import { until } from "../helpers/promises.ts";
 
 describe("data sets of a provider", function () {
   this.timeout(180_000);

@@ -2,27 +2,27 @@
 
 import { expect } from "chai";
 import { getBytes, Wallet } from "ethers";
-import { stateTypedData } from "../../../offchain/agent/data-sets/co-signing.ts";
-import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
-import { answerTypedData, checkEvidence } from "../../../offchain/agent/data-sets/evidence-check.ts";
-import type { ChainReader, Deployment } from "../../../offchain/chain/deployment.ts";
-import { readSchedule } from "../../../offchain/chain/escrow.ts";
-import { type DataSetProof, parseProveCall, proveDataSetsCall } from "../../../offchain/chain/escrow-calls.ts";
-import { readProvenRandomness } from "../../../offchain/chain/randomness.ts";
-import { encodeG1, generatorG1 } from "../../../offchain/core/audit/curve.ts";
-import { type AuditProof, decodeProof, encodeAnswer, encodeProof } from "../../../offchain/core/audit/proof.ts";
-import { challengeSeed } from "../../../offchain/core/data-set/epochs.ts";
+import { stateTypedData } from "../../offchain/agent/data-sets/co-signing.ts";
+import { DataSets } from "../../offchain/agent/data-sets/data-sets.ts";
+import { answerTypedData, checkEvidence } from "../../offchain/agent/data-sets/evidence-check.ts";
+import type { ChainReader, Deployment } from "../../offchain/chain/deployment.ts";
+import { readSchedule } from "../../offchain/chain/escrow.ts";
+import { type DataSetProof, parseProveCall, proveDataSetsCall } from "../../offchain/chain/escrow-calls.ts";
+import { readProvenRandomness } from "../../offchain/chain/randomness.ts";
+import { encodeG1, generatorG1 } from "../../offchain/core/audit/curve.ts";
+import { type AuditProof, decodeProof, encodeAnswer, encodeProof } from "../../offchain/core/audit/proof.ts";
+import { challengeSeed } from "../../offchain/core/data-set/epochs.ts";
 import {
   type AuditEvidence,
   type ChainAnswer,
   decodeEvidenceHead,
   encodeEvidenceHead,
-} from "../../../offchain/core/data-set/evidence.ts";
-import { decodeLiveRanges } from "../../../offchain/core/data-set/ranges.ts";
-import { toHex } from "../../../offchain/core/encoding/hex.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { expectAsyncRejection } from "../../helpers/rejection.ts";
-import { DataSetFixture, objectOf } from "./fixture.ts";
+} from "../../offchain/core/data-set/evidence.ts";
+import { decodeLiveRanges } from "../../offchain/core/data-set/ranges.ts";
+import { toHex } from "../../offchain/core/encoding/hex.ts";
+import { DataSetFixture, objectOf } from "../agent/data-sets/fixture.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { expectAsyncRejection } from "../helpers/rejection.ts";
 
 interface Exported {
   readonly evidence: AuditEvidence;

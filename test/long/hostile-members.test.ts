@@ -3,7 +3,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { expect } from "chai";
 import { Wallet } from "ethers";
-import { nodeRegistry } from "../../../offchain/chain/contracts.ts";
+import { nodeRegistry } from "../../offchain/chain/contracts.ts";
 import {
   attestGenerationCall,
   createCommitteeCall,
@@ -13,27 +13,27 @@ import {
   readCommittee,
   readCommitteeState,
   registerNodeCall,
-} from "../../../offchain/chain/registry.ts";
-import { TransactionSender } from "../../../offchain/chain/sender.ts";
-import { announceMember } from "../../../offchain/core/committee/receiving.ts";
-import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
-import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
-import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
-import { createLogger } from "../../../offchain/daemon/logger.ts";
-import { Bulletin } from "../../../offchain/nbm/generations/bulletin.ts";
-import { Exchange } from "../../../offchain/nbm/generations/exchange.ts";
-import { GenerationStore, type RunResult } from "../../../offchain/nbm/generations/generation-store.ts";
-import { readParties } from "../../../offchain/nbm/generations/run-parties.ts";
-import { beginRun, RunSteps } from "../../../offchain/nbm/generations/run-steps.ts";
-import { runMessage, signMessage } from "../../../offchain/nbm/generations/signed-messages.ts";
-import { SecretBox } from "../../../offchain/nbm/secret-box.ts";
-import { NBM_MIGRATIONS } from "../../../offchain/nbm/tables.ts";
-import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
-import { createCommittee, operatorCommand, serving } from "../../helpers/committee-commands.ts";
-import { serveHandler } from "../../helpers/http-server.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { prepareCommittee, type TestCommittee } from "../../helpers/nbm-committee.ts";
-import { until } from "../../helpers/promises.ts";
+} from "../../offchain/chain/registry.ts";
+import { TransactionSender } from "../../offchain/chain/sender.ts";
+import { announceMember } from "../../offchain/core/committee/receiving.ts";
+import { hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { oprfReady } from "../../offchain/core/oprf/ristretto255.ts";
+import { createLogger } from "../../offchain/daemon/logger.ts";
+import { Bulletin } from "../../offchain/nbm/generations/bulletin.ts";
+import { Exchange } from "../../offchain/nbm/generations/exchange.ts";
+import { GenerationStore, type RunResult } from "../../offchain/nbm/generations/generation-store.ts";
+import { readParties } from "../../offchain/nbm/generations/run-parties.ts";
+import { beginRun, RunSteps } from "../../offchain/nbm/generations/run-steps.ts";
+import { runMessage, signMessage } from "../../offchain/nbm/generations/signed-messages.ts";
+import { SecretBox } from "../../offchain/nbm/secret-box.ts";
+import { NBM_MIGRATIONS } from "../../offchain/nbm/tables.ts";
+import { openDatabase } from "../../offchain/store/index/sqlite.ts";
+import { createCommittee, operatorCommand, serving } from "../helpers/committee-commands.ts";
+import { serveHandler } from "../helpers/http-server.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { prepareCommittee, type TestCommittee } from "../helpers/nbm-committee.ts";
+import { until } from "../helpers/promises.ts";
 
 const ERASE = 20;
 
