@@ -312,8 +312,8 @@ export const ERROR_CODES = {
     ...PROTOCOL,
     status: 503,
     exit: "network",
-    meaning: "The RPC endpoint of the chain failed.",
-    cause: "It is down or overloaded, or it refuses the request.",
+    meaning: "The RPC endpoint of the chain failed, or is behind.",
+    cause: "It is down, overloaded or not in sync, or it refuses the request; or a block was replaced meanwhile.",
     remedy: "Repeat, or use another endpoint.",
   },
   FUNDS: {

@@ -39,7 +39,8 @@ export async function openSealedKey(context: AgentContext, found: VerifiedRecord
       policyData: new Uint8Array(),
       evidence: encodeHeader(headerOf(found.record)),
     };
-    const { payload, nodes } = await releaseSecret(wanted, { committee, members, account, logger });
+    const chain = await context.chain();
+    const { payload, nodes } = await releaseSecret(wanted, { chain, committee, members, account, logger });
     return { fileKey: fileKeyFrom(payload, found.record, dataId), nodes };
   };
   return await pRetry(open, { ...RETRIES, shouldRetry: ({ error }) => isOfAnotherGeneration(error) });
