@@ -14,7 +14,7 @@ import type { CheckedSecret } from "../../core/sealed-secrets/sealed-secret.ts";
 import { MAXIMUM_RELEASE_REQUEST_SECONDS, type ReleaseAnswer } from "../../core/wire/release.ts";
 import { polled } from "./relay-entry.ts";
 
-/** A block is stale when more than so many are upon it, and it is older than so many seconds by the chain's time. */
+/** A block is stale when more than so many are upon it, and it is older than so many seconds of chain time. */
 const STALE = { blocks: 64, seconds: 1800 };
 
 /** What a node was asked, and by which name errors call it. */
