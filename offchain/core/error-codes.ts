@@ -220,7 +220,7 @@ export const ERROR_CODES = {
     cause:
       "`check` tells which: the policy says no (the account is no owner, approvals are missing, the delay is not " +
       "over, or the request was vetoed, replaced, closed or retired), or it reverts, needs too much gas, answers " +
-      "nonsense, or has no code.",
+      "nonsense, or has no code. `age of the record`: the account owns it, but too few blocks are upon that yet.",
     remedy: "Meet the policy, and ask with the session key that its request names. A defective policy never releases.",
   },
   NOT_ADMITTED: {
