@@ -109,6 +109,26 @@ export function refusesPendingTag(error: unknown): boolean {
   return PENDING_CODES.has(answered.code) || PENDING_WORDS.test(answered.message);
 }
 
+/** Geth "hash is not currently canonical", "header for hash not found"; others "unknown block", "block not found". */
+const LACKS_BLOCK_WORDS =
+  /not (currently )?canonical|(header|block|resource)\b.*\bnot (found|available)|unknown block/i;
+const BLOCK_HASH_WORDS = /unmarshal|deseriali[sz]|invalid (param|argument|type|block)|expected|wrong (type|number)/i;
+const INVALID_PARAMETERS = -32_602;
+
+/** Whether the endpoint says that it does not have the block that a request names. A contract's refusal is none. */
+export function lacksBlock(error: unknown): boolean {
+  const answered = answeredError(error);
+  return answered !== undefined && !/revert/i.test(answered.message) && LACKS_BLOCK_WORDS.test(answered.message);
+}
+
+/** Whether an endpoint refused a request because it does not take a block by its hash (EIP-1898). */
+export function refusesBlockHash(error: unknown): boolean {
+  if (error instanceof EndpointError) return error.code === "REFUSED" && !NOT_A_RANGE.has(error.status);
+  const answered = answeredError(error);
+  if (answered === undefined || /revert/i.test(answered.message) || lacksBlock(error)) return false;
+  return answered.code === INVALID_PARAMETERS || BLOCK_HASH_WORDS.test(answered.message);
+}
+
 /** Geth "out of gas", anvil "EVM error OutOfGas", Hardhat "Transaction ran out of gas", Erigon and Nethermind alike. */
 const OUT_OF_GAS_WORDS = /out ?of ?gas|gas uint64 overflow/i;
 

@@ -197,9 +197,10 @@ export async function hasRole(
   recordId: string,
   account: string,
   role: OwnerRole,
+  blockTag: number | "latest" = "latest",
 ): Promise<boolean> {
-  if (role === "recorder") return (await readRecordedAt(chain, recordId)) !== undefined;
-  return readChain("reading a record's owners", () => keyLedger(chain).isOwner(recordId, account));
+  if (role === "recorder") return (await readRecordedAt(chain, recordId, blockTag)) !== undefined;
+  return readChain("reading a record's owners", () => keyLedger(chain).isOwner(recordId, account, { blockTag }));
 }
 
 /**

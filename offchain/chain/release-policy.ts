@@ -8,6 +8,7 @@ import { toHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import type { SecretLabel } from "../core/sealed-secrets/label.ts";
 import { MAXIMUM_POLICY_BYTES } from "../core/wire/release.ts";
+import { askAtBlock, type BlockName } from "./block-call.ts";
 import type { ChainReader } from "./deployment.ts";
 import { answeredError, isMachineFault, isOutOfGas } from "./endpoint-errors.ts";
 import { parsedOnce } from "./parsed-once.ts";
@@ -39,11 +40,8 @@ export interface ReleaseQuestion {
   readonly evidence?: Uint8Array;
 }
 
-/** The block whose state answered. */
-export interface ConfirmedBlock {
-  readonly number: number;
-  /** 32 bytes, 0x hex. */
-  readonly hash: string;
+/** The block whose state answers. */
+export interface ConfirmedBlock extends BlockName {
   /** Unix seconds. */
   readonly time: number;
 }
@@ -102,11 +100,32 @@ export async function confirmedBlock(chain: ChainReader, confirmations: number):
 }
 
 /**
+ * An endpoint that is cut off answers from a state of hours ago, in which a request may not be vetoed yet. A block
+ * whose time is ahead of the clock, as on development chains, is not old.
+ *
+ * @param nowSeconds this machine's time
+ * @throws TallystickError CHAIN_UNAVAILABLE, retryable, when the block is older
+ */
+export function requireRecent(block: ConfirmedBlock, maximumSeconds: number, nowSeconds: number): void {
+  const seconds = nowSeconds - block.time;
+  if (seconds <= maximumSeconds) return;
+  throw new TallystickError("the chain's RPC endpoint is behind, or this machine's clock is ahead", {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "age of the confirmed block",
+    expected: `at most ${maximumSeconds} s`,
+    received: `${seconds} s, block ${block.number}`,
+    hint: "check that the chain node is in sync, and the clock; repeat the request, or ask other members",
+    retryable: true,
+  });
+}
+
+/**
  * Returns when the policy allows the release in the state of a block.
  *
  * @throws NotReleasedError when it does not, however it fails
  * @throws InvalidInputError when the question does not fit its label
- * @throws ChainUnavailableError when the endpoint failed, which says nothing about the policy
+ * @throws ChainUnavailableError when the endpoint failed, or the block was replaced: that says nothing about the policy
  */
 export async function requireRelease(
   chain: ChainReader,
@@ -115,21 +134,17 @@ export async function requireRelease(
 ): Promise<void> {
   const { policy } = question.label;
   const data = releaseCallData(chain, question);
+  const gas = `0x${(gasOf(data) + RELEASE_GAS).toString(16)}`;
   let answer: string;
   try {
-    answer = await chain.provider.call({
-      to: policy,
-      data,
-      gasLimit: gasOf(data) + RELEASE_GAS,
-      blockTag: block.number,
-    });
+    answer = await askAtBlock(chain, "eth_call", [{ to: policy, data, gas }], block);
   } catch (error) {
     throw failureOf(policy, error, block);
   }
   if (answer === YES) return;
   if (answer === NO) throw new NotReleasedError(policy, "said no", block);
   if (answer !== "0x") throw new NotReleasedError(policy, "malformed answer", block, quoted(answer));
-  const code = await readChain("reading the code of a policy", () => chain.provider.getCode(policy, block.number));
+  const code = await readChain("reading the code of a policy", () => askAtBlock(chain, "eth_getCode", [policy], block));
   throw new NotReleasedError(policy, code === "0x" ? "no code" : "malformed answer", block, "no bytes");
 }
 

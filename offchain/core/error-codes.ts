@@ -220,7 +220,7 @@ export const ERROR_CODES = {
     cause:
       "`check` tells which: the policy says no (the account is no owner, approvals are missing, the delay is not " +
       "over, or the request was vetoed, replaced, closed or retired), or it reverts, needs too much gas, answers " +
-      "nonsense, or has no code.",
+      "nonsense, or has no code. `age of the record`: the account owns it, but too few blocks are upon that yet.",
     remedy: "Meet the policy, and ask with the session key that its request names. A defective policy never releases.",
   },
   NOT_ADMITTED: {
@@ -312,8 +312,8 @@ export const ERROR_CODES = {
     ...PROTOCOL,
     status: 503,
     exit: "network",
-    meaning: "The RPC endpoint of the chain failed.",
-    cause: "It is down or overloaded, or it refuses the request.",
+    meaning: "The RPC endpoint of the chain failed, or is behind.",
+    cause: "It is down, overloaded or not in sync, or it refuses the request; or a block was replaced meanwhile.",
     remedy: "Repeat, or use another endpoint.",
   },
   FUNDS: {

@@ -46,6 +46,8 @@ export const NbmConfigSchema = Type.Object(
     releaseBudget: Type.Optional(Type.Object({ releases: Count, periodSeconds: PeriodSeconds }, closed)),
     /** Blocks on the state that the policy of a sealed secret answers from, its own included. */
     releaseConfirmations: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+    /** The oldest that this state may be, by this machine's clock: an endpoint that hangs behind decides nothing. */
+    releaseMaximumAgeSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000_000 })),
     /** Transactions this node pays for: per account, and in all; see records/relay-budget.ts. */
     relayBudget: Type.Optional(RelayBudgetSchema),
     /** The highest gas price at which this node relays; `maximumFeeGwei` caps all its transactions. */
@@ -68,6 +70,7 @@ export interface NbmConfig extends DaemonConfig {
   oprfBudget: { evaluations: number; periodSeconds: number };
   releaseBudget: { releases: number; periodSeconds: number };
   releaseConfirmations: number;
+  releaseMaximumAgeSeconds: number;
   relayBudget: { perAccount: number; total: number; periodSeconds: number };
   maximumRelayFeeGwei: number;
   pollMilliseconds: number;
@@ -89,6 +92,7 @@ const DEFAULTS = {
   oprfBudget: { evaluations: 1_440_000, periodSeconds: WEEK_SECONDS },
   releaseBudget: { releases: 20_000, periodSeconds: DAY_SECONDS },
   releaseConfirmations: 3,
+  releaseMaximumAgeSeconds: 600,
   relayBudget: { perAccount: 1000, total: 20_000, periodSeconds: DAY_SECONDS },
   maximumRelayFeeGwei: 100,
   pollMilliseconds: 1000,

@@ -108,6 +108,7 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     sign: ({ domain, types, message }) =>
       wallet.signingKey.sign(TypedDataEncoder.hash(domain, types, { ...message })).serialized,
     confirmations: config.releaseConfirmations,
+    maximumAgeSeconds: config.releaseMaximumAgeSeconds,
   });
 
   const balanceWei = cachedFor(BALANCE_MILLISECONDS, () => chain.provider.getBalance(operator));

@@ -160,6 +160,8 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
       pollMilliseconds: 500,
       // No block of this chain is ever replaced.
       releaseConfirmations: 1,
+      // With --block-time 0, or after a pause of the machine, the latest block may be of any age.
+      releaseMaximumAgeSeconds: 1_000_000_000,
       ...(position === 0 ? { formCommittee: { members, threshold } } : {}),
       ...options.nbmConfig,
     });

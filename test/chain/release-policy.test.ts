@@ -10,6 +10,7 @@ import {
   RELEASE_GAS,
   type ReleaseQuestion,
   type ReleaseRefusal,
+  requireRecent,
   requireRelease,
 } from "../../offchain/chain/release-policy.ts";
 import { ChainUnavailableError } from "../../offchain/chain/revert.ts";
@@ -177,6 +178,56 @@ describe("release policies on a chain", () => {
     const deep = await confirmedBlock(chain, 2);
     expect(deep).to.include({ number: before.number, hash: before.hash, time: before.time });
     await ask(question(policy));
+  });
+
+  it("names the block by its hash, and asks nobody about one that was replaced", async () => {
+    const policy = await deployOddPolicy(local.account(1), "Yes");
+    const block = await confirmedBlock(chain, 1);
+    const named: unknown[] = [];
+    proxy.fault = (method, params) => void (method === "eth_call" && named.push(params[1]));
+    await requireRelease(chain, question(policy), block);
+    expect(named).to.deep.equal([{ blockHash: block.hash, requireCanonical: true }]);
+    const error = await failure(requireRelease(chain, question(policy), { ...block, hash: `0x${"0b".repeat(32)}` }));
+    expect(error).to.be.instanceOf(ChainUnavailableError).and.to.include({ retryable: true });
+  });
+
+  it("asks an endpoint that does not know the form by number, and whether that is still the block", async () => {
+    const fresh = await connectChain(local.deployment, { rpcUrl: proxy.url });
+    try {
+      const policy = await deployOddPolicy(local.account(1), "Yes");
+      const block = await confirmedBlock(fresh, 1);
+      const named: unknown[] = [];
+      proxy.fault = (method, params) => {
+        if (method !== "eth_call") return undefined;
+        named.push(params[1]);
+        return typeof params[1] === "object"
+          ? { error: { code: -32_602, message: "invalid argument 1: cannot unmarshal object" } }
+          : undefined;
+      };
+      await requireRelease(fresh, question(policy), block);
+      await requireRelease(fresh, question(policy), block);
+      const number = `0x${block.number.toString(16)}`;
+      expect(named.map((each) => (typeof each === "object" ? "by hash" : each))).to.deep.equal([
+        "by hash",
+        number,
+        number,
+      ]);
+      const replaced = { ...block, hash: `0x${"0b".repeat(32)}` };
+      const error = await failure(requireRelease(fresh, question(policy), replaced));
+      expect(error).to.be.instanceOf(ChainUnavailableError).and.to.include({ retryable: true });
+    } finally {
+      fresh.close();
+    }
+  });
+
+  it("does not answer from the state of an endpoint that is behind", async () => {
+    const block = await confirmedBlock(chain, 1);
+    requireRecent(block, 600, block.time + 600);
+    // Development chains may be ahead of the clock by days.
+    requireRecent(block, 600, block.time - 86_400);
+    const late = async () => requireRecent(block, 600, block.time + 601);
+    const error = await expectAsyncRejection(late, "CHAIN_UNAVAILABLE");
+    expect(error).to.include({ retryable: true, check: "age of the confirmed block" });
   });
 
   it("waits for a chain that is too short to have a confirmed block", async () => {

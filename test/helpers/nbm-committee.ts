@@ -218,6 +218,8 @@ export async function prepareCommittee(local: LocalChain, options: CommitteeOpti
       autoRegister: { stakeWei: String(STAKE_WEI) },
       pollMilliseconds: 100,
       releaseConfirmations: 1,
+      // A chain that mines nothing unasked stands still between tests.
+      releaseMaximumAgeSeconds: 1_000_000_000,
       logLevel: "debug",
       ...(form && position === 0 ? { formCommittee: { members, threshold } } : {}),
       ...config,

@@ -10,6 +10,7 @@ import { openFileKey } from "../../offchain/agent/keys/file-key.ts";
 import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
 import { ensureKeyOwnership } from "../../offchain/agent/keys/record-key.ts";
 import { openSealedKey } from "../../offchain/agent/keys/sealed-key.ts";
+import { pause } from "../../offchain/chain/pause.ts";
 import { readRecordSeal } from "../../offchain/chain/record-key.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
@@ -47,7 +48,14 @@ describe("keys of records that a committee releases", function () {
     return context;
   }
 
+  /** Records, and mines what nodes want to see upon it. */
   async function record(context: AgentContext, id = dataId, recipients?: ShareRecipient) {
+    const owned = await own(context, id, recipients);
+    await local.mine(2);
+    return owned;
+  }
+
+  async function own(context: AgentContext, id: string, recipients?: ShareRecipient) {
     const { committee, nodes: clients } = await context.committee();
     return await ensureKeyOwnership(
       {
@@ -76,7 +84,7 @@ describe("keys of records that a committee releases", function () {
   before(async () => {
     await oprfReady();
     local = await startLocalChain();
-    const config = { pollMilliseconds: 500, dealingSeconds: 2, eraseAfterBlocks: 0 };
+    const config = { pollMilliseconds: 500, dealingSeconds: 2, eraseAfterBlocks: 0, releaseConfirmations: 3 };
     network = await prepareCommittee(local, { size: 5, config, form: false });
     nodes = network.nodes;
     await network.startAll();
@@ -100,6 +108,13 @@ describe("keys of records that a committee releases", function () {
     const reports = await opensFor(alicePhrase, "recorder");
     expect(reports.filter(({ answer }) => answer === "right")).to.have.length(2);
     expect(await record(deviceOf(alicePhrase))).to.deep.equal({ recordId, role: "recorder", isNew: false });
+  });
+
+  it("open when blocks are upon a record that was made a moment ago", async () => {
+    const young = contentId(new TextEncoder().encode("a root recipe of a moment ago"));
+    await own(deviceOf(alicePhrase), young);
+    const [opened] = await Promise.all([open(alicePhrase, young), pause(1500).then(() => local.mine(2))]);
+    expect(toHex(opened.fileKey)).to.equal(toHex(fileKey));
   });
 
   it("are relayed by no member when they were sealed under another record's label", async () => {

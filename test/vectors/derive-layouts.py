@@ -684,9 +684,11 @@ def typed_message_vectors():
         (ledger, "ChallengeKey(address provider,bytes32 key)", [other, filled("e")]),
         (ledger, "ReleaseRequest(bytes32 secret,address account,bytes32 sessionKey,address node,uint64 expiresAt)",
          [filled("8"), account, filled("3"), other, 1_790_003_600]),
-        (ledger, "ReleaseReceipt(bytes32 secret,address policy,address account,bytes32 sessionKey,uint64 blockNumber,"
+        (ledger, "ReleaseReceipt(bytes32 secret,bytes32 recordId,uint32 version,address author,address policy,"
+         "bytes32 policyDataHash,bytes32 evidenceHash,address account,bytes32 sessionKey,uint64 blockNumber,"
          "bytes32 blockHash,uint64 releasedAt)",
-         [filled("8"), other, account, filled("3"), 24_000_000, filled("b"), 1_790_000_600]),
+         [filled("8"), filled("2"), 3, account, other, filled("4"), filled("5"), account, filled("3"), 24_000_000,
+          filled("b"), 1_790_000_600]),
         (ledger, f"RecoveryOpening({recovery_request},uint64 deadline)", [*recovery, 1_790_000_600]),
         (ledger, f"RecoveryApproval({recovery_request})", recovery),
         (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),

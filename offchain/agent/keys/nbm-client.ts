@@ -97,20 +97,21 @@ export class NbmClient {
   }
 
   /** Has a signed record put on chain; resolves when it is mined. Not retried: the caller looks at the chain first. */
-  async relayRecord(request: RelayRecordRequest): Promise<RelayAnswer> {
-    return await this.#relay("/v1/records", request);
+  async relayRecord(request: RelayRecordRequest, signal?: AbortSignal): Promise<RelayAnswer> {
+    return await this.#relay("/v1/records", request, signal);
   }
 
   /** Has a later owner added on chain; resolves when it is mined. */
-  async relayOwner(recordId: string, request: RelayOwnerRequest): Promise<RelayAnswer> {
-    return await this.#relay(`/v1/records/${recordId}/owners`, request);
+  async relayOwner(recordId: string, request: RelayOwnerRequest, signal?: AbortSignal): Promise<RelayAnswer> {
+    return await this.#relay(`/v1/records/${recordId}/owners`, request, signal);
   }
 
-  async #relay(path: string, json: unknown): Promise<RelayAnswer> {
+  async #relay(path: string, json: unknown, signal?: AbortSignal): Promise<RelayAnswer> {
     return await this.#sessions.with(this.#party, this.operator, (token) =>
       this.#party.json("POST", path, RelayAnswer, {
         json,
         token,
+        signal,
         retries: 0,
         deadlineSeconds: RELAY_DEADLINE_SECONDS,
       }),

@@ -37,7 +37,7 @@ export interface Gathered<Member, Answer> {
  *   failures.
  * @throws what `ask` throws that is no TallystickError: a defect here, not there.
  */
-export async function gather<Member extends QuorumMember, Answer>(
+export async function gather<Member extends { readonly url: string }, Answer>(
   order: readonly Member[],
   needed: number,
   ask: (member: Member, signal: AbortSignal) => Promise<Answer>,
@@ -89,7 +89,7 @@ export async function gather<Member extends QuorumMember, Answer>(
   return { answers: answers.slice(0, needed), failures };
 }
 
-function tooSlow({ url }: QuorumMember): TallystickError {
+function tooSlow({ url }: { readonly url: string }): TallystickError {
   return new TallystickError(`node ${url} had not answered when enough others had`, {
     code: "TIMED_OUT",
     party: `node ${url}`,

@@ -229,7 +229,7 @@ async function joinExisting(
     const joined = () => isOwner(chain, headerOf(found.record), account.address);
     if (await joined()) return { recordId, role: "owner", isNew: false };
     const request = await signAddition(context, found, dataId, fileKey);
-    const relayed = await relayEntry(context, (node) => node.relayOwner(recordId, request), joined);
+    const relayed = await relayEntry(context, (node, signal) => node.relayOwner(recordId, request, signal), joined);
     return { recordId, role: "owner", isNew: true, ...relayed };
   }
   return undefined;
@@ -306,7 +306,7 @@ async function recordOwn(
   };
   const recordId = recordIdOf(header);
   const isDone = async () => (await readRecordedAt(chain, recordId)) !== undefined;
-  const relayed = await relayEntry(context, (node) => node.relayRecord(request), isDone);
+  const relayed = await relayEntry(context, (node, signal) => node.relayRecord(request, signal), isDone);
   return { recordId, role: "recorder", isNew: true, ...relayed };
 }
 

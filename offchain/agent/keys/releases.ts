@@ -3,13 +3,13 @@
  * sealed to a key made for this one request. A share with a wrong proof names its node, and another node is asked.
  */
 
-import { getAddress, verifyTypedData } from "ethers";
 import { randomBytes } from "#primitives";
+import type { ChainReader } from "../../chain/deployment.ts";
 import type { CommitteeWithKeys } from "../../chain/registry.ts";
 import { hpkeKeyPairFromSeed } from "../../core/crypto/hpke.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { releaseReceiptTypedData, releaseRequestTypedData } from "../../core/identity/typed-messages.ts";
+import { releaseRequestTypedData } from "../../core/identity/typed-messages.ts";
 import { ristretto255Group } from "../../core/oprf/group.ts";
 import { verifyCommitteeKeys } from "../../core/oprf/threshold.ts";
 import { openSecret, type RecordKeys, verifyDecryptionShare } from "../../core/sealed-secrets/decryption-share.ts";
@@ -17,8 +17,8 @@ import type { CheckedSecret } from "../../core/sealed-secrets/sealed-secret.ts";
 import { openShareReply } from "../../core/sealed-secrets/share-reply.ts";
 import type { AgentAccount } from "../account.ts";
 import type { AgentLogger } from "../progress.ts";
-import type { ReleaseGrant } from "./nbm-client.ts";
 import type { NodeReport } from "./quorum.ts";
+import { requireReceipt } from "./release-receipts.ts";
 import { collectShares, REQUEST_SECONDS, type ShareMember } from "./share-collection.ts";
 
 /** A secret that is to be released. */
@@ -33,6 +33,8 @@ export interface WantedSecret {
 }
 
 export interface ReleaseContext {
+  /** By this computer's own endpoint: the blocks that nodes name are looked up there. */
+  readonly chain: ChainReader;
   readonly account: AgentAccount;
   /** The committee that it was sealed to, in its active generation. */
   readonly committee: CommitteeWithKeys;
@@ -106,7 +108,8 @@ async function requestShare(
     const grant = await member.client.release(request, signal);
     const party = `node ${member.url}`;
     requireIndex(grant.index, member.index, party);
-    requireReceipt(secret, account, sessionKey, member.operator, grant, party);
+    const asked = { secret, evidence, account, sessionKey, operator: member.operator, party };
+    await requireReceipt(context.chain, asked, grant.receipt);
     const share = await openAs(party, () => openShareReply(secret, account, session.privateKey, grant.sealed));
     await openAs(party, async () => verifyDecryptionShare(secret, keys, member.index, share));
     return share;
@@ -123,40 +126,6 @@ function requireIndex(received: number, expected: number, party: string): void {
     check: "share index",
     expected: String(expected),
     received: String(received),
-  });
-}
-
-/** A node that does not sign what it released could deny it later. */
-function requireReceipt(
-  { name, label }: CheckedSecret,
-  account: string,
-  sessionKey: string,
-  operator: string,
-  { receipt }: ReleaseGrant,
-  party: string,
-): void {
-  const { domain, types, message } = releaseReceiptTypedData(label.ledger.chainId, label.ledger.keyLedger, {
-    secret: toHex(name),
-    policy: getAddress(label.policy.toLowerCase()),
-    account,
-    sessionKey,
-    blockNumber: BigInt(receipt.blockNumber),
-    blockHash: receipt.blockHash,
-    releasedAt: BigInt(receipt.releasedAt),
-  });
-  let signer = "no signature";
-  try {
-    signer = verifyTypedData(domain, types, { ...message }, receipt.signature);
-  } catch {
-    // Sixty-five bytes that are no signature.
-  }
-  if (signer === getAddress(operator)) return;
-  throw new TallystickError(`${party} did not sign the receipt of its release`, {
-    code: "INVALID_SIGNATURE",
-    party,
-    check: "signature of the release receipt",
-    expected: `by ${operator}`,
-    received: signer,
   });
 }
 

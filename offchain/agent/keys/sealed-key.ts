@@ -13,6 +13,7 @@ import type { VerifiedRecord } from "./archives.ts";
 import type { RebuiltKey } from "./key-shares.ts";
 import type { NodeReport } from "./quorum.ts";
 import { releaseSecret } from "./releases.ts";
+import { onceConfirmed } from "./young-records.ts";
 
 /** Members notice a little later than the chain that another generation is active: a second, then twice as long. */
 const RETRIES = { retries: 3, minTimeout: 1000, factor: 2 };
@@ -20,7 +21,8 @@ const RETRIES = { retries: 3, minTimeout: 1000, factor: 2 };
 /**
  * Has the key of a record released to this account, which owns it.
  *
- * @throws TallystickError NOT_RELEASED, SHARES_MISSING with what every node answered; INTEGRITY, INVALID_PROOF and
+ * @throws TallystickError NOT_RELEASED, SHARES_MISSING with what every node answered, the former retryable while the
+ *   account has owned the record for a few blocks only, and the next ones do not come; INTEGRITY, INVALID_PROOF and
  *   others naming the recorder when it made the record wrongly
  */
 export async function openSealedKey(context: AgentContext, found: VerifiedRecord, dataId: string): Promise<RebuiltKey> {
@@ -39,10 +41,19 @@ export async function openSealedKey(context: AgentContext, found: VerifiedRecord
       policyData: new Uint8Array(),
       evidence: encodeHeader(headerOf(found.record)),
     };
-    const { payload, nodes } = await releaseSecret(wanted, { committee, members, account, logger });
+    const chain = await context.chain();
+    const { payload, nodes } = await releaseSecret(wanted, { chain, committee, members, account, logger });
     return { fileKey: fileKeyFrom(payload, found.record, dataId), nodes };
   };
-  return await pRetry(open, { ...RETRIES, shouldRetry: ({ error }) => isOfAnotherGeneration(error) });
+  const young = {
+    chain: await context.chain(),
+    clock: context.platform.clock,
+    account: context.account.address,
+    during: <Result>(step: string, work: () => Promise<Result>) => context.waits.during("chain", step, work),
+  };
+  return await onceConfirmed(young, found, () =>
+    pRetry(open, { ...RETRIES, shouldRetry: ({ error }) => isOfAnotherGeneration(error) }),
+  );
 }
 
 function isOfAnotherGeneration(error: Error): boolean {

@@ -5,7 +5,7 @@
  * any interruption does what is missing and nothing twice. A put of what was put before sends no transaction.
  */
 
-import { assignedOrder, assignmentEpoch } from "../../core/assignment/assignment.ts";
+import { assignmentEpoch } from "../../core/assignment/assignment.ts";
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
@@ -15,8 +15,9 @@ import type { AgentContext, CommitteeLink } from "../context.ts";
 import { type DataSetLane, openDataSetLane } from "../data-sets/lane.ts";
 import type { DataSetReport } from "../data-sets/lane-report.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
-import { bestFirst, type NodeReport } from "../keys/quorum.ts";
+import type { NodeReport } from "../keys/quorum.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
+import { relayOrder } from "../keys/relay-entry.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";
 import type { SourceOptions } from "../platform.ts";
 import type { DataSetProgress, ProgressListener, PutProgress } from "../progress.ts";
@@ -299,7 +300,6 @@ class Put {
     const { dataId, fileKey, root } = stored;
     const epoch = assignmentEpoch(context.platform.clock.now() / 1000);
     const assignment = { committeeId: committee.id, user: context.account.address, epoch };
-    const relays = assignedOrder(assignment, members).filter(({ url }) => url !== "");
     const known = recipients === undefined ? await knownOwnership(context, dataId) : undefined;
     const record =
       known ??
@@ -308,8 +308,7 @@ class Put {
           chain: await context.chain(),
           account: context.account,
           committee,
-          // Nodes that answered recently come first: a relay request to a hung node blocks until its timeout.
-          nodes: bestFirst(relays, oprf.report()).map(({ client }) => client),
+          nodes: relayOrder(assignment, members, oprf.report()).map(({ client }) => client),
           archives: await context.archives(),
           catalogueKey: context.identity.catalogueKey,
           logger: context.logger,

@@ -141,12 +141,23 @@ export interface ReleaseRequestMessage {
   expiresAt: bigint;
 }
 
-/** What a node signs about a release, so that it cannot deny to whom it gave its share and on whose word. */
+/**
+ * What a node signs about a release, so that it cannot deny to whom it gave its share and on whose word. Chain and
+ * ledger in the domain are those of the label. Whoever has the data and the evidence can ask the policy the same again.
+ */
 export interface ReleaseReceiptMessage {
   /** Name of the sealed secret, 32 bytes, 0x hex. */
   secret: string;
+  /** Of the label, as the next four. */
+  recordId: string;
+  version: bigint;
+  author: string;
   /** The policy that allowed it. */
   policy: string;
+  /** keccak256 of the policy's data, 32 bytes, 0x hex. */
+  policyDataHash: string;
+  /** keccak256 of what the requester showed to the policy, 32 bytes, 0x hex. */
+  evidenceHash: string;
   /** Who asked. */
   account: string;
   /** HPKE public key that the share is sealed to, 32 bytes, 0x hex. */
@@ -293,7 +304,12 @@ const TYPES = {
   ],
   ReleaseReceipt: [
     { name: "secret", type: "bytes32" },
+    { name: "recordId", type: "bytes32" },
+    { name: "version", type: "uint32" },
+    { name: "author", type: "address" },
     { name: "policy", type: "address" },
+    { name: "policyDataHash", type: "bytes32" },
+    { name: "evidenceHash", type: "bytes32" },
     { name: "account", type: "address" },
     { name: "sessionKey", type: "bytes32" },
     { name: "blockNumber", type: "uint64" },

@@ -107,13 +107,13 @@ export class GenerationCoordinator {
   /** Who was left out of a generation, and why. */
   faultsOf(state: GenerationState): readonly string[] {
     const { store } = this.#options;
-    if (state.phase === "ready") return store.used(state).faults;
+    if (state.phase === "ready") return store.usedOutcome(state).faults;
     return this.#runs.get(generationName(state))?.steps.result?.faults ?? [];
   }
 
   /** The transcript of the present outcome of a run. */
   transcriptOf(state: GenerationState): string | undefined {
-    if (state.phase === "ready") return this.#options.store.used(state).transcript;
+    if (state.phase === "ready") return this.#options.store.usedOutcome(state).transcript;
     return this.#runs.get(generationName(state))?.steps.result?.transcript;
   }
 
@@ -265,7 +265,7 @@ export class GenerationCoordinator {
     const { keyMaterialHash } = committee;
     const facts = { committee: String(committee.id), generation: committee.generation };
     if (state.index > 0 && (state.phase !== "ready" || state.keyMaterialHash !== keyMaterialHash)) {
-      if (store.result(state, keyMaterialHash) === undefined) {
+      if (store.outcome(state, keyMaterialHash) === undefined) {
         // Shares of keys that never became final go like others, once a later generation is active for good.
         if (committee.status === "replaced") await this.#retire(state);
         if (store.find(state) === undefined) return undefined;

@@ -51,15 +51,19 @@ export interface RunMessage extends SignedBytes {
   readonly id: string;
 }
 
-export interface RunResult {
+/** What anybody may know of how a run ended. */
+export interface RunOutcome {
   readonly keyMaterialHash: string;
   /** The transcript, hexadecimal. */
   readonly transcript: string;
   readonly generation: CommitteeGeneration;
-  /** core/committee/member-shares.ts; secret. */
-  readonly shares: Uint8Array;
   /** Who was left out, and why. */
   readonly faults: readonly string[];
+}
+
+export interface RunResult extends RunOutcome {
+  /** core/committee/member-shares.ts; secret: whoever has asked erases them. */
+  readonly shares: Uint8Array;
 }
 
 type Row = Record<string, unknown>;
@@ -208,10 +212,8 @@ export class GenerationStore {
   }
 
   /** @returns undefined when the run has not had this outcome here */
-  result(id: GenerationId, keyMaterialHash: string): RunResult | undefined {
-    const row = this.#database
-      .prepare(`SELECT * FROM run_results WHERE ${OF} AND key_material_hash = ?`)
-      .get(...valuesOf(id), keyMaterialHash);
+  outcome(id: GenerationId, keyMaterialHash: string): RunOutcome | undefined {
+    const row = this.#resultRow(id, keyMaterialHash);
     const state = this.find(id);
     if (row === undefined || state === undefined) return undefined;
     const keys = perKey((purpose) => unpack(bytesOf(row, `${purpose}_keys`)));
@@ -220,20 +222,30 @@ export class GenerationStore {
       keyMaterialHash,
       transcript: String(row.transcript),
       generation: { generation, size, threshold, keys },
-      shares: this.#box.open(sharesPlace(id, keyMaterialHash), bytesOf(row, "shares_sealed")),
       faults: JSON.parse(String(row.faults)) as string[],
     };
   }
 
-  /** The result that is used. @throws TallystickError INTERNAL when the generation has not been active here */
-  used(id: GenerationId): RunResult {
+  /**
+   * The outcome that is used. Strangers can have this asked, so no share is decrypted for it.
+   * @throws TallystickError INTERNAL when the generation has not been active here
+   */
+  usedOutcome(id: GenerationId): RunOutcome {
     const hash = this.find(id)?.keyMaterialHash;
-    const result = hash === undefined ? undefined : this.result(id, hash);
-    if (result !== undefined) return result;
+    const outcome = hash === undefined ? undefined : this.outcome(id, hash);
+    if (outcome !== undefined) return outcome;
     throw new TallystickError(`the node's database lacks its shares of generation ${generationName(id)}`, {
       code: "INTERNAL",
       check: "database",
     });
+  }
+
+  /** The outcome that is used, with this node's shares. @throws as `usedOutcome` */
+  used(id: GenerationId): RunResult {
+    const outcome = this.usedOutcome(id);
+    const { keyMaterialHash } = outcome;
+    const sealed = bytesOf(this.#resultRow(id, keyMaterialHash), "shares_sealed");
+    return { ...outcome, shares: this.#box.open(sharesPlace(id, keyMaterialHash), sealed) };
   }
 
   /** The generation is active with this key material. */
@@ -283,6 +295,12 @@ export class GenerationStore {
 
   #truncateLog(): void {
     this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  }
+
+  #resultRow(id: GenerationId, keyMaterialHash: string): Row | undefined {
+    return this.#database
+      .prepare(`SELECT * FROM run_results WHERE ${OF} AND key_material_hash = ?`)
+      .get(...valuesOf(id), keyMaterialHash);
   }
 
   #row(id: GenerationId): Row | undefined {

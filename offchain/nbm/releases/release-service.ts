@@ -10,18 +10,18 @@
 import { keccak256 } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { ledgerScope } from "../../chain/ledger.ts";
-import { type ConfirmedBlock, confirmedBlock, requireRelease } from "../../chain/release-policy.ts";
+import { type ConfirmedBlock, confirmedBlock, requireRecent, requireRelease } from "../../chain/release-policy.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import {
   type ReleaseReceiptMessage,
-  releaseReceiptTypedData,
   releaseRequestTypedData,
   type TypedData,
 } from "../../core/identity/typed-messages.ts";
 import { decryptionShare } from "../../core/sealed-secrets/decryption-share.ts";
 import type { SecretLabel } from "../../core/sealed-secrets/label.ts";
+import { releaseReceipt } from "../../core/sealed-secrets/release-receipt.ts";
 import { type CheckedSecret, checkSealed } from "../../core/sealed-secrets/sealed-secret.ts";
 import { sealShareReply } from "../../core/sealed-secrets/share-reply.ts";
 import {
@@ -50,6 +50,8 @@ export interface ReleaseServiceOptions {
   readonly sign: (typed: TypedData<ReleaseReceiptMessage>) => string;
   /** Blocks that must be on the state that a policy answers from, its own included. */
   readonly confirmations: number;
+  /** The oldest that this state may be. */
+  readonly maximumAgeSeconds: number;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
 }
@@ -138,7 +140,7 @@ export class ReleaseService {
     label: SecretLabel,
     { sessionKey, policyData, evidence }: ReleaseRequestBody,
   ): Promise<ConfirmedBlock> {
-    const { chain, confirmations } = this.#options;
+    const { chain, confirmations, maximumAgeSeconds } = this.#options;
     const question = {
       label,
       policyData: fromHex(policyData),
@@ -146,35 +148,49 @@ export class ReleaseService {
       sessionKey: fromHex(sessionKey),
       evidence: fromHex(evidence),
     };
-    const { ownersPolicy, recoveryPolicy } = chain.deployment.contracts;
-    const isOwn = [ownersPolicy, recoveryPolicy].some((own) => isAddressEqual(own, label.policy));
-    return await (isOwn ? this.#own : this.#foreign).run(account, async () => {
+    const questions = this.#entryOf(label) === undefined ? this.#foreign : this.#own;
+    return await questions.run(account, async () => {
       this.#options.charge(account);
       const confirmed = await confirmedBlock(chain, confirmations);
+      requireRecent(confirmed, maximumAgeSeconds, this.#now());
       await requireRelease(chain, question, confirmed);
       return confirmed;
     });
   }
 
+  /**
+   * What must be on the chain for a release: an owner of the record, whichever bytes are sealed under its id; or a
+   * request about this very label. Undefined under policies of others, of which nothing is known.
+   */
+  #entryOf({ recordId, version, author, policy, policyDataHash }: SecretLabel): string | undefined {
+    const { ownersPolicy, recoveryPolicy } = this.#options.chain.deployment.contracts;
+    if (isAddressEqual(policy, ownersPolicy)) return `record ${toHex(recordId)}`;
+    if (!isAddressEqual(policy, recoveryPolicy)) return undefined;
+    return `request ${toHex(recordId)} ${version} ${author} ${toHex(policyDataHash)}`;
+  }
+
   /** Keeps the receipt of a release, signed. @returns the earlier one when the request is repeated */
   #keepReceipt(
     account: string,
-    { policy }: SecretLabel,
+    label: SecretLabel,
     secret: CheckedSecret,
-    { sessionKey, expiresAt, signature }: ReleaseRequestBody,
+    { sessionKey, expiresAt, signature, policyData, evidence }: ReleaseRequestBody,
     block: ConfirmedBlock,
   ): ReleaseReceipt {
-    const { chain, receipts, sign } = this.#options;
-    const { chainId, keyLedger } = ledgerScope(chain.deployment);
-    const released = { secret: toHex(secret.name), policy, account, sessionKey };
-    const at = { blockNumber: block.number, blockHash: block.hash, releasedAt: this.#now() };
-    const typed = releaseReceiptTypedData(chainId, keyLedger, {
+    const { receipts, sign } = this.#options;
+    const { version, author, policy } = label;
+    const released = {
+      secret: toHex(secret.name),
+      ...{ recordId: toHex(label.recordId), version, author, policy, policyData, evidence, account, sessionKey },
+      ...{ blockNumber: block.number, blockHash: block.hash, releasedAt: this.#now() },
+    };
+    const receiptSignature = sign(releaseReceipt(label, released));
+    const entry = this.#entryOf(label);
+    return receipts.keep({
+      ...(entry === undefined ? {} : { entry }),
       ...released,
-      blockNumber: BigInt(at.blockNumber),
-      blockHash: at.blockHash,
-      releasedAt: BigInt(at.releasedAt),
+      ...{ expiresAt, signature, receiptSignature },
     });
-    return receipts.keep({ ...released, expiresAt, signature, ...at, receiptSignature: sign(typed) });
   }
 }
 

@@ -2,19 +2,21 @@
 
 import { randomBytes } from "node:crypto";
 import { expect } from "chai";
-import { HDNodeWallet, keccak256, TypedDataEncoder } from "ethers";
+import { HDNodeWallet, type JsonRpcProvider, keccak256, TypedDataEncoder } from "ethers";
 import { AgentAccount } from "../../../offchain/agent/account.ts";
 import type { NbmClient, ReleaseGrant } from "../../../offchain/agent/keys/nbm-client.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
 import { releaseSecret } from "../../../offchain/agent/keys/releases.ts";
 import type { ShareMember } from "../../../offchain/agent/keys/share-collection.ts";
+import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import type { CommitteeWithKeys } from "../../../offchain/chain/registry.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
-import { releaseReceiptTypedData, releaseRequestTypedData } from "../../../offchain/core/identity/typed-messages.ts";
+import { releaseRequestTypedData } from "../../../offchain/core/identity/typed-messages.ts";
 import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
 import { decryptionShare } from "../../../offchain/core/sealed-secrets/decryption-share.ts";
 import type { SecretLabel } from "../../../offchain/core/sealed-secrets/label.ts";
+import { releaseReceipt } from "../../../offchain/core/sealed-secrets/release-receipt.ts";
 import { type CheckedSecret, checkSealed, sealSecret } from "../../../offchain/core/sealed-secrets/sealed-secret.ts";
 import { sealShareReply } from "../../../offchain/core/sealed-secrets/share-reply.ts";
 import type { ReleaseRequestBody } from "../../../offchain/core/wire/release.ts";
@@ -30,6 +32,19 @@ const PAYLOAD = new TextEncoder().encode("a secret");
 const POLICY_DATA = new TextEncoder().encode("data");
 const wallet = HDNodeWallet.fromPhrase("test test test test test test test test test test test junk");
 const account = new AgentAccount(fromHex(wallet.privateKey));
+
+/** The chain as this computer's endpoint has it: a block every minute. */
+const HEAD = 1000;
+const CONFIRMED = HEAD - 2;
+const hashOf = (number: number): string => `0x${number.toString(16).padStart(64, "b")}`;
+const chain = {
+  provider: {
+    getBlock: async (which: number | "latest") => {
+      const number = which === "latest" ? HEAD : which;
+      return number > HEAD ? null : { number, hash: hashOf(number), timestamp: number * 60 };
+    },
+  } as unknown as JsonRpcProvider,
+} as ChainReader;
 
 type Reply = (index: number, request: ReleaseRequestBody) => Promise<ReleaseGrant>;
 
@@ -61,15 +76,14 @@ describe("the release of a sealed secret by nodes that fail and lie", () => {
   const shareOf = (index: number, of = committee): Uint8Array =>
     decryptionShare(secret, recordKeys(of), index, sharesOf(of, index).record);
 
-  function receiptBy(signer: number, request: ReleaseRequestBody): ReleaseGrant["receipt"] {
-    const at = { blockNumber: 7, blockHash: `0x${"0b".repeat(32)}`, releasedAt: 1_800_000_000 };
-    const { domain, types, message } = releaseReceiptTypedData(LEDGER.chainId, LEDGER.keyLedger, {
-      secret: toHex(secret.name),
-      policy: label.policy,
-      account: request.account,
-      sessionKey: request.sessionKey,
-      ...{ blockNumber: BigInt(at.blockNumber), blockHash: at.blockHash, releasedAt: BigInt(at.releasedAt) },
-    });
+  type Receipt = ReleaseGrant["receipt"];
+
+  function receiptBy(signer: number, request: ReleaseRequestBody, over: Partial<Receipt> = {}): Receipt {
+    const releasedAt = Math.floor(Date.now() / 1000);
+    const at = { blockNumber: CONFIRMED, blockHash: hashOf(CONFIRMED), releasedAt, ...over };
+    const { account, sessionKey, evidence } = request;
+    const released = { secret: toHex(secret.name), evidence, account, sessionKey, ...at };
+    const { domain, types, message } = releaseReceipt(label, released);
     const digest = TypedDataEncoder.hash(domain, types, { ...message });
     return { ...at, signature: walletOf(40 + signer).signingKey.sign(digest).serialized };
   }
@@ -98,6 +112,13 @@ describe("the release of a sealed secret by nodes that fail and lie", () => {
     async (index) => {
       const check = code === "NOT_RELEASED" ? "said no" : "node";
       throw new TallystickError(`node ${index} says ${code}`, { code, check });
+    };
+  /** Sends a right share with a signed receipt that says something else. */
+  const at =
+    (over: Partial<Receipt>): Reply =>
+    async (index, request) => {
+      const answer = await honestly(index, request);
+      return { ...answer, receipt: receiptBy(index, request, over) };
     };
   const lies: [string, Reply, string][] = [
     ["is down", failing("UNREACHABLE"), "UNREACHABLE"],
@@ -156,6 +177,22 @@ describe("the release of a sealed secret by nodes that fail and lie", () => {
       },
       "INVALID_SIGNATURE",
     ],
+    [
+      "sends a right share with a receipt for other evidence",
+      async (index, request) => {
+        const answer = await honestly(index, request);
+        return { ...answer, receipt: receiptBy(index, { ...request, evidence: "0x12" }) };
+      },
+      "INVALID_SIGNATURE",
+    ],
+    [
+      "released in a block that is not there yet",
+      at({ blockNumber: HEAD + 1, blockHash: hashOf(HEAD + 1) }),
+      "BAD_RESPONSE",
+    ],
+    ["released in a block of another chain", at({ blockHash: hashOf(HEAD) }), "BAD_RESPONSE"],
+    ["released in a block of long ago", at({ blockNumber: HEAD - 65, blockHash: hashOf(HEAD - 65) }), "BAD_RESPONSE"],
+    ["says that it released tomorrow", at({ releasedAt: Math.floor(Date.now() / 1000) + 86_400 }), "BAD_RESPONSE"],
   ];
 
   /** With so much stake that they are asked first: the first two. */
@@ -174,7 +211,7 @@ describe("the release of a sealed secret by nodes that fail and lie", () => {
     const { generation } = committee;
     const active = { id: SCOPE.committeeId, ...generation } as unknown as CommitteeWithKeys;
     const wanted = { secret, sealed, policyData: POLICY_DATA, evidence: "0x1234" };
-    return await releaseSecret(wanted, { account, committee: active, members: membersOf(replies) });
+    return await releaseSecret(wanted, { chain, account, committee: active, members: membersOf(replies) });
   };
   const withTwo = (reply: Reply): Reply[] => [reply, reply, honestly, honestly, honestly];
 
@@ -197,6 +234,11 @@ describe("the release of a sealed secret by nodes that fail and lie", () => {
       }
     });
   }
+
+  it("takes a block of as long ago on a chain that stands still, or is fast", async () => {
+    const few = at({ blockNumber: HEAD - 64, blockHash: hashOf(HEAD - 64) });
+    expect((await release(Array(SIZE).fill(few))).payload).to.deep.equal(PAYLOAD);
+  });
 
   it("says what every node answered when fewer than k shares are right", async () => {
     const [, wrong] = lies[2] as (typeof lies)[number];
@@ -235,6 +277,7 @@ describe("the release of a sealed secret by nodes that fail and lie", () => {
     };
     const wanted = { secret, sealed, policyData: POLICY_DATA, evidence: "0x1234" };
     const context = {
+      chain,
       account,
       committee: active as unknown as CommitteeWithKeys,
       members: membersOf(Array(5).fill(ask)),

@@ -94,7 +94,12 @@ const messages: Record<string, TypedData<object>> = {
   }),
   ReleaseReceipt: releaseReceiptTypedData(31_337n, ledger, {
     secret: word("8"),
+    recordId: word("2"),
+    version: 3n,
+    author: account,
     policy: other,
+    policyDataHash: word("4"),
+    evidenceHash: word("5"),
     account,
     sessionKey: word("3"),
     blockNumber: 24_000_000n,

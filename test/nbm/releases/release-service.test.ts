@@ -11,13 +11,14 @@ import {
   type RecoverableSecret,
   vetoRecoveryCall,
 } from "../../../offchain/chain/recovery-policy.ts";
-import { NotReleasedError } from "../../../offchain/chain/release-policy.ts";
+import { confirmedBlock, NotReleasedError, requireRelease } from "../../../offchain/chain/release-policy.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
-import { releaseReceiptTypedData, releaseRequestTypedData } from "../../../offchain/core/identity/typed-messages.ts";
+import { releaseRequestTypedData } from "../../../offchain/core/identity/typed-messages.ts";
 import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
 import { openSecret } from "../../../offchain/core/sealed-secrets/decryption-share.ts";
 import type { SecretLabel } from "../../../offchain/core/sealed-secrets/label.ts";
+import { releaseReceipt } from "../../../offchain/core/sealed-secrets/release-receipt.ts";
 import { checkSealed, sealSecret } from "../../../offchain/core/sealed-secrets/sealed-secret.ts";
 import { openShareReply } from "../../../offchain/core/sealed-secrets/share-reply.ts";
 import { ReleaseAnswer, ReleaseRequestBody } from "../../../offchain/core/wire/release.ts";
@@ -39,6 +40,7 @@ const PAYLOAD = new TextEncoder().encode("the identity");
 const SIZE = 4;
 const THRESHOLD = 3;
 const DAY = 86_400;
+const MAXIMUM_AGE = 600;
 const BUDGET = { scope: "releases", capacity: 20, periodSeconds: DAY };
 
 describe("release of sealed secrets by nodes", () => {
@@ -75,7 +77,7 @@ describe("release of sealed secrets by nodes", () => {
 
   const operatorOf = (index: number): string => walletOf(20 + index).address;
 
-  function nodeOf(index: number, kept = receipts): ReleaseService {
+  function nodeOf(index: number, now = () => Math.floor(Date.now() / 1000)): ReleaseService {
     const { chain } = local;
     const operator = walletOf(20 + index);
     return new ReleaseService({
@@ -86,17 +88,18 @@ describe("release of sealed secrets by nodes", () => {
         if (committeeId !== SCOPE.committeeId || generation !== 1) return undefined;
         return { keys: recordKeys(committee), index, keyShare: sharesOf(committee, index).record.slice() };
       },
-      receipts: kept,
+      receipts,
       charge: (account) => budgets.take(BUDGET, account, 1),
       sign: ({ domain, types, message }) =>
         operator.signingKey.sign(TypedDataEncoder.hash(domain, types, { ...message })).serialized,
       confirmations: 1,
+      maximumAgeSeconds: MAXIMUM_AGE,
+      now,
     });
   }
 
   /** As the route does, in a session of the account that asks. */
-  const ask = (request: ReleaseRequestBody, node = 1, kept = receipts) =>
-    nodeOf(node, kept).release(getAddress(request.account), request);
+  const ask = (request: ReleaseRequestBody, node = 1) => nodeOf(node).release(getAddress(request.account), request);
 
   function labelUnder(policy: string, data: Uint8Array = policyData): SecretLabel {
     const { chainId, contracts } = local.deployment;
@@ -116,12 +119,13 @@ describe("release of sealed secrets by nodes", () => {
     readonly data?: Uint8Array;
     readonly by?: Wallet;
     readonly node?: number;
+    readonly expiresAt?: number;
   }
 
-  async function requestFor({ label, sealed, data = policyData, by = requester, node = 1 }: Asked) {
+  async function requestFor({ label, sealed, data = policyData, by = requester, node = 1, ...times }: Asked) {
     const { chainId, keyLedger } = label.ledger;
     const { name } = checkSealed(recordKeys(committee).groupPublicKey, label, sealed);
-    const expiresAt = Math.floor(Date.now() / 1000) + 600;
+    const { expiresAt = Math.floor(Date.now() / 1000) + 600 } = times;
     const sessionKey = toHex(session.publicKey);
     const typed = releaseRequestTypedData(chainId, keyLedger, {
       secret: toHex(name),
@@ -194,16 +198,75 @@ describe("release of sealed secrets by nodes", () => {
     expect(receipts.of(toHex(name))[0]).to.deep.include({
       ...{ blockNumber, blockHash, releasedAt, receiptSignature: signature, signature: request.signature },
     });
-    const { domain, types, message } = releaseReceiptTypedData(label.ledger.chainId, label.ledger.keyLedger, {
-      secret: toHex(name),
-      policy: yes,
-      account: requester.address,
-      sessionKey: request.sessionKey,
-      blockNumber: BigInt(blockNumber),
-      blockHash,
-      releasedAt: BigInt(releasedAt),
+    const { domain, types, message } = releaseReceipt(label, {
+      ...{ secret: toHex(name), evidence: "0x", account: requester.address, sessionKey: request.sessionKey },
+      ...{ blockNumber, blockHash, releasedAt },
     });
     expect(verifyTypedData(domain, types, { ...message }, signature)).to.equal(operatorOf(1));
+    // Another question of the same requester is another release.
+    const shown = await ask({ ...request, evidence: "0x1234" });
+    expect(shown.receipt.signature).not.to.equal(signature);
+    expect(receipts.of(toHex(name)).map(({ evidence }) => evidence)).to.deep.equal(["0x", "0x1234"]);
+  });
+
+  it("keeps what shows to anybody whether the policy allowed the release in the block of the receipt", async () => {
+    const { chain, deployment } = local;
+    const plan = { wallet: { account: requester.address, delaySeconds: DAY }, windowSeconds: DAY };
+    const data = encodeRecoveryData(plan);
+    const label = labelUnder(deployment.contracts.recoveryPolicy, data);
+    const secret: RecoverableSecret = {
+      ...{ ledger: deployment.contracts.keyLedger, recordId: toHex(label.recordId) },
+      ...{ version: label.version, author: label.author, plan },
+    };
+    const opening = {
+      ...{ path: "wallet" as const, proposer: requester.address, requester: requester.address },
+      ...{ sessionKey: toHex(session.publicKey), number: 1n },
+    };
+    await local.fund([requester.address]);
+    const before = await confirmedBlock(chain, 1);
+    const { to, data: call } = openRecoveryCall(deployment, secret, opening);
+    await (await requester.connect(chain.provider).sendTransaction({ to, data: call })).wait();
+    await chain.provider.send("evm_increaseTime", [DAY]);
+    await local.mine(1);
+    const sealed = seal(label);
+    await ask(await requestFor({ label, sealed, data }));
+    // The request is over by now: only the state of that block says yes.
+    await chain.provider.send("evm_increaseTime", [2 * DAY]);
+    await local.mine(1);
+
+    const { name } = checkSealed(recordKeys(committee).groupPublicKey, label, sealed);
+    const [kept] = receipts.of(toHex(name));
+    if (kept === undefined) throw new Error("no receipt");
+    const question = {
+      label: {
+        ...{ ledger: label.ledger, recordId: fromHex(kept.recordId), version: kept.version },
+        ...{ author: kept.author, policy: kept.policy, policyDataHash: fromHex(keccak256(kept.policyData)) },
+      },
+      ...{ policyData: fromHex(kept.policyData), requester: kept.account },
+      ...{ sessionKey: fromHex(kept.sessionKey), evidence: fromHex(kept.evidence) },
+    };
+    await requireRelease(chain, question, { number: kept.blockNumber, hash: kept.blockHash, time: 0 });
+    for (const block of [before, await confirmedBlock(chain, 1)]) {
+      expect(await failure(requireRelease(chain, question, block))).to.include({ refusal: "said no" });
+    }
+  });
+
+  it("releases nothing on a state that is old by its clock", async () => {
+    const label = labelUnder(yes);
+    await local.mine(1);
+    const { time } = await confirmedBlock(local.chain, 1);
+    const request = await requestFor({ label, sealed: seal(label) });
+    const ahead = time + MAXIMUM_AGE + 1;
+    // Signed for that time, so that only the block is too old.
+    const late = await requestFor({ label, sealed: fromHex(request.secret), expiresAt: ahead + 600 });
+    const node = nodeOf(1, () => ahead);
+    const error = await expectAsyncRejection(() => node.release(late.account, late), "CHAIN_UNAVAILABLE");
+    expect(error).to.include({ check: "age of the confirmed block", retryable: true });
+    expect(receipts.of(toHex(checkSealed(recordKeys(committee).groupPublicKey, label, fromHex(late.secret)).name))).to
+      .be.empty;
+    await local.chain.provider.send("evm_setNextBlockTimestamp", [ahead]);
+    await local.mine(1);
+    await node.release(late.account, late);
   });
 
   it("takes addresses in any case", async () => {
@@ -328,17 +391,5 @@ describe("release of sealed secrets by nodes", () => {
     const request = await requestFor({ label, sealed: seal(label) });
     await expectAsyncRejection(() => ask({ ...request, generation: 2 }), "NOT_FOUND");
     await expectAsyncRejection(() => ask({ ...request, committeeId: "8" }), "NOT_FOUND");
-  });
-
-  it("keeps the latest receipts, as many as it has room for", async () => {
-    const few = new ReleaseReceipts(database, 2);
-    const names: string[] = [];
-    for (let fill = 1; fill <= 3; fill++) {
-      const label = { ...labelUnder(yes), recordId: new Uint8Array(32).fill(fill) };
-      const sealed = seal(label);
-      names.push(toHex(checkSealed(recordKeys(committee).groupPublicKey, label, sealed).name));
-      await ask(await requestFor({ label, sealed }), 1, few);
-    }
-    expect(names.map((name) => few.of(name).length)).to.deep.equal([0, 1, 1]);
   });
 });
