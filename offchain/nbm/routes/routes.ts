@@ -131,6 +131,10 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
         limit: Number(query.limit ?? MAXIMUM_PAGE),
         ...(query.account === undefined ? {} : { account: checksumAddress(query.account, "account") }),
         ...(query.fileTag === undefined ? {} : { fileTag: query.fileTag }),
+        ...(query.committeeId === undefined ? {} : { committeeId: query.committeeId }),
+        ...(query.ownershipKey === undefined
+          ? {}
+          : { ownershipKey: checksumAddress(query.ownershipKey, "ownershipKey") }),
       });
     },
   );
