@@ -147,7 +147,7 @@ async function isGood(
   const { recipients } = found.payload.policy;
   try {
     if (recipients === "sealed") await verifySealed(context, found, dataId, fileKey);
-    else verifyRecordForKey(found.payload, found.record, fileKey, dataId);
+    else verifyRecordForKey(ledgerScope(context.chain.deployment), found.payload, found.record, fileKey, dataId);
   } catch (error) {
     if (!(error instanceof TallystickError)) throw error;
     (context.logger ?? SILENT).warn({ recordId: found.recordId, code: error.code }, error.message);

@@ -220,7 +220,6 @@ describe("the key record that an account relies on", () => {
     ["takes fewer nodes to rebuild", committeePolicy(SIZE, THRESHOLD - 1)],
     ["has fewer shares", committeePolicy(SIZE - 1, THRESHOLD)],
     ["has shares for nobody", committeePolicy(SIZE + 1, THRESHOLD)],
-    ["reveals a part to fewer nodes", { ...committeePolicy(SIZE, THRESHOLD), privacy: 1 }],
   ];
   for (const [what, policy] of worse) {
     it(`is a new one where somebody else's ${what}`, async () => {
