@@ -115,5 +115,7 @@ export const NBM_MIGRATIONS: readonly string[] = [
   CREATE INDEX ledger_records_by_key ON ledger_events (file_tag, ownership_key, committee_id, sequence)
     WHERE kind = 'recorded';
   CREATE INDEX ledger_events_by_block ON ledger_events (block_number);
+  -- Public keys of all generations that ever became active, by what the registry stores of them.
+  CREATE TABLE key_material (hash TEXT NOT NULL PRIMARY KEY, material TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
 ];

@@ -122,16 +122,24 @@ export class Archives {
 
   /**
    * An account's records of a file; from the chain's logs when no archive shows one that is confirmed, which takes long
-   * on an old chain.
+   * on an old chain. That the endpoint has dropped its logs is reported when enough archives have answered.
    */
   async findOrScan(filter: FileOfAccount): Promise<ArchiveAnswer> {
     const found = await this.find(filter);
     if (found.records.length > 0) return found;
-    const logged = await this.#fromLogs(filter);
-    return {
-      records: await this.#confirm(logged, filter.account, new Badness()),
-      reports: [...found.reports, { source: "chain", records: logged.length }],
-    };
+    const report = (records: number) => ({ source: "chain", records });
+    try {
+      const logged = await this.#fromLogs(filter);
+      return {
+        records: await this.#confirm(logged, filter.account, new Badness()),
+        reports: [...found.reports, report(logged.length)],
+      };
+    } catch (error) {
+      const answered = found.reports.filter(({ error: failure }) => failure === undefined).length;
+      const isGone = error instanceof TallystickError && error.code === "CHAIN_UNAVAILABLE";
+      if (!isGone || answered < this.#enough) throw error;
+      return { records: [], reports: [...found.reports, { ...report(0), error }] };
+    }
   }
 
   /** Asks all archives; does not wait for the last ones once an honest one must be among those that have answered. */

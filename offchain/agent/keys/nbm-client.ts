@@ -2,12 +2,16 @@
  * One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text.
  */
 
+import type { Static, TSchema } from "@sinclair/typebox";
+import { toKeys } from "../../chain/registry.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
+import type { PerKey, PublicKeys } from "../../core/committee/run.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import {
   EvaluateAnswer,
+  KeyMaterialAnswer,
   MAXIMUM_PAGE,
   MAXIMUM_PAGE_BYTES,
   MAXIMUM_PAYLOAD_BYTES,
@@ -23,7 +27,7 @@ import {
 import { ReleaseAnswer, type ReleaseRequestBody } from "../../core/wire/release.ts";
 import { parseAnswer } from "../../core/wire/schema.ts";
 import { parseJson } from "../../http/bounded-body.ts";
-import { HttpParty, type PartyOptions } from "../../http/client.ts";
+import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
 
 /** Relaying waits for a block to be mined. */
@@ -35,6 +39,8 @@ const MAXIMUM_LISTED_BYTES = 256 * 1024 * 1024;
 const MAXIMUM_LISTED_PAGES = 1000;
 /** As JSON: payloads as hexadecimal text, the last one at full length, and less than 1 KiB around each record. */
 const MAXIMUM_PAGE_ANSWER_BYTES = 2 * (MAXIMUM_PAGE_BYTES + MAXIMUM_PAYLOAD_BYTES) + MAXIMUM_PAGE * 1024;
+/** 510 shares of 32 bytes as text, and what is around them. */
+const MAXIMUM_KEY_MATERIAL_BYTES = 64 * 1024;
 
 export interface Evaluation {
   readonly index: number;
@@ -164,6 +170,23 @@ export class NbmClient {
       }
       after = next;
     }
+  }
+
+  /** Key material of a generation by its hash, which the caller checks. @throws TallystickError NOT_FOUND */
+  async keyMaterial(hash: string, signal?: AbortSignal): Promise<PerKey<PublicKeys>> {
+    const options = { retries: 0, signal };
+    return toKeys(
+      await this.#small(`/v1/key-material/${hash}`, KeyMaterialAnswer, MAXIMUM_KEY_MATERIAL_BYTES, options),
+    );
+  }
+
+  async #small<Schema extends TSchema>(
+    path: string,
+    schema: Schema,
+    maximumBytes: number,
+    options: RequestOptions,
+  ): Promise<Static<Schema>> {
+    return parseAnswer(schema, parseJson(await this.#party.bytes(path, maximumBytes, options), this.name), this.name);
   }
 
   /**

@@ -228,6 +228,15 @@ export const RecordsAnswer = Type.Object({
 });
 export type RecordsAnswer = Static<typeof RecordsAnswer>;
 
+/** `GET /v1/key-material/:hash`: the public keys of a generation, by their hash in the registry. */
+export const KeyMaterialAnswer = Type.Object({
+  oprfPublicKey: ElementText,
+  recordPublicKey: ElementText,
+  oprfShares: Type.Array(ElementText, { maxItems: 255 }),
+  recordShares: Type.Array(ElementText, { maxItems: 255 }),
+});
+export type KeyMaterialAnswer = Static<typeof KeyMaterialAnswer>;
+
 /**
  * `POST /v1/records/:recordId/share`: EIP-712 `ShareRequest` for this node; `sessionKey` is a fresh X25519 public key.
  */

@@ -1,13 +1,17 @@
 /**
- * The archive: a copy of every event of the key ledger, kept because chain nodes may drop old history. Anybody can
- * verify the copy against contract state. The events are public on chain, so they are not encrypted.
+ * The archive: a copy of every event of the key ledger, and of the key material of every committee, kept because chain
+ * nodes may drop old history. Anybody can verify the copy against contract state. All of it is public on chain, so it
+ * is not encrypted.
  */
 
+import type { ArchivedEvent, KeyMaterialEvent } from "../../chain/archived-events.ts";
 import type { KeyRecord, LedgerEvent } from "../../chain/ledger.ts";
 import type { EventPage, ScanCursor } from "../../chain/logs.ts";
+import { toMaterial } from "../../chain/registry.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import {
+  type KeyMaterialAnswer,
   MAXIMUM_PAGE,
   MAXIMUM_PAGE_BYTES,
   type RecordAnswer,
@@ -137,7 +141,7 @@ export class Archive {
   }
 
   /** Whether the event of this place is kept already. */
-  has(event: LedgerEvent): boolean {
+  has(event: ArchivedEvent): boolean {
     const row = this.#database
       .prepare("SELECT 1 FROM ledger_events WHERE block_hash = ? AND log_index = ?")
       .get(event.blockHash, event.logIndex);
@@ -149,14 +153,14 @@ export class Archive {
    *
    * @param shares this node's verdict on its share in each new record of the page.
    */
-  apply(page: EventPage<LedgerEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
+  apply(page: EventPage<ArchivedEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
     const work = () => this.#replace(page, shares);
     // A cursor that falls back costs a second reading of the same blocks; one that goes ahead of its events loses them.
     if (page.events.length === 0) this.#database.transientTransaction(work);
     else this.#database.transaction(work);
   }
 
-  #replace(page: EventPage<LedgerEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
+  #replace(page: EventPage<ArchivedEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
     const lastBlock = page.atHead ? Number.MAX_SAFE_INTEGER : page.toBlock;
     const present = new Set(page.events.map(({ blockHash, logIndex }) => keyOf(blockHash, logIndex)));
     const kept = this.#database
@@ -167,7 +171,8 @@ export class Archive {
       if (!present.delete(keyOf(row.block_hash, row.log_index))) remove.run(Number(row.sequence));
     }
     for (const event of page.events) {
-      if (present.has(keyOf(event.blockHash, event.logIndex))) this.#insert(event, shares.get(event) ?? "none");
+      if (event.kind === "GenerationActivated") this.#keep(event);
+      else if (present.has(keyOf(event.blockHash, event.logIndex))) this.#insert(event, shares.get(event) ?? "none");
     }
     this.#database
       .prepare(
@@ -182,6 +187,12 @@ export class Archive {
       .prepare("SELECT * FROM ledger_events WHERE kind = 'recorded' AND record_id = ? LIMIT 1")
       .get(recordId);
     return row === undefined ? undefined : archivedOf(row);
+  }
+
+  /** Key material by its hash; undefined when the archive does not have it. */
+  keyMaterial(hash: string): KeyMaterialAnswer | undefined {
+    const row = this.#database.prepare("SELECT material FROM key_material WHERE hash = ?").get(hash);
+    return row === undefined ? undefined : (JSON.parse(String(row.material)) as KeyMaterialAnswer);
   }
 
   /** Where an account was added to a record as an owner. */
@@ -232,6 +243,13 @@ export class Archive {
       )
       .get();
     return { records: Number(row?.r), owners: Number(row?.o) };
+  }
+
+  /** By its hash, so that what a reorganisation takes back harms nobody, and is there when it comes again. */
+  #keep({ keyMaterialHash, keys }: KeyMaterialEvent): void {
+    this.#database
+      .prepare("INSERT OR IGNORE INTO key_material (hash, material) VALUES (?, ?)")
+      .run(keyMaterialHash, JSON.stringify(toMaterial(keys)));
   }
 
   #insert(event: LedgerEvent, share: ShareState): void {

@@ -3,10 +3,12 @@
 import { Type } from "@sinclair/typebox";
 import { NotReleasedError } from "../../chain/release-policy.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
+import { TallystickError } from "../../core/errors.ts";
 import {
   EvaluateAnswer,
   EvaluateRequest,
   GenerationParams,
+  KeyMaterialAnswer,
   MAXIMUM_PAGE,
   NodeAnswer,
   RecordAnswer,
@@ -51,6 +53,7 @@ export interface NbmServices {
 const RELAY_TIMEOUT_MILLISECONDS = 320_000;
 
 const closed = { additionalProperties: false };
+const HashParams = Type.Object({ hash: Bytes32Text }, closed);
 const RecordParams = Type.Object({ recordId: Bytes32Text }, closed);
 
 function generationOf({ committeeId, generation }: GenerationParams): GenerationId {
@@ -138,6 +141,18 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
       });
     },
   );
+  server.get(
+    "/v1/key-material/:hash",
+    { schema: { params: HashParams, response: { 200: KeyMaterialAnswer } } },
+    async ({ params: { hash } }) => {
+      const known = archive.keyMaterial(hash);
+      if (known !== undefined) return known;
+      await follower.refresh();
+      const found = archive.keyMaterial(hash);
+      if (found === undefined) throw noKeyMaterial(hash);
+      return found;
+    },
+  );
   server.post(
     "/v1/records/:recordId/share",
     { bodyLimit: 8 * 1024, schema: { params: RecordParams, body: ShareRequestBody, response: { 200: ShareAnswer } } },
@@ -162,4 +177,13 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
       }
     },
   );
+}
+
+function noKeyMaterial(hash: string): TallystickError {
+  return new TallystickError(`the archive has no key material of hash ${hash}`, {
+    code: "NOT_FOUND",
+    check: "key material",
+    received: hash,
+    hint: "take the hash from the registry, or ask another node",
+  });
 }

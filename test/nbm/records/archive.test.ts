@@ -1,8 +1,10 @@
 import { expect } from "chai";
 import { id, Wallet } from "ethers";
+import type { ArchivedEvent } from "../../../offchain/chain/archived-events.ts";
 import { headerOf, type KeyRecord, type LedgerEvent, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import type { EventPage } from "../../../offchain/chain/logs.ts";
-import type { RecordsAnswer } from "../../../offchain/core/wire/nbm.ts";
+import { keyMaterialHash, toKeys } from "../../../offchain/chain/registry.ts";
+import type { KeyMaterialAnswer, RecordsAnswer } from "../../../offchain/core/wire/nbm.ts";
 import { Archive, type ListQuery, listStatement } from "../../../offchain/nbm/records/archive.ts";
 import { NBM_MIGRATIONS } from "../../../offchain/nbm/tables.ts";
 import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
@@ -128,6 +130,25 @@ describe("archive", () => {
     expect(archive.totals()).to.deep.equal({ records: 1, owners: 1 });
     archive.apply(page(5, 7, []), none);
     expect(archive.totals()).to.deep.equal({ records: 1, owners: 0 });
+  });
+
+  it("has key material by its hash, which a reorganisation does not take away", () => {
+    const element = (fill: number) => new Uint8Array(32).fill(fill);
+    const of = (fill: number) => ({
+      groupPublicKey: element(fill),
+      verificationShares: [element(fill + 1), element(fill + 2)],
+    });
+    const keys = { oprf: of(1), record: of(4) };
+    const hash = keyMaterialHash(keys);
+    const event: ArchivedEvent = {
+      ...{ kind: "GenerationActivated", id: 1n, generation: 1, keyMaterialHash: hash, keys },
+      ...place(2, 0, "main"),
+    };
+    archive.apply({ ...page(0, 3, [recorded(1, 5n)]), events: [recorded(1, 5n), event] }, none);
+    archive.apply(page(0, 4, []), none);
+    expect(toKeys(archive.keyMaterial(hash) as KeyMaterialAnswer)).to.deep.equal(keys);
+    expect(archive.keyMaterial(id("other"))).to.equal(undefined);
+    expect(archive.totals()).to.deep.equal({ records: 0, owners: 0 });
   });
 
   /** What a listing shows page by page. */
