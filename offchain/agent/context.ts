@@ -8,6 +8,7 @@ import type { ContractCall } from "../chain/contract-call.ts";
 import { type ChainReader, connectChain, type Deployment, NoDeploymentError } from "../chain/deployment.ts";
 import {
   type Committee,
+  type CommitteeMember,
   type CommitteeWithKeys,
   notActive,
   readCommittee,
@@ -17,6 +18,7 @@ import {
   readStakeTerms,
 } from "../chain/registry.ts";
 import { type CallOptions, TransactionSender } from "../chain/sender.ts";
+import type { PerKey, PublicKeys } from "../core/committee/run.ts";
 import { TallystickError } from "../core/errors.ts";
 import type { Identity } from "../core/identity/identity.ts";
 import type { PartyOptions } from "../http/client.ts";
@@ -300,7 +302,7 @@ export class AgentContext {
     if (active === 0) throw notActive(await readCommittee(chain, id));
     const readAt = Date.now() / 1000;
     const [committee, { exitDelaySeconds }] = await Promise.all([
-      readCommitteeKeys(chain, id, active),
+      readCommitteeKeys(chain, id, active, (found) => this.#archivedKeys(found)),
       readStakeTerms(chain),
     ]);
     const members = this.#reach(committee, committee);
@@ -328,13 +330,19 @@ export class AgentContext {
       verificationShare:
         (generation === committee.generation ? keys.oprf.verificationShares[member.index - 1] : undefined) ??
         new Uint8Array(),
-      client: new NbmClient(
-        member.url,
-        member.operator,
-        this.#sessionTokens(),
-        this.#httpTo(`node ${originOf(member.url)}`),
-      ),
+      client: this.#nodeAt(member),
     }));
+  }
+
+  #nodeAt({ url, operator }: Pick<CommitteeMember, "url" | "operator">): NbmClient {
+    return new NbmClient(url, operator, this.#sessionTokens(), this.#httpTo(`node ${originOf(url)}`));
+  }
+
+  /** Loaded when it is needed: most endpoints have the event. */
+  async #archivedKeys(committee: Committee): Promise<PerKey<PublicKeys> | undefined> {
+    const { keyMaterialFromNodes } = await import("./keys/key-material.ts");
+    const nodes = committee.members.filter(({ url }) => url !== "").map((member) => this.#nodeAt(member));
+    return await keyMaterialFromNodes(nodes, committee, this.logger);
   }
 }
 

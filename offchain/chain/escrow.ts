@@ -139,16 +139,12 @@ export async function readSchedule<Known extends Pick<Scheduled, "schedule" | "r
   if (hash === undefined) return undefined;
   if (known !== undefined && scheduleHash(known.schedule) === hash) return known;
   const head = atBlock ?? (await readChain("reading the block number", () => chain.provider.getBlockNumber()));
-  const topics = escrowAbi().encodeFilterTopics("DataSetScheduled", [id]);
-  const filter = { address: chain.deployment.contracts.storageEscrow, topics };
-  let newest: Scheduled | undefined;
   // A known one may be of a block that was replaced.
   const from = known === undefined ? fromBlock : Math.max(fromBlock, known.blockNumber - REORGANISED_BLOCKS);
-  for await (const log of chainLogs(chain, filter, from, head)) {
-    const event = parseDataSetLog(log);
-    if (event?.kind !== "DataSetScheduled") continue;
-    if (scheduleHash(event.schedule) === hash) newest = event;
-  }
+  // Most often somebody has just sent it, and an endpoint may have dropped older logs.
+  const recent = Math.max(from, head - REORGANISED_BLOCKS);
+  const search = (first: number, last: number) => findSchedule(chain, id, hash, first, last);
+  const newest = (await search(recent, head)) ?? (recent > from ? await search(from, recent - 1) : undefined);
   if (newest !== undefined) return newest;
   throw new TallystickError(`the chain's logs do not have the newest schedule of data set ${id}`, {
     code: "CHAIN_UNAVAILABLE",
@@ -159,6 +155,24 @@ export async function readSchedule<Known extends Pick<Scheduled, "schedule" | "r
     hint: "repeat when the endpoint is in sync, or use one that keeps old logs",
     retryable: true,
   });
+}
+
+async function findSchedule(
+  chain: ChainReader,
+  id: string,
+  hash: string,
+  fromBlock: number,
+  toBlock: number,
+): Promise<Scheduled | undefined> {
+  const topics = escrowAbi().encodeFilterTopics("DataSetScheduled", [id]);
+  const filter = { address: chain.deployment.contracts.storageEscrow, topics };
+  let newest: Scheduled | undefined;
+  for await (const log of chainLogs(chain, filter, fromBlock, toBlock)) {
+    const event = parseDataSetLog(log);
+    if (event?.kind !== "DataSetScheduled") continue;
+    if (scheduleHash(event.schedule) === hash) newest = event;
+  }
+  return newest;
 }
 
 /** A user's balance as of the last time that the chain touched it; `accrue` of core/data-set brings it up to date. */

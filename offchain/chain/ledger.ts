@@ -13,15 +13,7 @@ import { ledgerAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { keyLedger } from "./contracts.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
-import {
-  chainLogs,
-  type EventPage,
-  type LogPlace,
-  placeOf,
-  type ScanCursor,
-  type ScanOptions,
-  scanPages,
-} from "./logs.ts";
+import { chainLogs, type LogPlace, placeOf, type ScanOptions } from "./logs.ts";
 import { readChain } from "./revert.ts";
 
 const CODER = AbiCoder.defaultAbiCoder();
@@ -254,20 +246,6 @@ export async function* scanLedger(
     const event = parseLedgerLog(log);
     if (event !== undefined) yield event;
   }
-}
-
-/**
- * Follows the ledger from the end of the last scan up to the head, for an archive. See `EventPage` for
- * what to do with a page; blocks that were replaced since the last scan come again.
- *
- * @param cursor that of the last page; undefined for a first scan.
- */
-export function followLedger(
-  chain: ChainReader,
-  cursor: ScanCursor | undefined,
-  options: ScanOptions = {},
-): AsyncIterable<EventPage<LedgerEvent>> {
-  return scanPages(chain, filterOf(chain), parseLedgerLog, chain.deployment.deployedAtBlock, cursor, options);
 }
 
 /** A log of the ledger as an event; undefined when it is none of ours. */

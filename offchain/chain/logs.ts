@@ -44,7 +44,8 @@ export interface ScanOptions {
 }
 
 export interface LogFilter {
-  readonly address: string;
+  /** One contract, or several. */
+  readonly address: string | string[];
   /** Positions as in `eth_getLogs`: one topic, any of several, or null for all. */
   readonly topics?: (string | string[] | null)[];
 }

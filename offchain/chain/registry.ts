@@ -132,19 +132,39 @@ function currentOf({ active, latest }: CommitteeState): number {
   return active === 0 ? latest : active;
 }
 
+/** Who else may have the key material of a generation. What it gives counts only with the hash that the chain has. */
+export type KeyMaterialSource = (committee: Committee) => Promise<PerKey<PublicKeys> | undefined>;
+
 /**
  * The same with its key material, which the event of its activation has and the contract has the hash of.
  *
- * @throws TallystickError CONFLICT when the generation has not become active, CHAIN_UNAVAILABLE when the endpoint does
- *   not give the event
+ * @param source asked when the endpoint does not give the event
+ * @throws TallystickError CONFLICT when the generation has not become active, CHAIN_UNAVAILABLE when neither the
+ *   endpoint nor the source gives its key material
  */
 export async function readCommitteeKeys(
   chain: ChainReader,
   id: bigint,
   generation?: number,
+  source?: KeyMaterialSource,
 ): Promise<CommitteeWithKeys> {
   const committee = await readCommittee(chain, id, generation);
-  return { ...committee, keys: await readKeyMaterial(chain, committee) };
+  return { ...committee, keys: await findKeyMaterial(chain, committee, source) };
+}
+
+async function findKeyMaterial(
+  chain: ChainReader,
+  committee: Committee,
+  source: KeyMaterialSource | undefined,
+): Promise<PerKey<PublicKeys>> {
+  try {
+    return await readKeyMaterial(chain, committee);
+  } catch (error) {
+    if (!(error instanceof TallystickError) || error.code !== "CHAIN_UNAVAILABLE") throw error;
+    const keys = await source?.(committee);
+    if (keys !== undefined && keyMaterialHash(keys) === committee.keyMaterialHash) return keys;
+    throw error;
+  }
 }
 
 async function readKeyMaterial(chain: ChainReader, committee: Committee): Promise<PerKey<PublicKeys>> {
@@ -169,7 +189,7 @@ async function readKeyMaterial(chain: ChainReader, committee: Committee): Promis
     check: "event of the activation",
     expected: `key material of hash ${expected} in block ${activatedBlock}`,
     received: `${logs.length} events`,
-    hint: "use an endpoint that keeps the events of all blocks since the deployment",
+    hint: "wait until a key node is up that has them archived, or use an endpoint that keeps old events",
     retryable: true,
   });
 }
@@ -382,8 +402,13 @@ export function toMaterial({ oprf, record }: PerKey<PublicKeys>) {
   };
 }
 
-/** @param material as an event or a view of the contract has it */
-export function toKeys(material: INodeRegistry.KeyMaterialStructOutput): PerKey<PublicKeys> {
+/** Key material as an event of the contract, or an answer of an archive, has it. */
+type Material = Pick<
+  INodeRegistry.KeyMaterialStructOutput,
+  "oprfPublicKey" | "recordPublicKey" | "oprfShares" | "recordShares"
+>;
+
+export function toKeys(material: Material): PerKey<PublicKeys> {
   const of = (purpose: KeyPurpose): PublicKeys => ({
     groupPublicKey: fromHex(material[`${purpose}PublicKey`]),
     verificationShares: material[`${purpose}Shares`].map((share) => fromHex(share)),

@@ -109,7 +109,13 @@ export const NBM_MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX ledger_events_by_record ON ledger_events (record_id, kind);
   CREATE INDEX ledger_events_by_account ON ledger_events (account, sequence);
-  CREATE INDEX ledger_events_by_tag ON ledger_events (file_tag, sequence);
+  CREATE INDEX ledger_events_by_file ON ledger_events (account, file_tag, sequence);
+  CREATE INDEX ledger_records_by_tag ON ledger_events (file_tag, sequence) WHERE kind = 'recorded';
+  -- What a put can join: records with other ownership keys, or for other committees, cost it nothing.
+  CREATE INDEX ledger_records_by_key ON ledger_events (file_tag, ownership_key, committee_id, sequence)
+    WHERE kind = 'recorded';
   CREATE INDEX ledger_events_by_block ON ledger_events (block_number);
+  -- Public keys of all generations that ever became active, by what the registry stores of them.
+  CREATE TABLE key_material (hash TEXT NOT NULL PRIMARY KEY, material TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
 ];

@@ -1,11 +1,11 @@
 import { expect } from "chai";
 import { hexlify, randomBytes } from "ethers";
 import fc from "fast-check";
+import { followArchived } from "../../offchain/chain/archived-events.ts";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import { type ChainReader, connectChain, type Deployment } from "../../offchain/chain/deployment.ts";
 import {
   addOwnerCall,
-  followLedger,
   headerOf,
   isOwner,
   type KeyRecord,
@@ -342,12 +342,13 @@ describe("key ledger on a chain", () => {
       cursor: ScanCursor | undefined;
       pages: [number, number][] = [];
 
-      async update(options: Parameters<typeof followLedger>[2] = {}): Promise<void> {
+      async update(options: Parameters<typeof followArchived>[2] = {}): Promise<void> {
         this.pages = [];
-        for await (const page of followLedger(chain, this.cursor, options)) {
+        for await (const page of followArchived(chain, this.cursor, options)) {
           const keep = ({ blockNumber }: LedgerEvent): boolean =>
             blockNumber < page.fromBlock || (blockNumber > page.toBlock && !page.atHead);
-          this.events = [...this.events.filter(keep), ...page.events];
+          const ofLedger = page.events.filter((event) => event.kind !== "GenerationActivated");
+          this.events = [...this.events.filter(keep), ...ofLedger];
           this.cursor = page.cursor;
           this.pages.push([page.fromBlock, page.toBlock]);
         }

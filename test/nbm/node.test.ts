@@ -421,7 +421,7 @@ describe("nbm node", () => {
         expect(answer.json).to.include({ ...request.body.record, recordId: id, share: "valid" });
         const list = await node.request("GET", `/v1/records?account=${alice.address.toLowerCase()}`);
         expect(list.json.records).to.have.length(1);
-        expect(list.json.records[0]).to.include({ role: "recorder", owner: alice.address, note: "0x", recordId: id });
+        expect(list.json.records[0]).to.include({ account: alice.address, laterOwner: null, recordId: id });
         expect(list.json.next).to.equal(null);
       }
     });
@@ -585,12 +585,16 @@ describe("nbm node", () => {
       const released = await shareRequest(nodeAt(0), bob);
       expect(released.status).to.equal(200);
       const list = await nodeAt(0).request("GET", `/v1/records?account=${bob.address}&fileTag=${tag}`);
-      expect(list.json.records[0]).to.include({
-        role: "owner",
-        owner: bob.address,
+      const [entry] = list.json.records;
+      expect(entry).to.deep.include({
         account: alice.address,
-        note: body.note,
+        laterOwner: { account: bob.address, note: body.note },
       });
+      const { fileTag: file, ownershipKey: key } = entry;
+      const joinable = `/v1/records?fileTag=${file}&committeeId=1&ownershipKey=`;
+      const found = await nodeAt(0).request("GET", `${joinable}${key.toLowerCase()}`);
+      expect(found.json.records[0]).to.deep.include({ recordId: id, laterOwner: { account: bob.address, note: "0x" } });
+      expect((await nodeAt(0).request("GET", `${joinable}${alice.address}`)).json.records).to.deep.equal([]);
     });
 
     it("that a later owner has joined stand when their account makes another one", async () => {

@@ -239,11 +239,11 @@ def gf_multiply(a, b):
     return product
 
 
-def split(secret, n, k, r):
+def split(secret, context, n, k, r):
     length = -(-len(secret) // (k - r))
     padded = secret + bytes(length * (k - r) - len(secret))
     pieces = [padded[i * length : (i + 1) * length] for i in range(k - r)]
-    pieces += [kdf(secret, "ramp-sharing", bytes([k, r, i]), length) for i in range(r)]
+    pieces += [kdf(secret, "ramp-sharing", bytes([k, r, i]) + context, length) for i in range(r)]
     shares = []
     for j in range(1, n + 1):
         share = bytearray(length)
@@ -283,11 +283,13 @@ def sharing_vectors():
     cases = []
     for size, (n, k, r) in ((64, (5, 3, 2)), (33, (5, 4, 2)), (7, (3, 3, 0)), (1, (1, 1, 0)), (100, (255, 9, 4))):
         secret = bytes((7 * i + size) % 256 for i in range(size))
-        shares = split(secret, n, k, r)
+        context = bytes(range(size, size + n % 4))
+        shares = split(secret, context, n, k, r)
         kept = range(n) if n <= 5 else (0, 1, 254)
         cases.append(
             {
                 "secret": hexed(secret),
+                "context": hexed(context),
                 "parameters": {"shares": n, "threshold": k, "privacy": r},
                 "shares": {str(j + 1): hexed(shares[j]) for j in kept},
             }
@@ -304,7 +306,8 @@ def record(case, recipients, n, k, r):
     file_tag = sha256(tag("file-tag") + data_digest)
     scope = keccak256(word(account) + file_tag)
     secret = file_key + hmac.new(file_key, data_digest, hashlib.sha256).digest()
-    shares = split(secret, n, k, r) if n else []
+    context = deployment + account + file_tag + u(committee, 8) + u(key_time, 8)
+    shares = split(secret, context, n, k, r) if n else []
     commitments = [sha256(tag("share") + scope + u(j, 4) + share) for j, share in enumerate(shares, 1)]
     catalogue_key = sha256(b"catalogue key")
     self_aad = tag("self-envelope") + deployment + scope
@@ -312,7 +315,7 @@ def record(case, recipients, n, k, r):
     seeds = [sha256(b"recipient %d" % j) for j in range(1, n + 1)]
     envelopes = []
     for j, share in enumerate(shares, 1):
-        aad = deployment + account + file_tag + u(committee, 8) + u(key_time, 8) + u(j, 4)
+        aad = context + u(j, 4)
         recipient = public_key(hpke_private_key(seeds[j - 1]))
         envelopes.append(hpke_seal(recipient, tag("share-envelope"), aad, share, sha256(case + b" ephemeral %d" % j)))
     sharing = bytes([n, k, r]) if recipients == "shares" else b""
@@ -827,7 +830,7 @@ if __name__ == "__main__":
     write(
         "record-layouts.json",
         {
-            "records": [record(b"one", "shares", 4, 3, 1), record(b"two", "self", 0, 0, 0)],
+            "records": [record(b"one", "shares", 4, 3, 2), record(b"two", "self", 0, 0, 0)],
         },
     )
     write("chain-layouts.json", chain_vectors())

@@ -1,21 +1,23 @@
 /**
  * Finds key records. Any node's archive can be asked, since each record is verified against contract state before it is
- * used; the logs of the chain are the last resort. An archive that lies costs a bounded number of chain requests, and
- * one that does not answer costs a few seconds.
+ * used; the logs of the chain are the last resort. An archive that lies costs a bounded number of bytes and of chain
+ * requests, and one that does not answer costs a few seconds.
  */
 
+import { zeroPadValue } from "ethers";
+import { LEDGER_ABI } from "../../chain/abis.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
   hasRole,
   headerOf,
   type KeyRecord,
+  type LedgerEvent,
   parseLedgerLog,
   recordIdOf,
   verifyArchivedRecord,
 } from "../../chain/ledger.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
-import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { parseRecordPayload, type RecordPayload } from "../../core/record/key-record.ts";
@@ -61,8 +63,12 @@ export interface ArchivesOptions {
   readonly graceSeconds?: number;
 }
 
+type FileOfAccount = RecordFilter & { readonly fileTag: string; readonly account: string };
+
 interface Candidate {
+  readonly recordId: string;
   readonly record: KeyRecord;
+  readonly payload: RecordPayload;
   readonly source: string;
   /** Absent for the recorder. */
   readonly laterOwner?: { readonly account: string; readonly note: Uint8Array };
@@ -71,8 +77,15 @@ interface Candidate {
 type Confirmed = Omit<VerifiedRecord, "shared"> & { shared: boolean; readonly ownerNotes: Map<string, Uint8Array> };
 
 const GRACE_SECONDS = 3;
-/** After so many entries that contract state refutes, the rest of an archive's entries is left out. */
-const MAXIMUM_REFUTED = 16;
+/**
+ * After so many entries that are repeated, cannot be read, or are refuted by contract state, the rest of an archive's
+ * entries is left out.
+ */
+const MAXIMUM_BAD = 16;
+/** Records of one account, which nobody else can add to. */
+const MAXIMUM_OF_ACCOUNT = 100_000;
+/** Records that anybody can add to: those that were made first. */
+const MAXIMUM_OF_ANYBODY = 16;
 
 export class Archives {
   readonly #chain: ChainReader;
@@ -90,41 +103,52 @@ export class Archives {
   }
 
   /**
-   * Records of a file, of an account (recorded by it, or joined later), or of both, from all archives together.
+   * Records that fit the filter, from all archives together. Unless an account is asked for, strangers can add to them:
+   * then they are the first 16 of each archive.
    *
    * @returns each record once, confirmed by contract state; what is not confirmed is left out and logged. Empty when no
    *   archive knows one; `reports` tells what each archive said.
    * @throws TallystickError CHAIN_UNAVAILABLE
    */
   async find(filter: RecordFilter): Promise<ArchiveAnswer> {
-    const answers = await this.#askAll(filter);
+    const bad = new Badness();
+    const answers = await this.#askAll(filter, bad);
     const candidates = answers.flatMap((answer) => answer.candidates);
     return {
-      records: await this.#confirm(candidates, filter.account),
+      records: await this.#confirm(candidates, filter.account, bad),
       reports: answers.map(({ report }) => report),
     };
   }
 
   /**
-   * The same; from the chain's logs when no archive shows a record that is confirmed, which takes long on an old chain.
+   * An account's records of a file; from the chain's logs when no archive shows one that is confirmed, which takes long
+   * on an old chain. That the endpoint has dropped its logs is reported when enough archives have answered.
    */
-  async findOrScan(filter: RecordFilter & { readonly fileTag: string }): Promise<ArchiveAnswer> {
+  async findOrScan(filter: FileOfAccount): Promise<ArchiveAnswer> {
     const found = await this.find(filter);
     if (found.records.length > 0) return found;
-    const logged = await this.#fromLogs(filter);
-    return {
-      records: await this.#confirm(logged, filter.account),
-      reports: [...found.reports, { source: "chain", records: logged.length }],
-    };
+    const report = (records: number) => ({ source: "chain", records });
+    try {
+      const logged = await this.#fromLogs(filter);
+      return {
+        records: await this.#confirm(logged, filter.account, new Badness()),
+        reports: [...found.reports, report(logged.length)],
+      };
+    } catch (error) {
+      const answered = found.reports.filter(({ error: failure }) => failure === undefined).length;
+      const isGone = error instanceof TallystickError && error.code === "CHAIN_UNAVAILABLE";
+      if (!isGone || answered < this.#enough) throw error;
+      return { records: [], reports: [...found.reports, { ...report(0), error }] };
+    }
   }
 
   /** Asks all archives; does not wait for the last ones once an honest one must be among those that have answered. */
-  async #askAll(filter: RecordFilter): Promise<{ candidates: Candidate[]; report: ArchiveReport }[]> {
+  async #askAll(filter: RecordFilter, bad: Badness): Promise<{ candidates: Candidate[]; report: ArchiveReport }[]> {
     const patience = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let answered = 0;
     const ask = async (node: NbmClient) => {
-      const answer = await this.#ask(node, filter, patience.signal);
+      const answer = await this.#ask(node, filter, bad, patience.signal);
       if (answer.report.error === undefined) answered += 1;
       if (answered >= this.#enough) timer ??= setTimeout(() => patience.abort(), this.#graceSeconds * 1000);
       return answer;
@@ -139,12 +163,22 @@ export class Archives {
   async #ask(
     node: NbmClient,
     filter: RecordFilter,
+    bad: Badness,
     signal: AbortSignal,
   ): Promise<{ candidates: Candidate[]; report: ArchiveReport }> {
     const candidates: Candidate[] = [];
+    const seen = new Set<string>();
     const report = () => ({ source: node.name, records: candidates.length });
+    const maximum = filter.account === undefined ? MAXIMUM_OF_ANYBODY : MAXIMUM_OF_ACCOUNT;
     try {
-      for await (const archived of node.records(filter, signal)) candidates.push(toCandidate(archived, node.name));
+      for await (const archived of node.records(filter, maximum, signal)) {
+        const candidate = this.#read(archived, node.name);
+        const isNew = candidate !== undefined && !seen.has(candidate.recordId);
+        if (!isNew && bad.count(node.name)) throw tooBad(node.name);
+        if (!isNew) continue;
+        seen.add(candidate.recordId);
+        candidates.push(candidate);
+      }
       return { candidates, report: report() };
     } catch (cause) {
       const error = signal.aborted ? tooSlow(node.name) : cause;
@@ -154,88 +188,132 @@ export class Archives {
     }
   }
 
+  /** An entry of an archive; undefined when its payload is none of a record. */
+  #read(archived: ArchivedRecord, source: string): Candidate | undefined {
+    const { account, fileTag, ownershipKey, laterOwner } = archived;
+    const record: KeyRecord = {
+      account,
+      fileTag,
+      ownershipKey,
+      committeeId: BigInt(archived.committeeId),
+      keyTime: BigInt(archived.keyTime),
+      payload: fromHex(archived.payload),
+    };
+    const joined = laterOwner === null ? undefined : { account: laterOwner.account, note: fromHex(laterOwner.note) };
+    return this.#candidate(record, source, joined);
+  }
+
+  #candidate(record: KeyRecord, source: string, laterOwner: Candidate["laterOwner"]): Candidate | undefined {
+    const recordId = recordIdOf(headerOf(record));
+    try {
+      const payload = parseRecordPayload(record.payload);
+      return { recordId, record, payload, source, ...(laterOwner === undefined ? {} : { laterOwner }) };
+    } catch (error) {
+      if (!(error instanceof TallystickError)) throw error;
+      this.#logger.warn({ archive: source, recordId, code: error.code }, `${error.message}; left out`);
+      return undefined;
+    }
+  }
+
   /** Holds every distinct record, and who joined it, against contract state. */
-  async #confirm(candidates: readonly Candidate[], account: string | undefined): Promise<VerifiedRecord[]> {
-    const records = new Map<string, Confirmed | "refuted" | "malformed">();
+  async #confirm(
+    candidates: readonly Candidate[],
+    account: string | undefined,
+    bad: Badness,
+  ): Promise<VerifiedRecord[]> {
+    const records = new Map<string, Confirmed | "refuted">();
     const owners = new Map<string, boolean>();
-    const refuted = new Map<string, number>();
     const confirmed = new Set<Confirmed>();
-    for (const { record, source, laterOwner } of candidates) {
-      const times = refuted.get(source) ?? 0;
-      if (times >= MAXIMUM_REFUTED) continue;
-      const recordId = recordIdOf(headerOf(record));
-      const found = records.get(recordId) ?? (await this.#verify(record, source));
+    for (const candidate of candidates) {
+      const { recordId, source, laterOwner } = candidate;
+      if (bad.isFull(source)) continue;
+      const found = records.get(recordId) ?? (await this.#verify(candidate));
       records.set(recordId, found);
-      if (found === "malformed") continue;
+      if (found === "refuted") {
+        bad.count(source);
+        continue;
+      }
       // Of a record that somebody has joined, only the account that was asked for is of further interest.
-      if (found !== "refuted" && laterOwner !== undefined && !(account === undefined && found.shared)) {
+      if (laterOwner !== undefined && !(account === undefined && found.shared)) {
         const owner = account ?? laterOwner.account;
         const key = `${recordId} ${owner}`;
         const isOwner = owners.get(key) ?? (await hasRole(this.#chain, recordId, owner, "owner"));
         owners.set(key, isOwner);
-        if (!isOwner) {
-          refuted.set(source, times + 1);
-          continue;
-        }
-        found.shared = true;
-        if (account !== undefined && !found.ownerNotes.has(source)) found.ownerNotes.set(source, laterOwner.note);
+        if (!isOwner) bad.count(source);
+        if (!isOwner && account !== undefined) continue;
+        found.shared = isOwner;
+        if (account !== undefined) found.ownerNotes.set(source, laterOwner.note);
       }
-      if (found === "refuted") refuted.set(source, times + 1);
-      else confirmed.add(found);
+      confirmed.add(found);
     }
     return [...confirmed];
   }
 
-  async #verify(record: KeyRecord, source: string): Promise<Confirmed | "refuted" | "malformed"> {
-    let verdict: "refuted" | "malformed" = "refuted";
+  async #verify({ record, payload, source }: Candidate): Promise<Confirmed | "refuted"> {
     try {
       const recordId = await verifyArchivedRecord(this.#chain, record, source);
-      // From here on the recorder is at fault and not the archive.
-      verdict = "malformed";
-      const payload = parseRecordPayload(record.payload);
       return { recordId, record, payload, shared: false, source, ownerNotes: new Map() };
     } catch (error) {
       if (!(error instanceof TallystickError) || error.code === "CHAIN_UNAVAILABLE") throw error;
       this.#logger.warn({ archive: source, code: error.code }, `${error.message}; looking in another archive`);
-      return verdict;
+      return "refuted";
     }
   }
 
-  async #fromLogs({ fileTag, account }: RecordFilter & { readonly fileTag: string }): Promise<Candidate[]> {
+  /** Reads what others have recorded of the file only if the account has joined one of them. */
+  async #fromLogs({ fileTag, account }: FileOfAccount): Promise<Candidate[]> {
+    const records = new Map<string, KeyRecord>();
+    const notes = new Map<string, Uint8Array>();
+    for await (const event of this.#logged([null, fileTag, zeroPadValue(account, 32)])) {
+      if (event.kind === "KeyRecorded") records.set(event.recordId, event.record);
+      else notes.set(event.recordId, event.note);
+    }
+    if (notes.size > 0) {
+      const recorded = LEDGER_ABI.getEvent("KeyRecorded").topicHash;
+      for await (const event of this.#logged([recorded, fileTag])) {
+        if (event.kind === "KeyRecorded" && notes.has(event.recordId)) records.set(event.recordId, event.record);
+      }
+    }
+    const candidates = [...records].map(([recordId, record]) => {
+      const note = notes.get(recordId);
+      return this.#candidate(record, "chain", note === undefined ? undefined : { account, note });
+    });
+    return candidates.filter((candidate) => candidate !== undefined);
+  }
+
+  async *#logged(topics: (string | null)[]): AsyncGenerator<LedgerEvent, void, undefined> {
     const { deployment, provider } = this.#chain;
     const head = await readChain("reading the block number", () => provider.getBlockNumber());
-    const filter = { address: deployment.contracts.keyLedger, topics: [null, fileTag] };
-    const isAsked = (one: string) => account === undefined || isAddressEqual(one, account);
-    const records = new Map<string, KeyRecord>();
-    const joined: { recordId: string; account: string; note: Uint8Array }[] = [];
+    const filter = { address: deployment.contracts.keyLedger, topics };
     for await (const log of chainLogs(this.#chain, filter, deployment.deployedAtBlock, head)) {
       const event = parseLedgerLog(log);
-      if (event?.kind === "KeyRecorded") records.set(event.recordId, event.record);
-      if (event?.kind === "OwnerAdded" && isAsked(event.owner)) joined.push({ ...event, account: event.owner });
+      if (event !== undefined) yield event;
     }
-    const recorded = [...records.values()]
-      .filter((record) => isAsked(record.account))
-      .map((record) => ({ record, source: "chain" }));
-    const owned = joined.flatMap(({ recordId, account: owner, note }) => {
-      const record = records.get(recordId);
-      return record === undefined ? [] : [{ record, source: "chain", laterOwner: { account: owner, note } }];
-    });
-    return [...recorded, ...owned];
   }
 }
 
-function toCandidate(archived: ArchivedRecord, source: string): Candidate {
-  const { account, fileTag, ownershipKey, role, owner, note } = archived;
-  const record: KeyRecord = {
-    account,
-    fileTag,
-    ownershipKey,
-    committeeId: BigInt(archived.committeeId),
-    keyTime: BigInt(archived.keyTime),
-    payload: fromHex(archived.payload),
-  };
-  const laterOwner = { account: owner, note: fromHex(note) };
-  return role === "owner" ? { record, source, laterOwner } : { record, source };
+/** How many entries of each archive were repeated, unreadable or refuted. */
+class Badness {
+  readonly #bad = new Map<string, number>();
+
+  /** Counts one more. @returns whether it is enough */
+  count(source: string): boolean {
+    this.#bad.set(source, (this.#bad.get(source) ?? 0) + 1);
+    return this.isFull(source);
+  }
+
+  isFull(source: string): boolean {
+    return (this.#bad.get(source) ?? 0) >= MAXIMUM_BAD;
+  }
+}
+
+function tooBad(source: string): TallystickError {
+  return new TallystickError(`${source} lists records again and again, or none that can be read`, {
+    code: "BAD_RESPONSE",
+    party: source,
+    check: "entries of the listing",
+    expected: `fewer than ${MAXIMUM_BAD} such entries`,
+  });
 }
 
 function tooSlow(source: string): TallystickError {

@@ -2,13 +2,19 @@
  * One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text.
  */
 
+import type { Static, TSchema } from "@sinclair/typebox";
+import { toKeys } from "../../chain/registry.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
+import type { PerKey, PublicKeys } from "../../core/committee/run.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import {
   EvaluateAnswer,
+  KeyMaterialAnswer,
   MAXIMUM_PAGE,
+  MAXIMUM_PAGE_BYTES,
+  MAXIMUM_PAYLOAD_BYTES,
   NodeAnswer,
   RecordAnswer,
   RecordsAnswer,
@@ -19,16 +25,22 @@ import {
   type ShareRequestBody,
 } from "../../core/wire/nbm.ts";
 import { ReleaseAnswer, type ReleaseRequestBody } from "../../core/wire/release.ts";
-import { HttpParty, type PartyOptions } from "../../http/client.ts";
+import { parseAnswer } from "../../core/wire/schema.ts";
+import { parseJson } from "../../http/bounded-body.ts";
+import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
 
 /** Relaying waits for a block to be mined. */
 const RELAY_DEADLINE_SECONDS = 180;
 /** An evaluation, or a share, that takes longer is asked of another node. */
 const EVALUATE_DEADLINE_SECONDS = 20;
-/** What one archive may list: 100,000 records, in pages that weigh no more than so many megabytes together. */
-const MAXIMUM_LISTED_PAGES = 500;
-const MAXIMUM_LISTED_CHARACTERS = 128 * 1024 * 1024;
+/** What one archive may send for one listing: enough for 100,000 records of the usual size. */
+const MAXIMUM_LISTED_BYTES = 256 * 1024 * 1024;
+const MAXIMUM_LISTED_PAGES = 1000;
+/** As JSON: payloads as hexadecimal text, the last one at full length, and less than 1 KiB around each record. */
+const MAXIMUM_PAGE_ANSWER_BYTES = 2 * (MAXIMUM_PAGE_BYTES + MAXIMUM_PAYLOAD_BYTES) + MAXIMUM_PAGE * 1024;
+/** 510 shares of 32 bytes as text, and what is around them. */
+const MAXIMUM_KEY_MATERIAL_BYTES = 64 * 1024;
 
 export interface Evaluation {
   readonly index: number;
@@ -49,11 +61,13 @@ export interface ReleaseGrant {
 
 export type ArchivedRecord = RecordsAnswer["records"][number];
 
-/** Records of a file, of an account, or of both. */
+/** Records that fit all that is given. An account's are those that it made or joined. */
 export interface RecordFilter {
   /** 32 bytes, 0x hex. */
   readonly fileTag?: string;
   readonly account?: string;
+  readonly ownershipKey?: string;
+  readonly committeeId?: bigint;
 }
 
 export class NbmClient {
@@ -124,29 +138,56 @@ export class NbmClient {
   }
 
   /**
-   * All archived records that fit the filter, page by page.
+   * Archived records that fit the filter, page by page, in the order in which the node saw them.
    *
+   * @param maximum how many are of interest: the first ones
    * @throws TallystickError BAD_RESPONSE when the node lists others, or does not come to an end
    */
-  async *records(filter: RecordFilter, signal?: AbortSignal): AsyncGenerator<ArchivedRecord, void, undefined> {
+  async *records(
+    filter: RecordFilter,
+    maximum: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<ArchivedRecord, void, undefined> {
+    const { committeeId, ...rest } = filter;
+    const asked = { ...rest, ...(committeeId === undefined ? {} : { committeeId: committeeId.toString() }) };
     let after: string | undefined;
-    let characters = 0;
-    for (let pages = 1; ; pages += 1) {
-      const query = { ...filter, after, limit: MAXIMUM_PAGE };
-      const options = { query, retries: 1, signal };
-      const page: RecordsAnswer = await this.#party.json("GET", "/v1/records", RecordsAnswer, options);
-      for (const record of page.records) {
-        if (!fits(filter, record))
-          throw badListing(this.name, "records asked for", "a record of another file or account");
-        characters += record.payload.length + record.note.length;
+    let bytesLeft = MAXIMUM_LISTED_BYTES;
+    let left = maximum;
+    for (let pages = 1; left > 0; pages += 1) {
+      const limit = Math.min(left, MAXIMUM_PAGE);
+      const options = { query: { ...asked, after, limit }, retries: 1, signal };
+      const bytes = await this.#party.bytes("/v1/records", Math.min(bytesLeft, MAXIMUM_PAGE_ANSWER_BYTES), options);
+      const { records, next }: RecordsAnswer = parseAnswer(RecordsAnswer, parseJson(bytes, this.name), this.name);
+      if (records.length > limit) throw badListing(this.name, "length of a page", `${records.length} of ${limit}`);
+      for (const record of records) {
+        if (!fits(filter, record)) throw badListing(this.name, "records asked for", "a record that was not asked for");
         yield record;
       }
-      if (page.next === null) return;
-      if (pages === MAXIMUM_LISTED_PAGES || characters > MAXIMUM_LISTED_CHARACTERS) {
-        throw badListing(this.name, "end of the listing", `${pages} pages of ${characters} characters, and more`);
+      if (next === null) return;
+      bytesLeft -= bytes.length;
+      left -= records.length;
+      if (records.length === 0 || pages === MAXIMUM_LISTED_PAGES || bytesLeft <= 0) {
+        throw badListing(this.name, "end of the listing", `${pages} pages, and more`);
       }
-      after = page.next;
+      after = next;
     }
+  }
+
+  /** Key material of a generation by its hash, which the caller checks. @throws TallystickError NOT_FOUND */
+  async keyMaterial(hash: string, signal?: AbortSignal): Promise<PerKey<PublicKeys>> {
+    const options = { retries: 0, signal };
+    return toKeys(
+      await this.#small(`/v1/key-material/${hash}`, KeyMaterialAnswer, MAXIMUM_KEY_MATERIAL_BYTES, options),
+    );
+  }
+
+  async #small<Schema extends TSchema>(
+    path: string,
+    schema: Schema,
+    maximumBytes: number,
+    options: RequestOptions,
+  ): Promise<Static<Schema>> {
+    return parseAnswer(schema, parseJson(await this.#party.bytes(path, maximumBytes, options), this.name), this.name);
   }
 
   /**
@@ -181,10 +222,12 @@ export class NbmClient {
   }
 }
 
-function fits({ fileTag, account }: RecordFilter, record: ArchivedRecord): boolean {
-  const who = record.role === "recorder" ? record.account : record.owner;
+function fits({ fileTag, account, ownershipKey, committeeId }: RecordFilter, record: ArchivedRecord): boolean {
   return (
-    (fileTag === undefined || record.fileTag === fileTag) && (account === undefined || isAddressEqual(who, account))
+    (fileTag === undefined || record.fileTag === fileTag) &&
+    (account === undefined || isAddressEqual(record.laterOwner?.account ?? record.account, account)) &&
+    (ownershipKey === undefined || isAddressEqual(record.ownershipKey, ownershipKey)) &&
+    (committeeId === undefined || record.committeeId === committeeId.toString())
   );
 }
 

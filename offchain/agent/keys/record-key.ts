@@ -147,7 +147,7 @@ async function isGood(
   const { recipients } = found.payload.policy;
   try {
     if (recipients === "sealed") await verifySealed(context, found, dataId, fileKey);
-    else verifyRecordForKey(found.payload, found.record, fileKey, dataId);
+    else verifyRecordForKey(ledgerScope(context.chain.deployment), found.payload, found.record, fileKey, dataId);
   } catch (error) {
     if (!(error instanceof TallystickError)) throw error;
     (context.logger ?? SILENT).warn({ recordId: found.recordId, code: error.code }, error.message);
@@ -221,9 +221,11 @@ async function joinExisting(
   recipients: ShareRecipient,
 ): Promise<KeyOwnership | undefined> {
   const { chain, account } = context;
-  const { records } = await context.archives.find({ fileTag: tag });
+  // Whoever records others under the tag of the file makes nobody download or verify them.
+  const joinable = { fileTag: tag, ownershipKey: ownershipAddress(fileKey), committeeId: context.committee.id };
+  const { records } = await context.archives.find(joinable);
   const others = records.filter(({ record }) => !isAddressEqual(record.account, account.address));
-  for (const found of candidatesOf(others, context.committee, fileKey, recipients)) {
+  for (const found of candidatesOf(others, context.committee, recipients)) {
     if (!(await isGood(context, found, dataId, fileKey))) continue;
     const { recordId } = found;
     const joined = () => isOwner(chain, headerOf(found.record), account.address);
@@ -239,12 +241,9 @@ async function joinExisting(
 function candidatesOf(
   records: readonly VerifiedRecord[],
   committee: Committee,
-  fileKey: Uint8Array,
   recipients: ShareRecipient,
 ): VerifiedRecord[] {
-  const owner = ownershipAddress(fileKey);
   return records
-    .filter(({ record }) => isAddressEqual(record.ownershipKey, owner) && record.committeeId === committee.id)
     .filter(({ payload }) => isUsualPolicy(payload, committee, recipients))
     .sort((a, b) => Number(b.shared) - Number(a.shared))
     .slice(0, MAXIMUM_CANDIDATES);

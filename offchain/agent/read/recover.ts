@@ -24,6 +24,8 @@ export interface RecoverReport {
   readonly recovered: readonly CataloguedPut[];
   /** Data sets of other devices that were found, with what private audits of them need. */
   readonly dataSets: number;
+  /** Why data sets could not be looked for: the chain's endpoint does not give its old logs. */
+  readonly dataSetsFailure?: TallystickError;
   /** On the ledger, but not readable at the moment. */
   readonly failed: readonly { readonly recordId: string; readonly dataId?: string; readonly error: TallystickError }[];
   /** What each archive answered. */
@@ -62,8 +64,18 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
     } else failed.push(outcome);
     options.onProgress?.(done + 1, files.length);
   }
-  const dataSets = await recoverDataSets(context);
-  return { recovered, dataSets, failed, archives };
+  return { recovered, failed, archives, ...(await findDataSets(context)) };
+}
+
+/** Keys do not need logs, so they are recovered without what does. */
+async function findDataSets(context: AgentContext): Promise<Pick<RecoverReport, "dataSets" | "dataSetsFailure">> {
+  try {
+    return { dataSets: await recoverDataSets(context) };
+  } catch (error) {
+    if (!(error instanceof TallystickError) || error.code !== "CHAIN_UNAVAILABLE") throw error;
+    context.logger.warn({ code: error.code }, `${error.message}: data sets of other devices were not looked for`);
+    return { dataSets: 0, dataSetsFailure: error };
+  }
 }
 
 /** Records by the file that they are of, the newest first: an account may have several of one. */

@@ -95,7 +95,13 @@ async function renewList({ agent, output, signal }: AgentSession): Promise<void>
     ...(snapshots === undefined ? [] : [`snapshots  ${snapshots}, listed by \`tallystick snapshots\``]),
     ...report.recovered.map((put) => `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`),
     ...failedLines(report.failed),
+    ...dataSetLines(report),
   ]);
+}
+
+function dataSetLines({ dataSetsFailure }: RecoverReport): string[] {
+  if (dataSetsFailure === undefined) return [];
+  return [`data sets of other devices were not looked for: ${printable(dataSetsFailure.message)}`];
 }
 
 /** Records of removed snapshots stay on the ledger, so after some years there are many of them. */

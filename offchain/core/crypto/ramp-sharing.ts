@@ -6,8 +6,10 @@
  * The secret is cut into k − r pieces, r random pieces follow, and share j is the polynomial with these k coefficients
  * at x = j, byte by byte. Between r and k shares reveal part of the secret, in exchange for shorter shares.
  *
- * Deterministic variant: the random pieces derive from the secret, so that equal secrets have equal shares. Privacy
- * then rests on the secret being unguessable.
+ * Deterministic variant: the random pieces derive from the secret and a context, so that equal secrets have equal
+ * shares in one context, and shares of different contexts do not add up. Privacy then rests on the secret being
+ * unguessable. With r < k − 1, whoever holds more than r shares in each of several contexts learns more of the secret
+ * than from one: then keep to one context.
  */
 
 import { randomBytes } from "#primitives";
@@ -47,14 +49,15 @@ export function shareLength(parameters: SharingParameters, secretBytes: number):
 /**
  * Splits a secret.
  *
- * @param mode `deterministic`: equal secrets and (k, r) give equal shares; only for secrets of high entropy.
+ * @param randomness `random`, or a context, at most 480 bytes: equal secrets, contexts and (k, r) give equal shares;
+ *   only for secrets of high entropy.
  * @returns n shares; share j (from 1) is at position j − 1
  * @throws InvalidInputError for impossible parameters or lengths
  */
 export function splitSecret(
   secret: Uint8Array,
   parameters: SharingParameters,
-  mode: "deterministic" | "random",
+  randomness: "random" | { readonly context: Uint8Array },
 ): Uint8Array[] {
   const length = shareLength(parameters, secret.length);
   const { threshold, privacy } = parameters;
@@ -65,8 +68,11 @@ export function splitSecret(
     pieces.push(piece);
   }
   for (let piece = 0; piece < privacy; piece += 1) {
-    const info = Uint8Array.of(threshold, privacy, piece);
-    pieces.push(mode === "random" ? randomBytes(length) : kdf(secret, "ramp-sharing", info, length));
+    pieces.push(
+      randomness === "random"
+        ? randomBytes(length)
+        : kdf(secret, "ramp-sharing", Uint8Array.of(threshold, privacy, piece, ...randomness.context), length),
+    );
   }
   const shares = sharesOfPieces(pieces, parameters.shares);
   for (const piece of pieces) piece.fill(0);

@@ -6,7 +6,10 @@
  * sender and becomes an erasure; any k right ones rebuild.
  *
  * Shares are made deterministically. A later owner, who has K_F from the file, can therefore recompute all commitments
- * and need not trust the recorder (`verifyRecordForKey`).
+ * and need not trust the recorder (`verifyRecordForKey`). They derive from the record's header as well: members of
+ * several committees, or of one at different times, each fewer than k, must not add up their shares. Dekey's key
+ * servers find shares of equal keys by their tags and keep them once; here later owners join the record instead, so
+ * nothing needs equal shares in two records.
  *
  * Deviation from the published scheme: the time T_K is authenticated with each envelope, not repeated inside it.
  */
@@ -30,7 +33,7 @@ import {
   type SharePolicy,
 } from "./payload.ts";
 import { openSelfEnvelope, type SelfEnvelopeContext, sealSelfEnvelope } from "./self-envelope.ts";
-import { sealShare, shareCommitment, tagOf, verifyShare } from "./share-envelopes.ts";
+import { sealShare, shareCommitment, sharingContext, tagOf, verifyShare } from "./share-envelopes.ts";
 
 export type { KeyRecordHeader } from "./header.ts";
 export { encodeLedgerScope, type LedgerScope } from "./ledger-scope.ts";
@@ -89,7 +92,7 @@ export async function buildRecordPayload(input: RecordPayloadInput): Promise<Uin
   }
   const selfEnvelope = sealSelfEnvelope({ ledger, fileScope: scope, catalogueKey }, { dataId, fileKey });
   const header = { account, fileTag: toHex(tag), committeeId, keyTime };
-  const shares = splitFileKey(fileKey, dataId, policy);
+  const shares = splitFileKey(fileKey, dataId, policy, sharingContext(ledger, header));
   try {
     const envelopes = await Promise.all(
       committeeKeys.map((key, position) =>
@@ -183,10 +186,12 @@ export function rebuildFileKey(
  * Checks that the shares of a record, made by another account, are those of a file key that the caller has. Only the
  * recipients can check whether their envelopes open.
  *
+ * @param ledger the deployment whose ledger carries the record
  * @throws InvalidInputError when the data id is not the one of the header
  * @throws IntegrityError when the record would not rebuild this key
  */
 export function verifyRecordForKey(
+  ledger: LedgerScope,
   payload: RecordPayload,
   header: KeyRecordHeader,
   fileKey: Uint8Array,
@@ -194,7 +199,7 @@ export function verifyRecordForKey(
 ): void {
   if (payload.policy.recipients === "sealed") throw sealedForm();
   const scope = fileScope(header.account, tagOfDataId(header, dataId));
-  const shares = splitFileKey(fileKey, dataId, payload.policy);
+  const shares = splitFileKey(fileKey, dataId, payload.policy, sharingContext(ledger, header));
   const foreign = shares.findIndex((share, position) => !verifyShare(payload, scope, position + 1, share));
   for (const share of shares) share.fill(0);
   if (foreign >= 0 || !isAddressEqual(ownershipAddress(fileKey), header.ownershipKey)) {
@@ -206,7 +211,7 @@ export function verifyRecordForKey(
 }
 
 /** Deterministic shares of K_F ‖ HMAC(K_F, digest of the data id); none when the recorder alone can open the record. */
-function splitFileKey(fileKey: Uint8Array, dataId: string, policy: SharePolicy): Uint8Array[] {
+function splitFileKey(fileKey: Uint8Array, dataId: string, policy: SharePolicy, context: Uint8Array): Uint8Array[] {
   if (policy.recipients === "self") return [];
   if (fileKey.length !== FILE_KEY_BYTES) {
     throw new InvalidInputError(`file key has ${fileKey.length} bytes`, {
@@ -216,7 +221,7 @@ function splitFileKey(fileKey: Uint8Array, dataId: string, policy: SharePolicy):
     });
   }
   const secret = concatBytes(fileKey, keyMac(fileKey, dataId));
-  const shares = splitSecret(secret, policy, "deterministic");
+  const shares = splitSecret(secret, policy, { context });
   secret.fill(0);
   return shares;
 }

@@ -23,8 +23,6 @@ export const RECORD_PAYLOAD_VERSION = 1;
 /** What is shared: the file key and its MAC. */
 export const RECORD_SECRET_BYTES = 64;
 export const COMMITMENT_BYTES = 32;
-/** Shortest share in a record: a public commitment to a shorter share can be inverted by trying all contents. */
-export const MINIMUM_SHARE_BYTES = 16;
 /** Most shares in one record: as many as a committee has members. */
 export const MAX_RECORD_SHARES = 32;
 
@@ -81,12 +79,13 @@ export function checkPolicy(policy: SharePolicy): void {
     checkNoShares(policy);
     return;
   }
-  const shareBytes = shareLength(policy, RECORD_SECRET_BYTES);
-  if (shareBytes < MINIMUM_SHARE_BYTES) {
-    throw new InvalidInputError(`shares of ${shareBytes} bytes can be found from their commitments by trial`, {
+  // Refuses what is impossible.
+  shareLength(policy, RECORD_SECRET_BYTES);
+  if (policy.privacy !== policy.threshold - 1) {
+    throw new InvalidInputError("shares that fewer than k members learn from add up over several records", {
       check: "share policy",
-      expected: `shares of at least ${MINIMUM_SHARE_BYTES} bytes`,
-      received: `${shareBytes} bytes for k − r = ${policy.threshold - policy.privacy}`,
+      expected: `r = k − 1 = ${policy.threshold - 1}`,
+      received: `r = ${policy.privacy}`,
     });
   }
   if (policy.shares > MAX_RECORD_SHARES) {

@@ -116,18 +116,19 @@ export function tagOf(header: { readonly fileTag: string }): Uint8Array {
   return fromHex(header.fileTag, FILE_TAG_BYTES, "file tag");
 }
 
-/** deployment (28) ‖ account (20) ‖ fileTag (32) ‖ u64be committeeId ‖ u64be keyTime ‖ u32be index. */
-function envelopeAad(ledger: LedgerScope, header: EnvelopeHeader, index: number): Uint8Array {
+/**
+ * What the shares of a record derive from beside the file key: deployment (28) ‖ account (20) ‖ fileTag (32) ‖ u64be
+ * committeeId ‖ u64be keyTime. So the shares of two records do not add up, whoever holds them.
+ */
+export function sharingContext(ledger: LedgerScope, header: EnvelopeHeader): Uint8Array {
   const { account, committeeId, keyTime } = header;
   const address = fromHex(account, ADDRESS_BYTES, "account");
-  return concatBytes(
-    encodeLedgerScope(ledger),
-    address,
-    tagOf(header),
-    u64be(committeeId),
-    u64be(keyTime),
-    u32be(index),
-  );
+  return concatBytes(encodeLedgerScope(ledger), address, tagOf(header), u64be(committeeId), u64be(keyTime));
+}
+
+/** The context of the shares ‖ u32be index. */
+function envelopeAad(ledger: LedgerScope, header: EnvelopeHeader, index: number): Uint8Array {
+  return concatBytes(sharingContext(ledger, header), u32be(index));
 }
 
 /** deployment (28) ‖ file scope (32) ‖ u64be keyTime ‖ u32be index ‖ account that asked (20). */

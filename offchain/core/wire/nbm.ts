@@ -15,6 +15,8 @@ export const MAXIMUM_PAYLOAD_BYTES = 16_384;
 export const MAXIMUM_NOTE_BYTES = 128;
 /** Most records in one page of a listing. */
 export const MAXIMUM_PAGE = 200;
+/** A page of a listing ends with the record whose payload brings it to so many bytes. */
+export const MAXIMUM_PAGE_BYTES = 1024 * 1024;
 /** Longest validity of a share request, in seconds. */
 export const MAXIMUM_SHARE_REQUEST_SECONDS = 3600;
 /** Most messages in one answer; a node of a committee of 32 keeps at most 160 of a run, and looked at others. */
@@ -192,11 +194,13 @@ const archivedFields = {
 export const RecordAnswer = Type.Object(archivedFields);
 export type RecordAnswer = Static<typeof RecordAnswer>;
 
-/** `GET /v1/records?account=&fileTag=&after=&limit=` */
+/** `GET /v1/records`: the records that fit all that is given. An account's are those that it made or joined. */
 export const RecordsQuery = Type.Object(
   {
     account: Type.Optional(AddressText),
     fileTag: Type.Optional(Bytes32Text),
+    ownershipKey: Type.Optional(AddressText),
+    committeeId: Type.Optional(Uint64Text),
     /** The `next` of the page before. */
     after: Type.Optional(Type.String({ pattern: "^[0-9]{1,15}$" })),
     limit: Type.Optional(Type.String({ pattern: "^(?:[1-9][0-9]?|1[0-9]{2}|200)$" })),
@@ -206,22 +210,32 @@ export const RecordsQuery = Type.Object(
 export type RecordsQuery = Static<typeof RecordsQuery>;
 
 /**
- * One page in ledger order. An account appears as the "recorder" of a record, or as a later "owner" with its note (`0x`
- * for a recorder, whose note is inside the payload).
+ * One page, each record once. `laterOwner` is the account that was asked for, with its note, or null when it made the
+ * record itself. When no account was asked for, it is the one that joined the record first, or null; the note is empty.
  */
 export const RecordsAnswer = Type.Object({
   records: Type.Array(
     Type.Object({
       ...archivedFields,
-      role: Type.Union([Type.Literal("recorder"), Type.Literal("owner")]),
-      owner: AddressText,
-      note: HexRange(0, MAXIMUM_NOTE_BYTES),
+      laterOwner: Type.Union([
+        Type.Object({ account: AddressText, note: HexRange(0, MAXIMUM_NOTE_BYTES) }),
+        Type.Null(),
+      ]),
     }),
     { maxItems: MAXIMUM_PAGE },
   ),
   next: Type.Union([Type.String({ pattern: "^[0-9]{1,15}$" }), Type.Null()]),
 });
 export type RecordsAnswer = Static<typeof RecordsAnswer>;
+
+/** `GET /v1/key-material/:hash`: the public keys of a generation, by their hash in the registry. */
+export const KeyMaterialAnswer = Type.Object({
+  oprfPublicKey: ElementText,
+  recordPublicKey: ElementText,
+  oprfShares: Type.Array(ElementText, { maxItems: 255 }),
+  recordShares: Type.Array(ElementText, { maxItems: 255 }),
+});
+export type KeyMaterialAnswer = Static<typeof KeyMaterialAnswer>;
 
 /**
  * `POST /v1/records/:recordId/share`: EIP-712 `ShareRequest` for this node; `sessionKey` is a fresh X25519 public key.

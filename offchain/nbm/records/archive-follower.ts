@@ -3,8 +3,9 @@
  * next one.
  */
 
+import { followArchived } from "../../chain/archived-events.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { followLedger, type LedgerEvent } from "../../chain/ledger.ts";
+import type { LedgerEvent } from "../../chain/ledger.ts";
 import { pause } from "../../chain/pause.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { ShareState } from "../../core/wire/nbm.ts";
@@ -78,7 +79,7 @@ export class ArchiveFollower {
 
   async #scan(): Promise<void> {
     const { chain, archive, judgeShare, overlapBlocks } = this.#options;
-    for await (const page of followLedger(chain, archive.cursor(), { overlapBlocks })) {
+    for await (const page of followArchived(chain, archive.cursor(), { overlapBlocks })) {
       const shares = new Map<LedgerEvent, ShareState>();
       for (const event of page.events) {
         if (event.kind === "KeyRecorded" && !archive.has(event)) shares.set(event, await judgeShare(event));

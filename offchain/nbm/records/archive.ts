@@ -1,13 +1,23 @@
 /**
- * The archive: a copy of every event of the key ledger, kept because chain nodes may drop old history. Anybody can
- * verify the copy against contract state. The events are public on chain, so they are not encrypted.
+ * The archive: a copy of every event of the key ledger, and of the key material of every committee, kept because chain
+ * nodes may drop old history. Anybody can verify the copy against contract state. All of it is public on chain, so it
+ * is not encrypted.
  */
 
+import type { ArchivedEvent, KeyMaterialEvent } from "../../chain/archived-events.ts";
 import type { KeyRecord, LedgerEvent } from "../../chain/ledger.ts";
 import type { EventPage, ScanCursor } from "../../chain/logs.ts";
+import { toMaterial } from "../../chain/registry.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
-import { MAXIMUM_PAGE, type RecordAnswer, type RecordsAnswer, type ShareState } from "../../core/wire/nbm.ts";
+import {
+  type KeyMaterialAnswer,
+  MAXIMUM_PAGE,
+  MAXIMUM_PAGE_BYTES,
+  type RecordAnswer,
+  type RecordsAnswer,
+  type ShareState,
+} from "../../core/wire/nbm.ts";
 import type { Database } from "../../store/index/sqlite.ts";
 
 /** A record as the archive has it. */
@@ -19,9 +29,12 @@ export interface ArchivedRecord {
   readonly share: ShareState;
 }
 
+/** What a listed record fits. An account's records are those that it made or joined. */
 export interface ListQuery {
   readonly account?: string;
   readonly fileTag?: string;
+  readonly ownershipKey?: string;
+  readonly committeeId?: string;
   /** Sequence number after which to go on. */
   readonly after: number;
   readonly limit: number;
@@ -80,6 +93,37 @@ export function toRecordAnswer({
   };
 }
 
+const BY_ACCOUNT = `
+  SELECT r.*, e.sequence AS position, e.note AS own_note, iif(e.kind = 'owner', e.account, NULL) AS later_owner
+  FROM ledger_events e JOIN ledger_events r ON r.record_id = e.record_id AND r.kind = 'recorded'`;
+const BY_RECORD = `
+  SELECT r.*, r.sequence AS position,
+    (SELECT o.account FROM ledger_events o WHERE o.record_id = r.record_id AND o.kind = 'owner'
+     ORDER BY o.sequence LIMIT 1) AS later_owner
+  FROM ledger_events r`;
+
+/** Its values are followed by the highest number of rows. The indexes of tables.ts serve every combination. */
+export function listStatement({ account, fileTag, ownershipKey, committeeId, after }: ListQuery): {
+  readonly text: string;
+  readonly values: readonly (string | number)[];
+} {
+  // An account's entries are found by themselves: as a recorder or as a later owner, it has one for each record.
+  const [select, listed] = account === undefined ? [BY_RECORD, "r"] : [BY_ACCOUNT, "e"];
+  const terms: readonly (readonly [term: string, value: string | number | undefined])[] = [
+    [`${listed}.sequence > ?`, after],
+    [`${listed}.account = ?`, account],
+    [`${listed}.file_tag = ?`, fileTag],
+    ["r.ownership_key = ?", ownershipKey],
+    ["r.committee_id = ?", committeeId],
+  ];
+  const given = terms.flatMap(([term, value]) => (value === undefined ? [] : [{ term, value }]));
+  const conditions = ["r.kind = 'recorded'", ...given.map(({ term }) => term)].join(" AND ");
+  return {
+    text: `${select} WHERE ${conditions} ORDER BY ${listed}.sequence LIMIT ?`,
+    values: given.map(({ value }) => value),
+  };
+}
+
 export class Archive {
   readonly #database: Database;
   readonly #now: () => number;
@@ -97,7 +141,7 @@ export class Archive {
   }
 
   /** Whether the event of this place is kept already. */
-  has(event: LedgerEvent): boolean {
+  has(event: ArchivedEvent): boolean {
     const row = this.#database
       .prepare("SELECT 1 FROM ledger_events WHERE block_hash = ? AND log_index = ?")
       .get(event.blockHash, event.logIndex);
@@ -109,14 +153,14 @@ export class Archive {
    *
    * @param shares this node's verdict on its share in each new record of the page.
    */
-  apply(page: EventPage<LedgerEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
+  apply(page: EventPage<ArchivedEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
     const work = () => this.#replace(page, shares);
     // A cursor that falls back costs a second reading of the same blocks; one that goes ahead of its events loses them.
     if (page.events.length === 0) this.#database.transientTransaction(work);
     else this.#database.transaction(work);
   }
 
-  #replace(page: EventPage<LedgerEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
+  #replace(page: EventPage<ArchivedEvent>, shares: ReadonlyMap<LedgerEvent, ShareState>): void {
     const lastBlock = page.atHead ? Number.MAX_SAFE_INTEGER : page.toBlock;
     const present = new Set(page.events.map(({ blockHash, logIndex }) => keyOf(blockHash, logIndex)));
     const kept = this.#database
@@ -127,7 +171,8 @@ export class Archive {
       if (!present.delete(keyOf(row.block_hash, row.log_index))) remove.run(Number(row.sequence));
     }
     for (const event of page.events) {
-      if (present.has(keyOf(event.blockHash, event.logIndex))) this.#insert(event, shares.get(event) ?? "none");
+      if (event.kind === "GenerationActivated") this.#keep(event);
+      else if (present.has(keyOf(event.blockHash, event.logIndex))) this.#insert(event, shares.get(event) ?? "none");
     }
     this.#database
       .prepare(
@@ -144,6 +189,12 @@ export class Archive {
     return row === undefined ? undefined : archivedOf(row);
   }
 
+  /** Key material by its hash; undefined when the archive does not have it. */
+  keyMaterial(hash: string): KeyMaterialAnswer | undefined {
+    const row = this.#database.prepare("SELECT material FROM key_material WHERE hash = ?").get(hash);
+    return row === undefined ? undefined : (JSON.parse(String(row.material)) as KeyMaterialAnswer);
+  }
+
   /** Where an account was added to a record as an owner. */
   findOwner(recordId: string, owner: string): { transactionHash: string; blockNumber: number } | undefined {
     const row = this.#database
@@ -154,36 +205,23 @@ export class Archive {
       : { transactionHash: String(row.transaction_hash), blockNumber: Number(row.block_number) };
   }
 
-  /** One page of records, and of their later owners. */
+  /** One page of records, each once; however many have joined a record, it costs one row. */
   list(query: ListQuery): RecordsAnswer {
     const limit = Math.min(query.limit, MAXIMUM_PAGE);
-    const conditions = ["e.sequence > ?"];
-    const values: (string | number)[] = [query.after];
-    if (query.account !== undefined) {
-      conditions.push("e.account = ?");
-      values.push(query.account);
+    const { text, values } = listStatement(query);
+    const records: RecordsAnswer["records"] = [];
+    let last = query.after;
+    let bytes = 0;
+    for (const row of this.#database.prepare(text).iterate(...values, limit + 1)) {
+      if (records.length === limit || bytes >= MAXIMUM_PAGE_BYTES) return { records, next: String(last) };
+      const archived = archivedOf(row);
+      const note = row.own_note instanceof Uint8Array ? toHex(row.own_note) : "0x";
+      const laterOwner = row.later_owner === null ? null : { account: String(row.later_owner), note };
+      records.push({ ...toRecordAnswer(archived), laterOwner });
+      bytes += archived.record.payload.length;
+      last = Number(row.position);
     }
-    if (query.fileTag !== undefined) {
-      conditions.push("e.file_tag = ?");
-      values.push(query.fileTag);
-    }
-    const rows = this.#database
-      .prepare(`SELECT e.* FROM ledger_events e WHERE ${conditions.join(" AND ")} ORDER BY e.sequence LIMIT ?`)
-      .all(...values, limit + 1);
-    const page = rows.slice(0, limit);
-    const records = page.flatMap((row) => {
-      const owned = row.kind === "owner";
-      const archived = owned ? this.find(String(row.record_id)) : archivedOf(row);
-      if (archived === undefined) return [];
-      return {
-        ...toRecordAnswer(archived),
-        role: owned ? ("owner" as const) : ("recorder" as const),
-        owner: String(row.account),
-        note: row.note instanceof Uint8Array ? toHex(row.note) : "0x",
-      };
-    });
-    const last = page.at(-1);
-    return { records, next: rows.length > limit && last !== undefined ? String(last.sequence) : null };
+    return { records, next: null };
   }
 
   /**
@@ -205,6 +243,13 @@ export class Archive {
       )
       .get();
     return { records: Number(row?.r), owners: Number(row?.o) };
+  }
+
+  /** By its hash, so that what a reorganisation takes back harms nobody, and is there when it comes again. */
+  #keep({ keyMaterialHash, keys }: KeyMaterialEvent): void {
+    this.#database
+      .prepare("INSERT OR IGNORE INTO key_material (hash, material) VALUES (?, ?)")
+      .run(keyMaterialHash, JSON.stringify(toMaterial(keys)));
   }
 
   #insert(event: LedgerEvent, share: ShareState): void {

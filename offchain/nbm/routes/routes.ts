@@ -3,10 +3,12 @@
 import { Type } from "@sinclair/typebox";
 import { NotReleasedError } from "../../chain/release-policy.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
+import { TallystickError } from "../../core/errors.ts";
 import {
   EvaluateAnswer,
   EvaluateRequest,
   GenerationParams,
+  KeyMaterialAnswer,
   MAXIMUM_PAGE,
   NodeAnswer,
   RecordAnswer,
@@ -51,6 +53,7 @@ export interface NbmServices {
 const RELAY_TIMEOUT_MILLISECONDS = 320_000;
 
 const closed = { additionalProperties: false };
+const HashParams = Type.Object({ hash: Bytes32Text }, closed);
 const RecordParams = Type.Object({ recordId: Bytes32Text }, closed);
 
 function generationOf({ committeeId, generation }: GenerationParams): GenerationId {
@@ -131,7 +134,23 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
         limit: Number(query.limit ?? MAXIMUM_PAGE),
         ...(query.account === undefined ? {} : { account: checksumAddress(query.account, "account") }),
         ...(query.fileTag === undefined ? {} : { fileTag: query.fileTag }),
+        ...(query.committeeId === undefined ? {} : { committeeId: query.committeeId }),
+        ...(query.ownershipKey === undefined
+          ? {}
+          : { ownershipKey: checksumAddress(query.ownershipKey, "ownershipKey") }),
       });
+    },
+  );
+  server.get(
+    "/v1/key-material/:hash",
+    { schema: { params: HashParams, response: { 200: KeyMaterialAnswer } } },
+    async ({ params: { hash } }) => {
+      const known = archive.keyMaterial(hash);
+      if (known !== undefined) return known;
+      await follower.refresh();
+      const found = archive.keyMaterial(hash);
+      if (found === undefined) throw noKeyMaterial(hash);
+      return found;
     },
   );
   server.post(
@@ -158,4 +177,13 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
       }
     },
   );
+}
+
+function noKeyMaterial(hash: string): TallystickError {
+  return new TallystickError(`the archive has no key material of hash ${hash}`, {
+    code: "NOT_FOUND",
+    check: "key material",
+    received: hash,
+    hint: "take the hash from the registry, or ask another node",
+  });
 }

@@ -29,7 +29,7 @@ const somebody = Wallet.createRandom();
 const randomAccount = () => getAddress(hexlify(randomBytes(20)));
 
 type Entry = Record<string, unknown>;
-type Page = { records: Entry[]; next: string | null };
+type Page = { records: Entry[]; next: string | null; more?: string };
 /** What an archive says to a query; undefined: nothing, ever. */
 type Behaviour = (query: URLSearchParams) => Page | undefined;
 
@@ -67,9 +67,7 @@ function entryOf(record: KeyRecord, joined?: { owner: string; note: string }): E
     blockNumber: 1,
     transactionHash: hexlify(randomBytes(32)),
     share: "valid",
-    role: joined === undefined ? "recorder" : "owner",
-    owner: joined?.owner ?? record.account,
-    note: joined?.note ?? "0x",
+    laterOwner: joined === undefined ? null : { account: joined.owner, note: joined.note },
   };
 }
 
@@ -149,22 +147,56 @@ describe("archives of key records", () => {
     ]);
   });
 
-  it("stops reading an archive that lists without end, after checking a few of its entries on chain", async () => {
-    let pages = 0;
-    const record = await recordOf(us);
-    put(record);
-    const endless: Behaviour = () => {
-      pages += 1;
-      const account = randomAccount();
-      const invented = { ...record, account, payload: new Uint8Array([pages % 256]) };
-      return { records: [entryOf(invented, { owner: us.address, note: "0x" })], next: String(pages) };
-    };
-    const archives = await archivesOf([endless, listing(entryOf(record))]);
-    const { records, reports } = await archives.find({ account: us.address });
-    expect(records.map(({ recordId }) => recordId)).to.deep.equal([recordIdOf(headerOf(record))]);
-    expect(reports[0]?.error).to.include({ code: "BAD_RESPONSE", check: "end of the listing" });
-    expect(pages).to.be.at.most(500);
-    expect(ledger.questions).to.be.at.most(20);
+  describe("of which one lists without end", () => {
+    let pages: number;
+    let record: KeyRecord;
+    let check: string | undefined;
+    beforeEach(async () => {
+      pages = 0;
+      record = await recordOf(us);
+      put(record);
+    });
+
+    async function expectStopped(entriesOf: (page: number) => Entry[], more?: string): Promise<void> {
+      const endless: Behaviour = () => {
+        pages += 1;
+        return { records: entriesOf(pages), next: String(pages), ...(more === undefined ? {} : { more }) };
+      };
+      const archives = await archivesOf([endless, listing(entryOf(record))]);
+      const { records, reports } = await archives.find({ account: us.address });
+      expect(records.map(({ recordId }) => recordId)).to.deep.equal([recordIdOf(headerOf(record))]);
+      expect(reports[0]?.error?.code).to.equal("BAD_RESPONSE");
+      check = reports[0]?.error?.check;
+      expect(ledger.questions).to.be.at.most(17);
+    }
+
+    it("stops when it has asked the chain about 16 records that it does not have", async () => {
+      await expectStopped((page) => [entryOf({ ...record, keyTime: BigInt(page) })]);
+      expect(check).to.equal("end of the listing");
+      expect(pages).to.equal(1000);
+    });
+
+    it("stops after 16 records that cannot be read, and asks the chain about none", async () => {
+      await expectStopped((page) => [entryOf({ ...record, payload: new Uint8Array([page]) })]);
+      expect(check).to.equal("entries of the listing");
+      expect([pages, ledger.questions]).to.deep.equal([16, 1]);
+    });
+
+    it("stops after one record has come 16 times more", async () => {
+      await expectStopped(() => [entryOf(record)]);
+      expect(check).to.equal("entries of the listing");
+      expect([pages, ledger.questions]).to.deep.equal([17, 1]);
+    });
+
+    it("stops at a page that has nothing, and one that is longer than asked for or than a page can be", async () => {
+      await expectStopped(() => []);
+      expect([check, pages]).to.deep.equal(["end of the listing", 1]);
+      await expectStopped(() => [], "x".repeat(3 * 1024 * 1024));
+      expect(check).to.equal("size of the answer");
+      const many: Behaviour = () => ({ records: Array.from({ length: 17 }, () => entryOf(record)), next: null });
+      const { reports } = await (await archivesOf([many])).find({ fileTag: record.fileTag });
+      expect(reports[0]?.error?.check).to.equal("length of a page");
+    });
   });
 
   it("stops reading an archive that lists entries that were not asked for, on the ledger or not", async () => {
@@ -172,11 +204,14 @@ describe("archives of key records", () => {
     put(foreign);
     const { fileTag: tag } = foreign;
     const otherFile = entryOf({ ...foreign, fileTag: keccak256(foreign.fileTag) });
+    const joinable = { fileTag: tag, ownershipKey: foreign.ownershipKey, committeeId: 1n };
     for (const [filter, entry] of [
       [{ account: us.address }, entryOf(foreign)],
-      [{ account: us.address }, { ...entryOf(foreign), owner: us.address }],
       [{ account: us.address }, entryOf(foreign, { owner: somebody.address, note: "0x" })],
       [{ fileTag: tag }, otherFile],
+      [joinable, otherFile],
+      [joinable, entryOf({ ...foreign, ownershipKey: us.address })],
+      [joinable, entryOf({ ...foreign, committeeId: 2n })],
     ] as const) {
       const archives = await archivesOf([listing(entry)]);
       const { records, reports } = await archives.find(filter);
@@ -203,39 +238,30 @@ describe("archives of key records", () => {
     expect([...(records[0]?.ownerNotes.values() ?? [])].map(toHex)).to.deep.equal(["0xbad0", "0x600d"]);
   });
 
-  it("asks about one later owner of a file that has many, whether the record is joined at all", async () => {
+  it("asks whether one account has joined a record, and takes it for unjoined when an archive invents it", async () => {
     const foreign = await recordOf(somebody);
     put(foreign);
-    const others = Array.from({ length: 100 }, () => randomAccount());
-    for (const owner of others) ledger.owners.add(`${recordIdOf(headerOf(foreign))} ${owner}`);
-    const joined = others.map((owner) => entryOf(foreign, { owner, note: "0x" }));
-    const archives = await archivesOf([listing(entryOf(foreign), ...joined)]);
-    const { records } = await archives.find({ fileTag: foreign.fileTag });
-    expect(records.map(({ shared }) => shared)).to.deep.equal([true]);
+    const entry = entryOf(foreign, { owner: randomAccount(), note: "0x" });
+    const find = async () => (await archivesOf([listing(entry), listing(entry)])).find({ fileTag: foreign.fileTag });
+    expect((await find()).records.map(({ shared }) => shared)).to.deep.equal([false]);
     expect(ledger.questions).to.equal(2);
+    const { account } = entry.laterOwner as { account: string };
+    ledger.owners.add(`${recordIdOf(headerOf(foreign))} ${account}`);
+    expect((await find()).records.map(({ shared }) => shared)).to.deep.equal([true]);
+    expect(ledger.questions).to.equal(4);
   });
 
-  it("does not take a record for joined by owners that an archive invents, nor asks about many of them", async () => {
-    const foreign = await recordOf(somebody);
-    put(foreign);
-    const others = Array.from({ length: 100 }, () => entryOf(foreign, { owner: randomAccount(), note: "0x" }));
-    const archives = await archivesOf([listing(entryOf(foreign), ...others)]);
-    const { records } = await archives.find({ fileTag: foreign.fileTag });
-    expect(records.map(({ shared }) => shared)).to.deep.equal([false]);
-    expect(ledger.questions).to.be.at.most(20);
-  });
-
-  it("does not blame an archive for records that their recorders made wrongly", async () => {
-    const entries: Entry[] = [];
-    for (let i = 0; i < 20; i += 1) {
-      const wrong = { ...(await recordOf(somebody)), account: randomAccount(), payload: new Uint8Array([1]) };
-      put(wrong);
-      entries.push(entryOf(wrong));
-    }
-    const good = await recordOf(us);
-    put(good);
-    const archives = await archivesOf([listing(...entries, entryOf(good))]);
-    const { records } = await archives.find({ fileTag: good.fileTag });
-    expect(records.map(({ record }) => record.account)).to.deep.equal([us.address]);
+  it("reads no more than the first 16 records where anybody can add to them", async () => {
+    const asked: (string | null)[] = [];
+    const made = await Promise.all(Array.from({ length: 20 }, () => recordOf(Wallet.createRandom())));
+    made.forEach(put);
+    const archive: Behaviour = (query) => {
+      asked.push(query.get("limit"));
+      return { records: made.slice(0, Number(query.get("limit"))).map((record) => entryOf(record)), next: "16" };
+    };
+    const { records, reports } = await (await archivesOf([archive])).find({ fileTag: made[0]?.fileTag ?? "" });
+    expect(records).to.have.length(16);
+    expect(reports[0]?.error).to.equal(undefined);
+    expect(asked).to.deep.equal(["16"]);
   });
 });

@@ -22,6 +22,7 @@ import keyRecord from "../../vectors/key-record.json" with { type: "json" };
 const byte = fc.integer({ min: 0, max: 255 });
 const bytes = (minLength: number, maxLength: number) => fc.uint8Array({ minLength, maxLength });
 const nothing = new Uint8Array(0);
+const IN_CONTEXT = { context: Uint8Array.of(1, 2, 3) };
 
 /** (n, k, r) with n up to 12. */
 const anyParameters: fc.Arbitrary<SharingParameters> = fc
@@ -102,7 +103,7 @@ describe("core/sharing", () => {
       fc.property(
         anyParameters,
         bytes(1, 70),
-        fc.constantFrom("deterministic" as const, "random" as const),
+        fc.constantFrom(IN_CONTEXT, "random" as const),
         fc.infiniteStream(fc.nat()),
         (parameters, secret, mode, randomness) => {
           const shares = splitSecret(secret, parameters, mode);
@@ -120,7 +121,7 @@ describe("core/sharing", () => {
     );
   });
 
-  for (const mode of ["random", "deterministic"] as const) {
+  for (const mode of ["random", IN_CONTEXT] as const) {
     it(`rebuilds from every quorum of every (n, k, r) up to n = 6, mode ${mode}`, () => {
       // 11 bytes divide by no k − r but 1: the last piece is padded.
       const secret = Uint8Array.from(upTo(11));
@@ -140,7 +141,7 @@ describe("core/sharing", () => {
 
   it("rebuilds with the largest number of shares", () => {
     const parameters = { shares: 255, threshold: 255, privacy: 254 };
-    const shares = splitSecret(Uint8Array.of(1, 2), parameters, "deterministic");
+    const shares = splitSecret(Uint8Array.of(1, 2), parameters, IN_CONTEXT);
     expect(combineShares(indexed(shares, upTo(255)), parameters, 2)).to.deep.equal(Uint8Array.of(1, 2));
   });
 
@@ -167,7 +168,7 @@ describe("core/sharing", () => {
           k: fc.integer({ min: 2, max: n }),
           order: fc.shuffledSubarray(upTo(n), { minLength: n }),
           secret: bytes(1, 48),
-          mode: fc.constantFrom("deterministic" as const, "random" as const),
+          mode: fc.constantFrom(IN_CONTEXT, "random" as const),
         }),
       );
       await fc.assert(
@@ -316,28 +317,30 @@ describe("core/sharing", () => {
     const secret = Uint8Array.from(upTo(64));
 
     it("gives equal secrets equal shares, also when more shares are made", () => {
-      const shares = splitSecret(secret, parameters, "deterministic");
-      expect(splitSecret(secret, parameters, "deterministic")).to.deep.equal(shares);
-      const more = splitSecret(secret, { ...parameters, shares: 7 }, "deterministic");
+      const shares = splitSecret(secret, parameters, IN_CONTEXT);
+      expect(splitSecret(secret, parameters, IN_CONTEXT)).to.deep.equal(shares);
+      const more = splitSecret(secret, { ...parameters, shares: 7 }, IN_CONTEXT);
       expect(more.slice(0, 5)).to.deep.equal(shares);
     });
 
-    it("gives different secrets, thresholds and privacies different shares", () => {
-      const first = (changed: Uint8Array, p: SharingParameters) =>
-        toHex(splitSecret(changed, p, "deterministic")[0] ?? nothing);
+    it("gives different secrets, contexts, thresholds and privacies different shares", () => {
+      const first = (changed: Uint8Array, p: SharingParameters, randomness = IN_CONTEXT) =>
+        toHex(splitSecret(changed, p, randomness)[0] ?? nothing);
       const all = [
         first(secret, parameters),
         first(secret.with(63, 0), parameters),
+        first(secret, parameters, { context: Uint8Array.of(1, 2, 4) }),
+        first(secret, parameters, { context: new Uint8Array() }),
         first(secret, { ...parameters, threshold: 4, privacy: 3 }),
         first(secret, { ...parameters, privacy: 1 }),
       ];
-      expect(new Set(all).size).to.equal(4);
+      expect(new Set(all).size).to.equal(6);
     });
 
     it("masks with pieces that are neither zero nor equal", () => {
       const pieces = [new Uint8Array(64), new Uint8Array(64), new Uint8Array(64)];
-      expect(splitSecret(new Uint8Array(64), parameters, "deterministic")).to.not.deep.equal(sharesOfPieces(pieces, 5));
-      const [one, two, three] = splitSecret(new Uint8Array(64), parameters, "deterministic");
+      expect(splitSecret(new Uint8Array(64), parameters, IN_CONTEXT)).to.not.deep.equal(sharesOfPieces(pieces, 5));
+      const [one, two, three] = splitSecret(new Uint8Array(64), parameters, IN_CONTEXT);
       expect(new Set([one, two, three].map((share) => toHex(share ?? nothing))).size).to.equal(3);
     });
   });

@@ -7,7 +7,7 @@ import { AbiCoder, computeAddress, getAddress, keccak256 } from "ethers";
 import fc from "fast-check";
 import { type HpkeKeyPair, hpkeKeyPairFromSeed, hpkeSeal } from "../../../offchain/core/crypto/hpke.ts";
 import { domainTag } from "../../../offchain/core/crypto/kdf.ts";
-import { splitSecret } from "../../../offchain/core/crypto/ramp-sharing.ts";
+import { combineShares, splitSecret } from "../../../offchain/core/crypto/ramp-sharing.ts";
 import { addressOfPrivateKey, checksumAddress } from "../../../offchain/core/encoding/address.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
@@ -160,8 +160,6 @@ describe("core/key-record", () => {
         const any = committeePolicy(size, threshold);
         expect((await buildRecordPayload(input(any))).length).to.equal(5 + 81 + size * (32 + 48 + 64));
       }
-      const ramp: SharePolicy = { shares: 6, threshold: 5, privacy: 2, recipients: "shares" };
-      expect((await buildRecordPayload(input(ramp))).length).to.equal(5 + 81 + 6 * (32 + 48 + 22));
     });
 
     it("survives parsing and encoding", () => {
@@ -176,6 +174,14 @@ describe("core/key-record", () => {
       expect(known.commitments.map(toHex)).to.deep.equal(vectors.payload.commitments);
       expect(toHex(known.selfEnvelope)).to.equal(vectors.payload.selfEnvelope);
       expect(toHex(rebuildFileKey(known, header(), opened, dataId))).to.equal(toHex(fileKey));
+      verifyRecordForKey(ledger, known, header(), fileKey, dataId);
+      for (const other of elsewhere) {
+        expectRejection(
+          () => verifyRecordForKey(other, known, header(), fileKey, dataId),
+          "INTEGRITY",
+          /does not hold/,
+        );
+      }
     });
 
     it("makes equal shares and commitments every time, and fresh envelopes", async () => {
@@ -212,20 +218,14 @@ describe("core/key-record", () => {
       expectRejection(() => parseRecordPayload(bytes.with(privacy, 3)), "INTEGRITY", /policy/);
     });
 
-    it("with shares so short that their commitments give them away is neither made nor read", async () => {
-      const shortest: SharePolicy = { shares: 8, threshold: 4, privacy: 0, recipients: "shares" };
-      parseRecordPayload(await buildRecordPayload(input(shortest)));
+    it("of which fewer than k members learn a part is neither made nor read: several would add up", async () => {
       for (const [shares, threshold, privacy] of [
-        [8, 5, 0],
-        [8, 8, 3],
-        [32, 32, 0],
+        [5, 3, 1],
+        [8, 4, 0],
+        [32, 32, 30],
       ] as const) {
-        const short: SharePolicy = { shares, threshold, privacy, recipients: "shares" };
-        await expectAsyncRejection(
-          () => buildRecordPayload(input(short)),
-          "INVALID_INPUT",
-          /found from their commitments/,
-        );
+        const ramp: SharePolicy = { shares, threshold, privacy, recipients: "shares" };
+        await expectAsyncRejection(() => buildRecordPayload(input(ramp)), "INVALID_INPUT", /add up/);
         const shareBytes = Math.ceil(64 / (threshold - privacy));
         const written = new Uint8Array(5 + 81 + shares * (32 + 48 + shareBytes));
         written.set([1, 1]);
@@ -255,6 +255,36 @@ describe("core/key-record", () => {
   });
 
   describe("shares", () => {
+    /** Shares of one record, as its members open them. */
+    async function sharesOf(changes: Partial<RecordPayloadInput>): Promise<Map<number, Uint8Array>> {
+      const made = parseRecordPayload(await buildRecordPayload(input(policy, changes)));
+      const { account: by, committeeId, keyTime, ledger: scope } = input(policy, changes);
+      const of = { ...header(), account: by, committeeId, keyTime };
+      const opened = keys.map(({ privateKey }, i) => openShare(made, scope, of, i + 1, privateKey));
+      return new Map((await Promise.all(opened)).map((share, i) => [i + 1, share]));
+    }
+
+    it("of two records of a key do not add up: of other committees, times, accounts or deployments", async () => {
+      const bytesOf = (rebuilt: ReadonlyMap<number, Uint8Array>) => toHex(combineShares(rebuilt, policy, 64));
+      const first = await sharesOf({});
+      const others: Partial<RecordPayloadInput>[] = [
+        { committeeId: 8n },
+        { keyTime: 1_790_000_001n },
+        { account: `0x${"12".repeat(20)}` },
+        { ledger: { ...ledger, chainId: 5n } },
+        { ledger: { ...ledger, keyLedger: `0x${"34".repeat(20)}` } },
+      ];
+      for (const changes of others) {
+        const second = await sharesOf(changes);
+        for (const [index, share] of second) expect(share, JSON.stringify(index)).to.not.deep.equal(first.get(index));
+        // Two members of one record and one of the other: k together, each group fewer.
+        const mixed = new Map([...first].slice(0, 2).concat([...second].slice(2, 3)));
+        expect(bytesOf(mixed)).to.not.equal(bytesOf(first));
+        expect(bytesOf(second)).to.equal(bytesOf(first));
+      }
+      expect([...(await sharesOf({})).values()].map(toHex)).to.deep.equal([...first.values()].map(toHex));
+    });
+
     it("rebuild the file key from any 3 of 5", () => {
       for (const quorum of subsets([1, 2, 3, 4, 5], 3)) {
         expect(rebuildFileKey(payload, header(), pick(quorum), dataId), String(quorum)).to.deep.equal(fileKey);
@@ -403,8 +433,8 @@ describe("core/key-record", () => {
       expect(record.envelopes).to.deep.equal([]);
       expectRejection(() => rebuildFileKey(record, header(), new Map(), dataId), "INVALID_INPUT", /no shares/);
       expect(openOwnKey({ ledger, catalogueKey }, header(), record.selfEnvelope)).to.deep.equal({ dataId, fileKey });
-      verifyRecordForKey(record, header(), fileKey, dataId);
-      expectRejection(() => verifyRecordForKey(record, header(), filled(32, 1), dataId), "INTEGRITY");
+      verifyRecordForKey(ledger, record, header(), fileKey, dataId);
+      expectRejection(() => verifyRecordForKey(ledger, record, header(), filled(32, 1), dataId), "INTEGRITY");
     });
   });
 
@@ -469,16 +499,20 @@ describe("core/key-record", () => {
 
   describe("a record made by somebody else", () => {
     it("passes when it holds the key the caller has", () => {
-      verifyRecordForKey(payload, header(), fileKey, dataId);
+      verifyRecordForKey(ledger, payload, header(), fileKey, dataId);
     });
 
     it("does not pass with a foreign key, commitment or ownership key", () => {
-      expectRejection(() => verifyRecordForKey(payload, header(), filled(32, 1), dataId), "INTEGRITY", /does not hold/);
+      expectRejection(
+        () => verifyRecordForKey(ledger, payload, header(), filled(32, 1), dataId),
+        "INTEGRITY",
+        /does not hold/,
+      );
       const forged = { ...payload, commitments: payload.commitments.with(3, filled(32, 1)) };
-      const error = expectRejection(() => verifyRecordForKey(forged, header(), fileKey, dataId), "INTEGRITY");
+      const error = expectRejection(() => verifyRecordForKey(ledger, forged, header(), fileKey, dataId), "INTEGRITY");
       expect(error.check).to.equal("commitment of share 4");
       const otherHeader = { ...header(), ownershipKey: account };
-      expectRejection(() => verifyRecordForKey(payload, otherHeader, fileKey, dataId), "INTEGRITY");
+      expectRejection(() => verifyRecordForKey(ledger, payload, otherHeader, fileKey, dataId), "INTEGRITY");
     });
   });
 

@@ -58,7 +58,7 @@ describe("key record vectors", () => {
         expect(payload.policy).to.deep.equal(policy);
         const shares = await openAll();
         if (shares.size > 0) expect(toHex(rebuildFileKey(payload, header, shares, dataId))).to.equal(fileKey);
-        verifyRecordForKey(payload, header, fromHex(fileKey), dataId);
+        verifyRecordForKey(ledger, payload, header, fromHex(fileKey), dataId);
       });
 
       it("carries a self envelope with data id and file key", () => {

@@ -189,7 +189,11 @@ describe("core/sealed-record", () => {
   });
 
   it("is not taken for a record of shares, nor one of shares for this", () => {
-    expectRejection(() => verifyRecordForKey(payload, header, fileKey, dataId), "INVALID_INPUT", /not shared/);
+    expectRejection(
+      () => verifyRecordForKey(seal.ledger, payload, header, fileKey, dataId),
+      "INVALID_INPUT",
+      /not shared/,
+    );
     expectRejection(() => rebuildFileKey(payload, header, new Map(), dataId), "INVALID_INPUT", /no shares/);
     const { sealedKey: _, ...without } = payload;
     expectRejection(() => checkSealedKey(without, header, seal), "INVALID_INPUT");

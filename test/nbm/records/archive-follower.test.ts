@@ -4,6 +4,8 @@ import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import type { Archive } from "../../../offchain/nbm/records/archive.ts";
 import { ArchiveFollower } from "../../../offchain/nbm/records/archive-follower.ts";
 
+const NOBODY = `0x${"11".repeat(20)}`;
+
 describe("archive follower", () => {
   it("reads the chain once for all requests of a moment, with a pause in between", async () => {
     let reads = 0;
@@ -21,7 +23,7 @@ describe("archive follower", () => {
       },
       getLogs: async () => [],
     };
-    const deployment = { deployedAtBlock: 0, contracts: { keyLedger: `0x${"11".repeat(20)}` } };
+    const deployment = { deployedAtBlock: 0, contracts: { keyLedger: NOBODY, nodeRegistry: NOBODY } };
     const chain = { provider, deployment } as unknown as ChainReader;
     const archive = { cursor: () => undefined, has: () => false, apply: () => undefined } as unknown as Archive;
     const options = { chain, archive, judgeShare: async () => "none" as const, overlapBlocks: 1 };

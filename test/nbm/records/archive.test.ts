@@ -1,8 +1,11 @@
 import { expect } from "chai";
 import { id, Wallet } from "ethers";
+import type { ArchivedEvent } from "../../../offchain/chain/archived-events.ts";
 import { headerOf, type KeyRecord, type LedgerEvent, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import type { EventPage } from "../../../offchain/chain/logs.ts";
-import { Archive } from "../../../offchain/nbm/records/archive.ts";
+import { keyMaterialHash, toKeys } from "../../../offchain/chain/registry.ts";
+import type { KeyMaterialAnswer, RecordsAnswer } from "../../../offchain/core/wire/nbm.ts";
+import { Archive, type ListQuery, listStatement } from "../../../offchain/nbm/records/archive.ts";
 import { NBM_MIGRATIONS } from "../../../offchain/nbm/tables.ts";
 import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
 
@@ -81,23 +84,32 @@ describe("archive", () => {
     expect(archive.find(idOf(5n))?.record.payload).to.deep.equal(new Uint8Array([5]));
     expect(archive.find(idOf(8n))).to.equal(undefined);
     const { records, next } = archive.list({ account: alice, after: 0, limit: 10 });
-    expect(records.map(({ payload, role }) => [payload, role])).to.deep.equal([
-      ["0x05", "recorder"],
-      ["0x07", "recorder"],
-      ["0x06", "recorder"],
+    expect(records.map(({ payload, laterOwner }) => [payload, laterOwner])).to.deep.equal([
+      ["0x05", null],
+      ["0x07", null],
+      ["0x06", null],
     ]);
     expect(next).to.equal(null);
   });
 
-  it("lists later owners with their note and the record that they joined", () => {
-    archive.apply(page(0, 3, [recorded(1, 5n), added(2, bob), recorded(3, 6n)]), none);
-    const [entry] = archive.list({ account: bob, after: 0, limit: 10 }).records;
-    expect(entry).to.include({ role: "owner", owner: bob, account: alice, note: "0x09", payload: "0x05" });
-    expect(archive.list({ fileTag: tag, after: 0, limit: 10 }).records.map(({ role }) => role)).to.deep.equal([
-      "recorder",
-      "owner",
-      "recorder",
-    ]);
+  it("lists each record once, with the asked account's note, or who joined it first", () => {
+    const carol = Wallet.createRandom().address;
+    archive.apply(page(0, 4, [recorded(1, 5n), added(2, bob), recorded(3, 6n), added(4, carol)]), none);
+    const listed = (query: Partial<ListQuery>) =>
+      archive.list({ ...query, after: 0, limit: 10 }).records.map(({ payload, laterOwner }) => [payload, laterOwner]);
+    expect(listed({ account: bob })).to.deep.equal([["0x05", { account: bob, note: "0x09" }]]);
+    expect(listed({ account: carol, fileTag: tag })).to.deep.equal([["0x05", { account: carol, note: "0x09" }]]);
+    const both = [
+      ["0x05", { account: bob, note: "0x" }],
+      ["0x06", null],
+    ];
+    for (const query of [{}, { fileTag: tag }, { fileTag: tag, ownershipKey: bob, committeeId: "1" }]) {
+      expect(listed(query)).to.deep.equal(both);
+    }
+    for (const query of [{ ownershipKey: carol }, { committeeId: "2" }, { fileTag: id("another file") }]) {
+      expect(listed({ fileTag: tag, ...query })).to.deep.equal([]);
+      expect(listed({ account: bob, ...query })).to.deep.equal([]);
+    }
   });
 
   it("replaces what a reorganisation took back, and keeps the rest as it was", () => {
@@ -120,17 +132,74 @@ describe("archive", () => {
     expect(archive.totals()).to.deep.equal({ records: 1, owners: 0 });
   });
 
-  it("pages through a listing without loss or repetition", () => {
-    const owners = Array.from({ length: 7 }, () => Wallet.createRandom().address);
-    archive.apply(page(0, 20, [recorded(1, 5n), ...owners.map((owner, i) => added(2 + i, owner))]), none);
-    const seen: string[] = [];
-    let after = 0;
-    for (;;) {
-      const { records, next } = archive.list({ fileTag: tag, after, limit: 3 });
-      seen.push(...records.map(({ owner }) => owner));
-      if (next === null) break;
+  it("has key material by its hash, which a reorganisation does not take away", () => {
+    const element = (fill: number) => new Uint8Array(32).fill(fill);
+    const of = (fill: number) => ({
+      groupPublicKey: element(fill),
+      verificationShares: [element(fill + 1), element(fill + 2)],
+    });
+    const keys = { oprf: of(1), record: of(4) };
+    const hash = keyMaterialHash(keys);
+    const event: ArchivedEvent = {
+      ...{ kind: "GenerationActivated", id: 1n, generation: 1, keyMaterialHash: hash, keys },
+      ...place(2, 0, "main"),
+    };
+    archive.apply({ ...page(0, 3, [recorded(1, 5n)]), events: [recorded(1, 5n), event] }, none);
+    archive.apply(page(0, 4, []), none);
+    expect(toKeys(archive.keyMaterial(hash) as KeyMaterialAnswer)).to.deep.equal(keys);
+    expect(archive.keyMaterial(id("other"))).to.equal(undefined);
+    expect(archive.totals()).to.deep.equal({ records: 0, owners: 0 });
+  });
+
+  /** What a listing shows page by page. */
+  function pages(query: Partial<ListQuery>, limit: number): RecordsAnswer["records"][] {
+    const seen: RecordsAnswer["records"][] = [];
+    for (let after = 0; ; ) {
+      const { records, next } = archive.list({ ...query, after, limit });
+      seen.push(records);
+      if (next === null) return seen;
       after = Number(next);
     }
-    expect(seen).to.deep.equal([alice, ...owners]);
+  }
+
+  it("pages through a listing without loss or repetition", () => {
+    const times = [5n, 6n, 7n, 8n, 9n, 10n, 11n];
+    const events = times.flatMap((time, i) => [recorded(2 * i, time), added(2 * i, bob, time)]);
+    archive.apply(page(0, 20, events), none);
+    for (const query of [{ fileTag: tag }, { account: bob }, { account: alice }]) {
+      const seen = pages(query, 3);
+      expect(seen.map(({ length }) => length)).to.deep.equal([3, 3, 1]);
+      expect(seen.flat().map(({ keyTime }) => keyTime)).to.deep.equal(times.map(String));
+    }
+  });
+
+  it("ends a page with the record that makes it a megabyte", () => {
+    const payload = new Uint8Array(16_384);
+    const events = Array.from({ length: 150 }, (_, i) => {
+      const record = { ...recordOf(BigInt(i)), payload };
+      return { ...recorded(i, 5n), recordId: recordIdOf(headerOf(record)), record } as LedgerEvent;
+    });
+    archive.apply(page(0, 200, events), none);
+    expect(pages({ fileTag: tag }, 200).map(({ length }) => length)).to.deep.equal([64, 64, 22]);
+  });
+
+  it("answers by an index, whatever else is archived, and asks the table for no sorting", () => {
+    const database = openDatabase(":memory:", { migrations: NBM_MIGRATIONS });
+    const plans: [Omit<ListQuery, "after" | "limit">, string][] = [
+      [{ account: alice }, "ledger_events_by_account (account=? AND"],
+      [{ account: alice, fileTag: tag }, "ledger_events_by_file (account=? AND file_tag=? AND"],
+      [{ fileTag: tag }, "ledger_records_by_tag (file_tag=? AND"],
+      [
+        { fileTag: tag, ownershipKey: bob, committeeId: "1" },
+        "ledger_records_by_key (file_tag=? AND ownership_key=? AND committee_id=? AND",
+      ],
+    ];
+    for (const [query, index] of plans) {
+      const { text, values } = listStatement({ ...query, after: 0, limit: 10 });
+      const plan = database.prepare(`EXPLAIN QUERY PLAN ${text}`).all(...values, 10);
+      const steps = plan.map(({ detail }) => String(detail));
+      expect(steps.filter((step) => /^SCAN|TEMP B-TREE/.test(step))).to.deep.equal([]);
+      expect(steps.join("; ")).to.contain(index);
+    }
   });
 });
