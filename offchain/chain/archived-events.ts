@@ -5,20 +5,21 @@
 
 import type { Log } from "ethers";
 import { isAddressEqual } from "../core/encoding/address.ts";
-import { LEDGER_ABI, REGISTRY_ABI } from "./abis.ts";
+import { ledgerAbi, registryAbi } from "./abis.ts";
 import type { ChainReader } from "./deployment.ts";
 import { type LedgerEvent, parseLedgerLog } from "./ledger.ts";
 import { type EventPage, type ScanCursor, type ScanOptions, scanPages } from "./logs.ts";
+import { parsedOnce } from "./parsed-once.ts";
 import { parseRegistryLog, type RegistryEvent } from "./registry-events.ts";
 
 export type KeyMaterialEvent = RegistryEvent & { readonly kind: "GenerationActivated" };
 export type ArchivedEvent = LedgerEvent | KeyMaterialEvent;
 
-const TOPICS = [
-  LEDGER_ABI.getEvent("KeyRecorded").topicHash,
-  LEDGER_ABI.getEvent("OwnerAdded").topicHash,
-  REGISTRY_ABI.getEvent("GenerationActivated").topicHash,
-];
+const archivedTopics = parsedOnce(() => [
+  ledgerAbi().getEvent("KeyRecorded").topicHash,
+  ledgerAbi().getEvent("OwnerAdded").topicHash,
+  registryAbi().getEvent("GenerationActivated").topicHash,
+]);
 
 /**
  * Follows both contracts from the end of the last scan up to the head. See `EventPage` for what to do with a page;
@@ -38,6 +39,6 @@ export function followArchived(
     const event = parseRegistryLog(log);
     return event?.kind === "GenerationActivated" ? event : undefined;
   };
-  const filter = { address: [keyLedger, nodeRegistry], topics: [TOPICS] };
+  const filter = { address: [keyLedger, nodeRegistry], topics: [archivedTopics()] };
   return scanPages(chain, filter, parse, deployedAtBlock, cursor, options);
 }

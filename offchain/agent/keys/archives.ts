@@ -5,7 +5,7 @@
  */
 
 import { zeroPadValue } from "ethers";
-import { LEDGER_ABI } from "../../chain/abis.ts";
+import { ledgerAbi } from "../../chain/abis.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import {
   hasRole,
@@ -269,7 +269,7 @@ export class Archives {
       else notes.set(event.recordId, event.note);
     }
     if (notes.size > 0) {
-      const recorded = LEDGER_ABI.getEvent("KeyRecorded").topicHash;
+      const recorded = ledgerAbi().getEvent("KeyRecorded").topicHash;
       for await (const event of this.#logged([recorded, fileTag])) {
         if (event.kind === "KeyRecorded" && notes.has(event.recordId)) records.set(event.recordId, event.record);
       }

@@ -9,7 +9,7 @@ import { pino } from "pino";
 import { AgentAccount } from "../../../offchain/agent/account.ts";
 import { Archives } from "../../../offchain/agent/keys/archives.ts";
 import { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
-import { LEDGER_ABI } from "../../../offchain/chain/abis.ts";
+import { ledgerAbi } from "../../../offchain/chain/abis.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { headerOf, type KeyRecord, type LedgerEvent, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
@@ -55,11 +55,11 @@ describe("a listing of records with junk of strangers", () => {
 
   const call = async ({ data }: { data: string }): Promise<string> => {
     ledger.questions += 1;
-    const parsed = LEDGER_ABI.parseTransaction({ data });
+    const parsed = ledgerAbi().parseTransaction({ data });
     const [recordId, account] = [...(parsed?.args ?? [])].map(String);
     return parsed?.name === "isOwner"
-      ? LEDGER_ABI.encodeFunctionResult("isOwner", [ledger.owners.has(`${recordId} ${account}`)])
-      : LEDGER_ABI.encodeFunctionResult("recordedAt", [ledger.records.has(String(recordId)) ? 1000 : 0]);
+      ? ledgerAbi().encodeFunctionResult("isOwner", [ledger.owners.has(`${recordId} ${account}`)])
+      : ledgerAbi().encodeFunctionResult("recordedAt", [ledger.records.has(String(recordId)) ? 1000 : 0]);
   };
   const chain = { deployment: { contracts: { keyLedger: LEDGER } }, provider: { call } } as unknown as ChainReader;
 
