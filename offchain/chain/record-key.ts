@@ -2,24 +2,24 @@
 
 import { fromHex } from "../core/encoding/hex.ts";
 import type { RecordSeal } from "../core/record/sealed-record.ts";
-import { nodeRegistry } from "./contracts.ts";
-import type { ChainReader } from "./deployment.ts";
+import type { ChainReader, Deployment } from "./deployment.ts";
 import { ledgerScope } from "./ledger.ts";
-import { notActive, readCommittee, readCommitteeState } from "./registry.ts";
-import { readChain } from "./revert.ts";
+import { type CommitteeWithKeys, readGroupKeys } from "./registry.ts";
 
 /**
  * What the key records of a committee are sealed to.
  * @throws TallystickError NOT_FOUND when there is no such committee, CONFLICT while it has no keys
  */
 export async function readRecordSeal(chain: ChainReader, committeeId: bigint): Promise<RecordSeal> {
-  const { active } = await readCommitteeState(chain, committeeId);
-  if (active === 0) throw notActive(await readCommittee(chain, committeeId));
-  const read = () => nodeRegistry(chain).committeeById(committeeId);
-  const { recordPublicKey } = await readChain("reading a committee's record key", read);
-  return {
-    ledger: ledgerScope(chain.deployment),
-    ownersPolicy: chain.deployment.contracts.ownersPolicy,
-    groupKey: fromHex(recordPublicKey),
-  };
+  const { record } = await readGroupKeys(chain, committeeId);
+  return sealOf(chain.deployment, fromHex(record));
+}
+
+/** The same, from key material that was read before. */
+export function recordSealOf(deployment: Deployment, { keys }: Pick<CommitteeWithKeys, "keys">): RecordSeal {
+  return sealOf(deployment, keys.record.groupPublicKey);
+}
+
+function sealOf(deployment: Deployment, groupKey: Uint8Array): RecordSeal {
+  return { ledger: ledgerScope(deployment), ownersPolicy: deployment.contracts.ownersPolicy, groupKey };
 }
