@@ -12,7 +12,7 @@ import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { REGISTRY_ABI } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { nodeRegistry } from "./contracts.ts";
-import { type ChainReader, type Deployment, type GroupKeysText, requireDeployedKeys } from "./deployment.ts";
+import { type ChainReader, type Deployment, requireDeployedKeys } from "./deployment.ts";
 import { readChain } from "./revert.ts";
 import type { INodeRegistry } from "./types/NodeRegistry.ts";
 
@@ -130,27 +130,6 @@ export async function readCommittee(chain: ChainReader, id: bigint, generation?:
 
 function currentOf({ active, latest }: CommitteeState): number {
   return active === 0 ? latest : active;
-}
-
-/**
- * The group keys of a committee, for a deployment file: they stay the same in all generations.
- * @throws TallystickError NOT_FOUND when there is no such committee, CONFLICT while it has no keys
- */
-export async function readGroupKeys(chain: ChainReader, id: bigint): Promise<GroupKeysText> {
-  const { active } = await readCommitteeState(chain, id);
-  if (active === 0) throw notActive(await readCommittee(chain, id));
-  const read = () => nodeRegistry(chain).committeeById(id);
-  const { oprfPublicKey, recordPublicKey } = await readChain("reading a committee's group keys", read);
-  const stated = { oprf: fromHex(oprfPublicKey), record: fromHex(recordPublicKey) };
-  requireDeployedKeys(chain.deployment, id, stated);
-  return { oprf: toHex(stated.oprf), record: toHex(stated.record) };
-}
-
-/** The deployment with the keys of the committee that it names, so that its users need not believe an endpoint. */
-export async function withCommitteeKeys(chain: ChainReader): Promise<Deployment> {
-  const { deployment } = chain;
-  const id = BigInt(deployment.committeeId);
-  return id === 0n ? deployment : { ...deployment, committeeKeys: await readGroupKeys(chain, id) };
 }
 
 /** Who else may have the key material of a generation. What it gives counts only with the hash that the chain has. */

@@ -4,7 +4,7 @@
  */
 
 import type { Deployment } from "../../chain/deployment.ts";
-import { recordSealOf } from "../../chain/record-key.ts";
+import { recordSealOf } from "../../chain/group-keys.ts";
 import type { CommitteeWithKeys } from "../../chain/registry.ts";
 import { ristretto255Group } from "../../core/oprf/group.ts";
 import { verifyCommitteeKeys } from "../../core/oprf/threshold.ts";

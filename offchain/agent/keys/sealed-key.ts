@@ -4,8 +4,8 @@
  */
 
 import pRetry from "p-retry";
+import { recordSealOf } from "../../chain/group-keys.ts";
 import { encodeHeader, headerOf } from "../../chain/ledger.ts";
-import { recordSealOf } from "../../chain/record-key.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { checkSealedKey, fileKeyFrom } from "../../core/record/sealed-record.ts";
 import type { AgentContext } from "../context.ts";

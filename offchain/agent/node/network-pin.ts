@@ -1,7 +1,8 @@
 /**
- * The network that a home folder belongs to. First use writes down chain id, contracts, committee, its group keys if the
- * deployment file has them, and the hash of the deployment block; from then on another network is refused, so that no file that is found or changed later can
- * redirect data or money. The RPC endpoint and the provider may change: neither of them decides what is on the ledger.
+ * The network that a home folder belongs to. First use writes down chain id, contracts, committee, its group keys if
+ * the deployment file has them, and the hash of the deployment block; from then on another network is refused, so that
+ * no file that is found or changed later can redirect data, keys or money. The RPC endpoint and the provider may
+ * change: neither of them decides what is on the ledger.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";

@@ -5,8 +5,8 @@
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
+import { readRecordSeal } from "../../chain/group-keys.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
-import { readRecordSeal } from "../../chain/record-key.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";

@@ -10,7 +10,7 @@ import { openFileKey } from "../../../offchain/agent/keys/file-key.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
 import { ensureKeyOwnership } from "../../../offchain/agent/keys/record-key.ts";
 import { openSealedKey } from "../../../offchain/agent/keys/sealed-key.ts";
-import { readRecordSeal } from "../../../offchain/chain/record-key.ts";
+import { readRecordSeal } from "../../../offchain/chain/group-keys.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { newRecoveryPhrase } from "../../../offchain/core/identity/identity.ts";
