@@ -6,9 +6,10 @@
 
 import { type Static, Type } from "@sinclair/typebox";
 import type { JsonRpcProvider } from "ethers";
+import { toHex } from "../core/encoding/hex.ts";
 import { redactUrl } from "../core/encoding/redact-url.ts";
-import { TallystickError, UnknownVersionError } from "../core/errors.ts";
-import { AddressText, firstMismatch, Uint64Text } from "../core/wire/schema.ts";
+import { IntegrityError, TallystickError, UnknownVersionError } from "../core/errors.ts";
+import { AddressText, Bytes32Text, firstMismatch, Uint64Text } from "../core/wire/schema.ts";
 import { openProvider } from "./endpoint.ts";
 import { readChain } from "./revert.ts";
 
@@ -43,6 +44,10 @@ const RandomnessSchema = Type.Object({
   relays: Type.Optional(Type.Array(HttpUrl, { maxItems: 16 })),
 });
 
+/** Group keys of a committee: what OPRF outputs are under, and what secrets are sealed to. */
+export const GroupKeysSchema = Type.Object({ oprf: Bytes32Text, record: Bytes32Text });
+export type GroupKeysText = Static<typeof GroupKeysSchema>;
+
 const DeploymentSchema = Type.Object({
   version: Type.Literal(1),
   chainId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
@@ -54,6 +59,8 @@ const DeploymentSchema = Type.Object({
   deployedAtBlock: Type.Integer({ minimum: 0 }),
   /** The committee new records go to, decimal; "0" while there is none. */
   committeeId: Uint64Text,
+  /** Its group keys, which no generation changes: whoever has them from this file need not believe the endpoint. */
+  committeeKeys: Type.Optional(GroupKeysSchema),
   providers: Type.Array(Type.Object({ account: AddressText, url: HttpUrl }), { maxItems: 1024 }),
 });
 
@@ -99,7 +106,42 @@ export function parseDeployment(json: unknown): Deployment {
       hint: "take the file that the deployment wrote, unchanged",
     });
   }
-  return json as Deployment;
+  const deployment = json as Deployment;
+  if (deployment.committeeKeys !== undefined && deployment.committeeId === "0") {
+    throw new NoDeploymentError("the deployment file has keys of a committee, and names none", {
+      check: "committee of the keys",
+      expected: "a committee",
+      received: "0",
+      hint: "take the file that the deployment wrote, unchanged",
+    });
+  }
+  return deployment;
+}
+
+/** A group key as the chain's endpoint states it; each purpose that was read. */
+export type StatedKeys = { readonly [Purpose in keyof GroupKeysText]?: Uint8Array };
+
+/**
+ * Holds group keys of a committee against those of the deployment file, if it has them of this one.
+ * @throws IntegrityError naming the chain's endpoint
+ */
+export function requireDeployedKeys(
+  { committeeId, committeeKeys }: Pick<Deployment, "committeeId" | "committeeKeys">,
+  id: bigint,
+  stated: StatedKeys,
+): void {
+  if (committeeKeys === undefined || BigInt(committeeId) !== id) return;
+  for (const purpose of ["oprf", "record"] as const) {
+    const [expected, key] = [committeeKeys[purpose], stated[purpose]];
+    if (key === undefined || toHex(key) === expected) continue;
+    throw new IntegrityError(`the chain's RPC endpoint states another ${purpose} key of committee ${id}`, {
+      party: "chain",
+      check: `${purpose} key of the committee`,
+      expected,
+      received: toHex(key),
+      hint: "the endpoint lies, or the deployment file is of another network: use another endpoint, and compare files",
+    });
+  }
 }
 
 /**

@@ -12,7 +12,7 @@ import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { registryAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { nodeRegistry } from "./contracts.ts";
-import type { ChainReader, Deployment } from "./deployment.ts";
+import { type ChainReader, type Deployment, requireDeployedKeys } from "./deployment.ts";
 import { readChain } from "./revert.ts";
 import type { INodeRegistry } from "./types/NodeRegistry.ts";
 
@@ -141,6 +141,7 @@ export type KeyMaterialSource = (committee: Committee) => Promise<PerKey<PublicK
  * @param source asked when the endpoint does not give the event
  * @throws TallystickError CONFLICT when the generation has not become active, CHAIN_UNAVAILABLE when neither the
  *   endpoint nor the source gives its key material
+ * @throws IntegrityError when they are not those of the deployment file
  */
 export async function readCommitteeKeys(
   chain: ChainReader,
@@ -149,7 +150,10 @@ export async function readCommitteeKeys(
   source?: KeyMaterialSource,
 ): Promise<CommitteeWithKeys> {
   const committee = await readCommittee(chain, id, generation);
-  return { ...committee, keys: await findKeyMaterial(chain, committee, source) };
+  const keys = await findKeyMaterial(chain, committee, source);
+  const { oprf, record } = keys;
+  requireDeployedKeys(chain.deployment, id, { oprf: oprf.groupPublicKey, record: record.groupPublicKey });
+  return { ...committee, keys };
 }
 
 async function findKeyMaterial(

@@ -8,6 +8,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { randomBytes } from "#primitives";
 import type { RandomnessPlan } from "../../ignition/deploy-tallystick.ts";
 import { connectChain, type Deployment, type RandomnessKind } from "../../offchain/chain/deployment.ts";
+import { withCommitteeKeys } from "../../offchain/chain/group-keys.ts";
 import { readCommittee } from "../../offchain/chain/registry.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
@@ -145,14 +146,14 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
     OPERATOR_WEI,
   );
   const deploymentFile = join(dir, "deployment.json");
-  const deployment: Deployment = {
+  const planned: Deployment = {
     version: 1,
     rpcUrl: chain.rpcUrl,
     ...deployed,
     committeeId: COMMITTEE_ID.toString(),
     providers: [{ account: provider.account, url: provider.url }],
   };
-  writeJson(deploymentFile, deployment);
+  writeJson(deploymentFile, planned);
   const members = nodes.map(({ account }) => account);
   for (const [position, node] of nodes.entries()) {
     configure(node, deploymentFile, {
@@ -173,7 +174,8 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   started.push(...parts);
   await Promise.all(parts.map((part) => part.start()));
   say(`the nodes make their key (${threshold} of ${size})…`);
-  await committeeReady(deployment);
+  const deployment = await committeeReady(planned);
+  writeJson(deploymentFile, deployment);
   await Promise.all(nodes.map(({ url }) => nodeServes(url)));
   // Only now, so that the set-up above does not wait for blocks.
   const blockTimeSeconds = options.blockTimeSeconds ?? 1;
@@ -289,11 +291,12 @@ function providerConfig(options: DevnetOptions): Record<string, unknown> {
   };
 }
 
-async function committeeReady(deployment: Deployment): Promise<void> {
+/** @returns the deployment with the keys of the committee, which it has now */
+async function committeeReady(deployment: Deployment): Promise<Deployment> {
   const reader = await connectChain(deployment);
   try {
     for (const end = Date.now() + COMMITTEE_SECONDS * 1000; ; await pause(200)) {
-      if ((await committeeStatus(reader)) === "active") return;
+      if ((await committeeStatus(reader)) === "active") return await withCommitteeKeys(reader);
       if (Date.now() > end) throw new Error(`the committee had no key after ${COMMITTEE_SECONDS} seconds`);
     }
   } finally {

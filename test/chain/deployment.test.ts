@@ -1,11 +1,19 @@
 import { createServer, type Socket } from "node:net";
 import { expect } from "chai";
-import { connectChain, type Deployment, NoDeploymentError, parseDeployment } from "../../offchain/chain/deployment.ts";
+import {
+  connectChain,
+  type Deployment,
+  NoDeploymentError,
+  parseDeployment,
+  requireDeployedKeys,
+} from "../../offchain/chain/deployment.ts";
 import { ChainUnavailableError } from "../../offchain/chain/revert.ts";
+import { fromHex } from "../../offchain/core/encoding/hex.ts";
 import { UnknownVersionError } from "../../offchain/core/errors.ts";
 import { type Anvil, startAnvil, startFaultyProxy } from "../helpers/anvil.ts";
 import { deployTo } from "../helpers/contracts.ts";
 import { failure } from "../helpers/promises.ts";
+import { expectRejection } from "../helpers/rejection.ts";
 
 const ADDRESS = "0x5FbDB2315678afecb367f032d93F642f64180aa3";
 
@@ -29,7 +37,31 @@ function sample(): Deployment {
   };
 }
 
+const KEYS = { oprf: `0x${"12".repeat(32)}`, record: `0x${"34".repeat(32)}` };
+
 describe("deployment file", () => {
+  it("may have the keys of its committee, and nobody else's", () => {
+    const keyed = { ...sample(), committeeKeys: KEYS };
+    expect(parseDeployment(JSON.parse(JSON.stringify(keyed)))).to.deep.equal(keyed);
+    const ofNone = { ...keyed, committeeId: "0" };
+    expect(() => parseDeployment(ofNone))
+      .to.throw(NoDeploymentError)
+      .with.property("check", "committee of the keys");
+  });
+
+  it("tells an endpoint that states another key of the committee, and nothing of other committees", () => {
+    const keyed = { ...sample(), committeeKeys: KEYS };
+    const right = { oprf: fromHex(KEYS.oprf), record: fromHex(KEYS.record) };
+    const other = new Uint8Array(32);
+    requireDeployedKeys(keyed, 1n, right);
+    requireDeployedKeys(keyed, 2n, { oprf: other, record: other });
+    requireDeployedKeys(sample(), 1n, { oprf: other, record: other });
+    for (const purpose of ["oprf", "record"] as const) {
+      const error = expectRejection(() => requireDeployedKeys(keyed, 1n, { ...right, [purpose]: other }), "INTEGRITY");
+      expect(error).to.include({ party: "chain", check: `${purpose} key of the committee`, expected: KEYS[purpose] });
+    }
+  });
+
   it("is read as it was written", () => {
     expect(parseDeployment(JSON.parse(JSON.stringify(sample())))).to.deep.equal(sample());
   });
@@ -53,6 +85,11 @@ describe("deployment file", () => {
       "/contracts/randomness",
     ],
     ["a committee number as a number", (d) => Object.assign(d, { committeeId: 1 }), "/committeeId"],
+    [
+      "a malformed key of the committee",
+      (d) => Object.assign(d, { committeeKeys: { ...KEYS, record: "0x12" } }),
+      "/committeeKeys/record",
+    ],
     ["an unknown source of randomness", (d) => Object.assign(d, { randomness: { kind: "coin" } }), "/randomness/kind"],
     [
       "a malformed chain hash",

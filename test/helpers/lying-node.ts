@@ -8,8 +8,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { keccak256 } from "ethers";
 import { connectChain } from "../../offchain/chain/deployment.ts";
+import { readRecordSeal } from "../../offchain/chain/group-keys.ts";
 import { ledgerScope } from "../../offchain/chain/ledger.ts";
-import { readRecordSeal } from "../../offchain/chain/record-key.ts";
 import { readCommitteeKeys, readNode, updateNodeCall } from "../../offchain/chain/registry.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { u16be, u32be, u64be } from "../../offchain/core/encoding/integers.ts";
@@ -133,8 +133,12 @@ export class LyingNode {
       }
       case "wrong notes": {
         if (path !== "/v1/records") return undefined;
-        const records = answer.records as Record<string, unknown>[];
-        return { ...answer, records: records.map((each) => ({ ...each, note: flipped(String(each.note)) })) };
+        const records = answer.records as { laterOwner: { note: string } | null }[];
+        const lying = records.map(({ laterOwner, ...rest }) => ({
+          ...rest,
+          laterOwner: laterOwner === null ? null : { ...laterOwner, note: flipped(laterOwner.note) },
+        }));
+        return { ...answer, records: lying };
       }
       default:
         return undefined;

@@ -119,7 +119,7 @@ describe("a chain without old logs", () => {
       expect((await bob.list()).map(({ dataId }) => dataId)).to.have.members([shared, own]);
     });
 
-    it("does not say of a file that nobody recorded that it was, nor that it was not while too few answer", async () => {
+    it("says of a file that nobody recorded it only when enough archives answer", async () => {
       const unknown = contentId(randomBytes(32));
       const error = await rejection((await device(phrases.alice)).get(unknown, file("out")));
       expect(error.code).to.equal("CHAIN_UNAVAILABLE");

@@ -43,10 +43,10 @@ describe("put and get with real processes", () => {
   const dir = (...names: string[]) => join(net.dir, ...names);
 
   /** A device: an identity with a fresh home. */
-  async function device(phrase: string): Promise<Agent> {
+  async function device(phrase: string, deployment = net.deployment): Promise<Agent> {
     const identity: Identity = identityFromPhrase(phrase);
     homes += 1;
-    const agent = await openAgent({ identity, deployment: net.deployment, homeDir: dir(`home-${homes}`) });
+    const agent = await openAgent({ identity, deployment, homeDir: dir(`home-${homes}`) });
     agents.push(agent);
     return agent;
   }
@@ -71,6 +71,18 @@ describe("put and get with real processes", () => {
   });
 
   let dataId: string;
+
+  it("asks no committee whose keys are others than those of the deployment file", async () => {
+    const { committeeKeys } = net.deployment;
+    if (committeeKeys === undefined) throw new Error("the devnet's file has no keys");
+    for (const purpose of ["oprf", "record"] as const) {
+      const deployed = { ...net.deployment, committeeKeys: { ...committeeKeys, [purpose]: `0x${"12".repeat(32)}` } };
+      const agent = await device(phrases.bob, deployed);
+      const error = await rejection(agent.put([folder], { dataSet: false }));
+      expect(error).to.include({ code: "INTEGRITY", party: "chain", check: `${purpose} key of the committee` });
+    }
+    expect(await ledgerEvents(net)).to.deep.equal([]);
+  });
 
   it("stores a folder once, with one record on the ledger", async () => {
     const report = await alice.put([folder], { dataSet: false });

@@ -2,8 +2,10 @@ import { ristretto255_oprf } from "@noble/curves/ed25519.js";
 import { keccak_256 } from "@noble/hashes/sha3.js";
 import { expect } from "chai";
 import { type HDNodeWallet, hexlify, randomBytes, Wallet } from "ethers";
+import type { ChainReader, Deployment } from "../../offchain/chain/deployment.ts";
+import { readRecordSeal, withCommitteeKeys } from "../../offchain/chain/group-keys.ts";
 import { ledgerScope, recordIdOf } from "../../offchain/chain/ledger.ts";
-import { readCommittee, readCommitteeKeys } from "../../offchain/chain/registry.ts";
+import { readCommittee, readCommitteeKeys, toKeys } from "../../offchain/chain/registry.ts";
 import { decodeMemberShares } from "../../offchain/core/committee/member-shares.ts";
 import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
@@ -85,6 +87,15 @@ describe("nbm node", () => {
   }
 
   describe("key generation", () => {
+    const unknown = `0x${"11".repeat(32)}`;
+    /** Reads the chain with this deployment file. */
+    function reading<Result>(
+      over: Partial<Deployment>,
+      read: (chain: ChainReader) => Promise<Result>,
+    ): Promise<Result> {
+      return read({ ...local.chain, deployment: { ...local.deployment, ...over } });
+    }
+
     it("ends in an active committee whose keys every node attested", async () => {
       const state = await readCommittee(local.chain, 1n);
       expect(state.status).to.equal("active");
@@ -97,6 +108,31 @@ describe("nbm node", () => {
         expect(answer.committees).to.deep.equal([
           { committeeId: "1", generation: 1, index: position + 1, ready: true, phase: "ready" },
         ]);
+      }
+    });
+
+    it("ends in keys that a deployment file can hold its readers to, and every node has archived", async () => {
+      const deployment = await reading({ committeeId: "1" }, withCommitteeKeys);
+      const { keys, keyMaterialHash } = await reading(deployment, (chain) => readCommitteeKeys(chain, 1n));
+      expect(deployment.committeeKeys).to.deep.equal({
+        oprf: toHex(keys.oprf.groupPublicKey),
+        record: toHex(keys.record.groupPublicKey),
+      });
+      for (const purpose of ["oprf", "record"] as const) {
+        const committeeKeys = { oprf: IDENTITY, record: IDENTITY, ...deployment.committeeKeys, [purpose]: IDENTITY };
+        for (const read of [readCommitteeKeys, readRecordSeal]) {
+          const reads = reading<unknown>({ ...deployment, committeeKeys }, (chain) => read(chain, 1n));
+          const error = await reads.then(
+            () => undefined,
+            (cause: unknown) => cause,
+          );
+          expect(error).to.include({ code: "INTEGRITY", party: "chain", check: `${purpose} key of the committee` });
+        }
+      }
+      for (const node of nodes) {
+        const answer = await node.request("GET", `/v1/key-material/${keyMaterialHash}`);
+        expect(toKeys(answer.json)).to.deep.equal(keys);
+        expect((await node.request("GET", `/v1/key-material/${unknown}`)).json.error.code).to.equal("NOT_FOUND");
       }
     });
 

@@ -1,4 +1,4 @@
-/** The public keys of a committee from the archives of key nodes, for when the chain's endpoint has dropped its logs. */
+/** The public keys of a committee from archives of key nodes, for when the chain's endpoint has dropped its logs. */
 
 import { type Committee, keyMaterialHash } from "../../chain/registry.ts";
 import type { PerKey, PublicKeys } from "../../core/committee/run.ts";

@@ -7,8 +7,7 @@
 import { BaseWallet, keccak256, SigningKey } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, readRecordedAt, recordIdOf } from "../../chain/ledger.ts";
-import { readRecordSeal } from "../../chain/record-key.ts";
-import type { Committee } from "../../chain/registry.ts";
+import type { Committee, CommitteeWithKeys } from "../../chain/registry.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
@@ -28,6 +27,7 @@ import {
   sealSelfEnvelope,
   verifyRecordForKey,
 } from "../../core/record/key-record.ts";
+import { isFaultOfRecord } from "../../core/record/record-faults.ts";
 import type { AgentAccount } from "../account.ts";
 import { loadSuite } from "../pipeline/oprf-stage.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
@@ -44,7 +44,7 @@ const MAXIMUM_CANDIDATES = 8;
 export interface RecordKeyContext {
   readonly chain: ChainReader;
   readonly account: AgentAccount;
-  readonly committee: Committee;
+  readonly committee: CommitteeWithKeys;
   /** The committee's members that have an address, in the order in which they are asked to relay. */
   readonly nodes: readonly NbmClient[];
   readonly archives: Archives;
@@ -145,17 +145,17 @@ async function isGood(
   fileKey: Uint8Array,
 ): Promise<boolean> {
   const { recipients } = found.payload.policy;
+  // The account relies on this committee now, and nodes of another one are not known here.
+  if (recipients !== "self" && found.record.committeeId !== context.committee.id) return false;
+  const verify = recipients === "sealed" ? await sealedCheck(context) : sharesCheck(context);
   try {
-    if (recipients === "sealed") await verifySealed(context, found, dataId, fileKey);
-    else verifyRecordForKey(ledgerScope(context.chain.deployment), found.payload, found.record, fileKey, dataId);
+    verify(found, fileKey, dataId);
   } catch (error) {
-    if (!(error instanceof TallystickError)) throw error;
+    if (!isFaultOfRecord(error)) throw error;
     (context.logger ?? SILENT).warn({ recordId: found.recordId, code: error.code }, error.message);
     return false;
   }
   if (recipients === "self") return isAddressEqual(found.record.account, context.account.address);
-  // The account relies on this committee now, and nodes of another one are not known here.
-  if (found.record.committeeId !== context.committee.id) return false;
   if (recipients === "sealed") return true;
   const states = await Promise.all(context.nodes.map((node) => shareState(context, node, found.recordId)));
   const valid = states.filter((state) => state === "valid").length;
@@ -164,20 +164,29 @@ async function isGood(
   return isAddressEqual(found.record.account, context.account.address) || !states.includes("invalid");
 }
 
-async function verifySealed(
-  { chain }: RecordKeyContext,
-  { payload, record }: VerifiedRecord,
-  dataId: string,
-  fileKey: Uint8Array,
-): Promise<void> {
-  const { verifySealedForKey } = await sealing();
-  verifySealedForKey(payload, record, await readRecordSeal(chain, record.committeeId), fileKey, dataId);
+type RecordCheck = (found: VerifiedRecord, fileKey: Uint8Array, dataId: string) => void;
+
+function sharesCheck({ chain }: RecordKeyContext): RecordCheck {
+  const ledger = ledgerScope(chain.deployment);
+  return ({ payload, record }, fileKey, dataId) => verifyRecordForKey(ledger, payload, record, fileKey, dataId);
+}
+
+/** @throws InvalidPointError when the keys of the committee do not belong together: no record is to blame for that */
+async function sealedCheck(context: RecordKeyContext): Promise<RecordCheck> {
+  const { verifySealedForKey, sealTo } = await sealing();
+  const seal = sealTo(context);
+  return ({ payload, record }, fileKey, dataId) => verifySealedForKey(payload, record, seal, fileKey, dataId);
 }
 
 /** Loaded when it is needed: most puts find a record that they know. */
 async function sealing() {
   await loadSuite();
-  return await import("../../core/record/sealed-record.ts");
+  const [sealed, { recordSealTo }] = await Promise.all([
+    import("../../core/record/sealed-record.ts"),
+    import("./record-seal.ts"),
+  ]);
+  const sealTo = ({ chain, committee }: RecordKeyContext) => recordSealTo(chain.deployment, committee);
+  return { ...sealed, sealTo };
 }
 
 /**
@@ -310,16 +319,16 @@ async function recordOwn(
 }
 
 async function makePayload(
-  { chain, committee, catalogueKey, logger }: RecordKeyContext,
+  context: RecordKeyContext,
   header: KeyRecordHeader,
   dataId: string,
   fileKey: Uint8Array,
   recipients: ShareRecipient,
 ): Promise<Uint8Array> {
+  const { chain, committee, catalogueKey, logger } = context;
   if (recipients === "sealed") {
-    const { buildSealedPayload } = await sealing();
-    const seal = await readRecordSeal(chain, committee.id);
-    return buildSealedPayload({ seal, header, fileKey, dataId, catalogueKey });
+    const { buildSealedPayload, sealTo } = await sealing();
+    return buildSealedPayload({ seal: sealTo(context), header, fileKey, dataId, catalogueKey });
   }
   const { account, committeeId, keyTime } = header;
   return await buildRecordPayload({

@@ -4,7 +4,8 @@
  */
 
 import pRetry from "p-retry";
-import { encodeHeader, headerOf, ledgerScope } from "../../chain/ledger.ts";
+import { recordSealOf } from "../../chain/group-keys.ts";
+import { encodeHeader, headerOf } from "../../chain/ledger.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { checkSealedKey, fileKeyFrom } from "../../core/record/sealed-record.ts";
 import type { AgentContext } from "../context.ts";
@@ -30,11 +31,7 @@ export async function openSealedKey(context: AgentContext, found: VerifiedRecord
   const open = async (): Promise<RebuiltKey> => {
     const { committee, members } = await context.committeeById(found.record.committeeId);
     const { deployment, account, logger } = context;
-    const secret = checkSealedKey(found.payload, found.record, {
-      ledger: ledgerScope(deployment),
-      ownersPolicy: deployment.contracts.ownersPolicy,
-      groupKey: committee.keys.record.groupPublicKey,
-    });
+    const secret = checkSealedKey(found.payload, found.record, recordSealOf(deployment, committee));
     const wanted = {
       secret,
       sealed: found.payload.sealedKey ?? new Uint8Array(),

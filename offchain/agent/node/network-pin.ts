@@ -1,7 +1,8 @@
 /**
- * The network that a home folder belongs to. First use writes down chain id, contracts, committee and the hash of the
- * deployment block; from then on another network is refused, so that no file that is found or changed later can
- * redirect data or money. The RPC endpoint and the provider may change: neither of them decides what is on the ledger.
+ * The network that a home folder belongs to. First use writes down chain id, contracts, committee, its group keys if
+ * the deployment file has them, and the hash of the deployment block; from then on another network is refused, so that
+ * no file that is found or changed later can redirect data, keys or money. The RPC endpoint and the provider may
+ * change: neither of them decides what is on the ledger.
  */
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -12,6 +13,7 @@ import {
   ContractsSchema,
   connectChain,
   type Deployment,
+  GroupKeysSchema,
   NoDeploymentError,
 } from "../../chain/deployment.ts";
 import { openProvider } from "../../chain/endpoint.ts";
@@ -30,6 +32,8 @@ const PinSchema = Type.Object({
   chainId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
   contracts: ContractsSchema,
   committeeId: Uint64Text,
+  /** As the deployment file had them at first use. */
+  committeeKeys: Type.Optional(GroupKeysSchema),
   /** A development chain that is started anew has the same id and the same addresses, but another block here. */
   deploymentBlock: Type.Object({ number: Type.Integer({ minimum: 0 }), hash: Bytes32Text }),
 });
@@ -165,6 +169,11 @@ function differenceOf(pin: NetworkPin, deployment: Deployment): Difference | und
   if (pin.committeeId !== deployment.committeeId) {
     return { check: "committee", expected: pin.committeeId, received: deployment.committeeId };
   }
+  if (pin.committeeKeys === undefined) return undefined;
+  for (const purpose of ["oprf", "record"] as const) {
+    const [expected, received = "none"] = [pin.committeeKeys[purpose], deployment.committeeKeys?.[purpose]];
+    if (expected !== received) return { check: `${purpose} key of the committee`, expected, received };
+  }
   return undefined;
 }
 
@@ -179,7 +188,7 @@ async function blockHash(deployment: Deployment, number: number): Promise<string
 }
 
 function savePin(homeDir: string, deployment: Deployment, deploymentBlock: NetworkPin["deploymentBlock"]): void {
-  const { chainId, contracts, committeeId } = deployment;
+  const { chainId, contracts, committeeId, committeeKeys } = deployment;
   const { nodeRegistry, keyLedger, storageEscrow, possessionVerifier, randomness, ownersPolicy, recoveryPolicy } =
     contracts;
   const pin: NetworkPin = {
@@ -195,6 +204,9 @@ function savePin(homeDir: string, deployment: Deployment, deploymentBlock: Netwo
       recoveryPolicy,
     },
     committeeId,
+    ...(committeeKeys === undefined
+      ? {}
+      : { committeeKeys: { oprf: committeeKeys.oprf, record: committeeKeys.record } }),
     deploymentBlock,
   };
   try {

@@ -28,6 +28,7 @@ function registerShow(network: Command): void {
               `chain id   ${pin.chainId}`,
               ...Object.entries(pin.contracts).map(([name, contract]) => `${name.padEnd(14)} ${contract}`),
               `committee  ${pin.committeeId === "0" ? "the active one" : pin.committeeId}`,
+              ...Object.entries(pin.committeeKeys ?? {}).map(([purpose, key]) => `${purpose} key`.padEnd(11) + key),
               `deployed   in block ${pin.deploymentBlock.number}, ${pin.deploymentBlock.hash}`,
               `file       ${pinPath(homeDir)}`,
             ],

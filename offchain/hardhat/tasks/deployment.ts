@@ -5,7 +5,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { HardhatRuntimeEnvironment } from "hardhat/types/hre";
-import { connectChain, parseDeployment, RANDOMNESS_KINDS } from "../../chain/deployment.ts";
+import { connectChain, type Deployment, parseDeployment, RANDOMNESS_KINDS } from "../../chain/deployment.ts";
+import { withCommitteeKeys } from "../../chain/group-keys.ts";
 import { deployedRandomness } from "../../chain/randomness-kind.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { QUICKNET, QUICKNET_RELAYS } from "../../core/randomness/quicknet.ts";
@@ -103,11 +104,13 @@ export default async function writeDeployment(
   });
   await connection.close();
   const chain = await connectChain(deployment);
+  let written: Deployment;
   try {
     await deployedRandomness(chain);
+    written = await withCommitteeKeys(chain);
   } finally {
     chain.close();
   }
-  await writeFile(options.out, `${JSON.stringify(deployment, null, 2)}\n`);
-  print({ written: options.out, ...deployment });
+  await writeFile(options.out, `${JSON.stringify(written, null, 2)}\n`);
+  print({ written: options.out, ...written });
 }

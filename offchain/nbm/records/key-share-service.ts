@@ -5,12 +5,13 @@
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
+import { readRecordSeal } from "../../chain/group-keys.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
-import { readRecordSeal } from "../../chain/record-key.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
 import { openShare, parseRecordPayload, type RecordPayload, resealShare } from "../../core/record/key-record.ts";
+import { isFaultOfRecord } from "../../core/record/record-faults.ts";
 import { checkSealedKey, type RecordSeal } from "../../core/record/sealed-record.ts";
 import {
   MAXIMUM_SHARE_REQUEST_SECONDS,
@@ -33,14 +34,6 @@ export interface ShareServiceOptions {
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
 }
-
-const FAULTS_OF_A_RECORD: ReadonlySet<string> = new Set([
-  "INTEGRITY",
-  "INVALID_INPUT",
-  "INVALID_POINT",
-  "INVALID_PROOF",
-  "UNKNOWN_VERSION",
-]);
 
 export class ShareService {
   readonly #options: ShareServiceOptions;
@@ -66,7 +59,7 @@ export class ShareService {
       opened?.share.fill(0);
       return opened === undefined ? "none" : "valid";
     } catch (cause) {
-      if (cause instanceof TallystickError && FAULTS_OF_A_RECORD.has(cause.code)) return "invalid";
+      if (isFaultOfRecord(cause)) return "invalid";
       throw cause;
     }
   }

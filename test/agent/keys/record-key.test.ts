@@ -5,15 +5,15 @@ import { AgentAccount } from "../../../offchain/agent/account.ts";
 import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
 import type { RecordFilter } from "../../../offchain/agent/keys/nbm-client.ts";
 import { ensureKeyOwnership, type RecordKeyContext } from "../../../offchain/agent/keys/record-key.ts";
+import { SILENT } from "../../../offchain/agent/progress.ts";
 import { headerOf, type KeyRecord, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { KeyLedger__factory } from "../../../offchain/chain/types/factories/KeyLedger__factory.ts";
-import { NodeRegistry__factory } from "../../../offchain/chain/types/factories/NodeRegistry__factory.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { isAddressEqual } from "../../../offchain/core/encoding/address.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
-import { multiplyBase, randomScalar } from "../../../offchain/core/oprf/group.ts";
+import { multiplyBase, randomScalar, ristretto255Group } from "../../../offchain/core/oprf/group.ts";
 import { oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
 import {
   buildRecordPayload,
@@ -34,10 +34,10 @@ import {
   verifySealedForKey,
 } from "../../../offchain/core/record/sealed-record.ts";
 import { sealSecret } from "../../../offchain/core/sealed-secrets/sealed-secret.ts";
+import { dealKey } from "../../helpers/oprf-committee.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
 const ABI = KeyLedger__factory.createInterface();
-const REGISTRY_ABI = NodeRegistry__factory.createInterface();
 const LEDGER = "0x00000000000000000000000000000000000000aa";
 const REGISTRY = "0x00000000000000000000000000000000000000bb";
 const OWNERS_POLICY = "0x00000000000000000000000000000000000000cc";
@@ -74,8 +74,9 @@ async function recordBy(
   return { recordId, record, payload: parsed, shared: false, source: "test", ownerNotes: new Map() };
 }
 
-/** S of a committee whose shares nobody needs here. */
+/** S of a committee whose shares nobody needs here, and what its members' shares verify with. */
 let groupKey: Uint8Array;
+let verificationShares: Uint8Array[];
 
 /** @param over of the header that is sealed under, where the recorder seals wrongly */
 function sealedBy(account: string, { keyTime = 1000n, committeeId = 1n, over = {} } = {}): VerifiedRecord {
@@ -117,10 +118,14 @@ describe("the key record that an account relies on", () => {
   let committeeId: bigint;
   /** What archives were asked for. */
   let filters: RecordFilter[];
+  /** Records that were found wrong. */
+  let blamed: unknown[];
 
   before(async () => {
     await oprfReady();
-    groupKey = multiplyBase(randomScalar());
+    const key = randomScalar();
+    groupKey = multiplyBase(key);
+    verificationShares = dealKey(ristretto255Group, key, THRESHOLD, SIZE).map((dealt) => dealt.verificationShare);
   });
   beforeEach(() => {
     others = [];
@@ -128,6 +133,7 @@ describe("the key record that an account relies on", () => {
     judged = new Set();
     committeeId = 1n;
     filters = [];
+    blamed = [];
     joined = new Set();
     states = Array(SIZE).fill("valid");
     asked = new Set();
@@ -135,7 +141,7 @@ describe("the key record that an account relies on", () => {
   });
 
   const call = async ({ to, data }: { to: string; data: string }): Promise<string> => {
-    if (isAddressEqual(to, REGISTRY)) return registryAnswer(data);
+    if (isAddressEqual(to, REGISTRY)) throw new Error("the registry is not asked: keys come with the committee");
     const parsed = ABI.parseTransaction({ data });
     const asked = String(parsed?.args[0]);
     if (parsed?.name === "isOwner") return ABI.encodeFunctionResult("isOwner", [joined.has(asked)]);
@@ -175,6 +181,7 @@ describe("the key record that an account relies on", () => {
         id: committeeId,
         size: SIZE,
         threshold: THRESHOLD,
+        keys: { record: { groupPublicKey: groupKey, verificationShares } },
         members: members.map((hpkePublicKey, i) => ({ index: i + 1, operator: somebody, hpkePublicKey })),
       },
       nodes,
@@ -186,6 +193,7 @@ describe("the key record that an account relies on", () => {
         },
       },
       catalogueKey,
+      logger: { ...SILENT, warn: (facts: { recordId?: string }) => blamed.push(facts.recordId) },
     } as unknown as RecordKeyContext;
   }
 
@@ -196,14 +204,6 @@ describe("the key record that an account relies on", () => {
       (ownershipKey === undefined || record.ownershipKey === ownershipKey) &&
       (id === undefined || record.committeeId === id)
     );
-  }
-
-  /** Committees 1 and 2 with the same record key. */
-  function registryAnswer(data: string): string {
-    const name = REGISTRY_ABI.parseTransaction({ data })?.name;
-    if (name === "committeeCount") return REGISTRY_ABI.encodeFunctionResult("committeeCount", [2n]);
-    if (name !== "committeeById") throw new Error(`the registry is not asked for ${name}`);
-    return REGISTRY_ABI.encodeFunctionResult(name, [[1, 1, groupKey, groupKey]]);
   }
 
   const ensure = (recipients: ShareRecipient = "shares") => ensureKeyOwnership(context(), dataId, fileKey, recipients);
@@ -445,6 +445,37 @@ describe("the key record that an account relies on", () => {
       expect(relayed?.policy).to.deep.equal(committeePolicy(SIZE, THRESHOLD));
       found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
       expect(await ensureAny()).to.deep.equal({ recordId: found.recordId, role: "recorder", isNew: false });
+    });
+
+    it("is neither judged by keys of the committee that do not belong together, nor sealed to them", async () => {
+      const right = verificationShares;
+      verificationShares = right.with(4, right[0] as Uint8Array);
+      try {
+        for (const account of [us.address, somebody]) {
+          found = sealedBy(account);
+          await expectAsyncRejection(ensureAny, "INVALID_POINT", /member 5/);
+        }
+        archived = false;
+        await expectAsyncRejection(ensureAny, "INVALID_POINT", /member 5/);
+      } finally {
+        verificationShares = right;
+      }
+      expect([...asked]).to.deep.equal([]);
+      expect(blamed).to.deep.equal([]);
+    });
+
+    it("is not made anew because something else failed while the one that there is was judged", async () => {
+      const sealed = sealedBy(us.address);
+      const failing = new Proxy(sealed.payload, {
+        get: (payload, name) => {
+          if (name !== "sealedKey") return Reflect.get(payload, name);
+          throw new TallystickError("the chain does not answer", { code: "CHAIN_UNAVAILABLE" });
+        },
+      });
+      found = { ...sealed, payload: failing };
+      await expectAsyncRejection(ensureAny, "CHAIN_UNAVAILABLE");
+      expect([...asked]).to.deep.equal([]);
+      expect(blamed).to.deep.equal([]);
     });
 
     it("cannot be restricted to its account later", async () => {

@@ -99,6 +99,25 @@ describe("pinned network", () => {
     });
   }
 
+  it("has the keys of the committee as the file first had them, and refuses others, or none", async () => {
+    const key = (digit: number) => `0x${String(digit).repeat(64)}`;
+    const keyed = { ...deployment, committeeKeys: { oprf: key(1), record: key(2) } };
+    await pinNetwork(home, keyed);
+    await pinNetwork(home, keyed);
+    expect(readPin(home)?.committeeKeys).to.deep.equal(keyed.committeeKeys);
+    const other = { ...keyed, committeeKeys: { oprf: key(1), record: key(3) } };
+    const refused = await expectAsyncRejection(() => pinNetwork(home, other), "WRONG_NETWORK");
+    expect(refused).to.include({ check: "record key of the committee", expected: key(2), received: key(3) });
+    const without = await expectAsyncRejection(() => pinNetwork(home, deployment), "WRONG_NETWORK");
+    expect(without).to.include({ check: "oprf key of the committee", expected: key(1), received: "none" });
+  });
+
+  it("takes a file that has learnt the keys of the committee since", async () => {
+    await pinNetwork(home, deployment);
+    await pinNetwork(home, { ...deployment, committeeKeys: { oprf: address(1).padEnd(66, "1"), record: "0x" } });
+    expect(readPin(home)?.committeeKeys).to.equal(undefined);
+  });
+
   it("is met ahead only where it is pinned, and then as strictly", async () => {
     const first = meetNetwork(home, deployment);
     expect([first.chain, readPin(home)]).to.deep.equal([undefined, undefined]);
