@@ -90,7 +90,7 @@ export class ShareService {
    *
    * @throws InvalidSignatureError when it is expired, or not signed by the account for this node; TallystickError
    *   NOT_FOUND when there is no such record or no share of it here, NOT_OWNER when the account does not own it on
-   *   chain.
+   *   chain; CHAIN_UNAVAILABLE.
    */
   async release(recordId: string, request: ShareRequestBody, archive: Archive, follower: ArchiveFollower) {
     const account = checksumAddress(request.account, "account");
@@ -148,10 +148,11 @@ export class ShareService {
     } catch (cause) {
       if (!(cause instanceof IntegrityError)) throw cause;
     }
-    // Absent, or of a block that was replaced: the chain may be ahead of the archive.
-    await follower.catchUp();
+    // Absent, or of a block that was replaced: the chain may be ahead of the archive. Whoever asks needs no record for
+    // that, so scans are shared and spaced.
+    const atHead = await follower.refresh();
     const fresh = archive.find(recordId);
-    if (fresh === undefined) throw noRecord(recordId);
+    if (fresh === undefined) throw atHead ? noRecord(recordId) : archiveBehind(recordId);
     await verifyArchivedRecord(chain, fresh.record, `node ${operator}`);
     return fresh;
   }
@@ -179,6 +180,16 @@ export class ShareService {
 
 export function noRecord(recordId: string): TallystickError {
   return new TallystickError(`there is no record ${recordId}`, { code: "NOT_FOUND", check: "record" });
+}
+
+function archiveBehind(recordId: string): TallystickError {
+  return new TallystickError(`record ${recordId} is not in the archive, which the chain's RPC endpoint keeps behind`, {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "archive",
+    hint: "repeat the request, or ask other members",
+    retryable: true,
+  });
 }
 
 function noShare(recordId: string): TallystickError {
