@@ -6,12 +6,11 @@
 
 import type { ChainReader } from "../../chain/deployment.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
-import { readRecordSeal } from "../../chain/record-key.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
 import { openShare, parseRecordPayload, type RecordPayload, resealShare } from "../../core/record/key-record.ts";
-import { checkSealedKey, type RecordSeal } from "../../core/record/sealed-record.ts";
+import { checkSealedKey } from "../../core/record/sealed-record.ts";
 import {
   MAXIMUM_SHARE_REQUEST_SECONDS,
   type ShareAnswer,
@@ -23,6 +22,7 @@ import { checkExpiry } from "../../daemon/request-time.ts";
 import type { Memberships } from "../generations/memberships.ts";
 import type { Archive, ArchivedRecord } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
+import { RecordSeals } from "./record-seals.ts";
 
 export interface ShareServiceOptions {
   readonly chain: ChainReader;
@@ -44,11 +44,12 @@ const FAULTS_OF_A_RECORD: ReadonlySet<string> = new Set([
 
 export class ShareService {
   readonly #options: ShareServiceOptions;
-  readonly #seals = new Map<bigint, RecordSeal>();
+  readonly #seals: RecordSeals;
   readonly #now: () => number;
 
   constructor(options: ShareServiceOptions) {
     this.#options = options;
+    this.#seals = new RecordSeals(options.chain);
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
   }
 
@@ -74,15 +75,8 @@ export class ShareService {
   async #judgeSealed(record: KeyRecord, payload: RecordPayload): Promise<ShareState> {
     const { memberships } = this.#options;
     if ((await memberships.indicesIn(record.committeeId)).length === 0) return "none";
-    checkSealedKey(payload, record, await this.#sealOf(record.committeeId));
+    checkSealedKey(payload, record, await this.#seals.of(record.committeeId));
     return "valid";
-  }
-
-  /** It never changes. Only committees that this node is a member of are asked for. */
-  async #sealOf(committeeId: bigint): Promise<RecordSeal> {
-    const seal = this.#seals.get(committeeId) ?? (await readRecordSeal(this.#options.chain, committeeId));
-    this.#seals.set(committeeId, seal);
-    return seal;
   }
 
   /**

@@ -39,7 +39,7 @@ describe("generations while the chain's endpoint fails", () => {
         },
         // Committee 1 is known: nothing has to be read to see that it is.
         fresh: () => [idOf(9), idOf(1)],
-        see: (id) => seen.push(id),
+        see: (id: GenerationId) => seen.push(id),
       },
       logger: { debug: () => undefined, warn: () => undefined },
     } as unknown as GenerationCoordinatorOptions);
