@@ -60,6 +60,14 @@ export interface ContextOptions {
 /** A record's time may be so far from the block's. */
 const CLOCK_SECONDS = 300n;
 
+/** An activation of so long ago is not replaced any more. */
+const FINAL_SECONDS = 3600;
+
+/** What tells a generation from another one of its number. */
+interface KnownGeneration extends Pick<OprfGeneration, "generation" | "keyMaterialHash"> {
+  readonly activatedAt?: number;
+}
+
 /** A committee and clients for its members. */
 export interface CommitteeLink {
   /** In the generation that was active when this link was made. */
@@ -198,9 +206,8 @@ export class AgentContext {
     const known = this.#committees.get(id);
     if (known === undefined) return await this.#keepLink(id, this.#link(id));
     const link = await known;
-    const { generation } = link.committee;
     // A chain that does not answer is no reason not to ask the nodes that were members.
-    const renewed = await this.#linkIfLater(id, generation).catch((error: unknown) => {
+    const renewed = await this.#linkIfOther(id, link.committee).catch((error: unknown) => {
       if (error instanceof TallystickError && error.code === "CHAIN_UNAVAILABLE") return undefined;
       throw error;
     });
@@ -237,10 +244,23 @@ export class AgentContext {
     return link;
   }
 
-  /** Links to the active generation when it is a later one. */
-  async #linkIfLater(id: bigint, generation: number): Promise<CommitteeLink | undefined> {
-    const { active } = await readCommitteeState(await this.chain(), id);
-    return active <= generation ? undefined : await this.#relink(id);
+  /**
+   * Links to the active generation when it is another one, or has other keys: a reorganisation may undo an activation,
+   * or bring another one of the same number.
+   * @param activatedAt unix seconds; unless given, the keys are compared however old the activation is
+   */
+  async #linkIfOther(
+    id: bigint,
+    { generation, keyMaterialHash, activatedAt }: KnownGeneration,
+  ): Promise<CommitteeLink | undefined> {
+    const chain = await this.chain();
+    const { active } = await readCommitteeState(chain, id);
+    // None: it is being made again, and the members of before answer as long as they have their shares.
+    if (active === 0) return undefined;
+    if (active !== generation) return await this.#relink(id);
+    const isFinal = activatedAt !== undefined && activatedAt + FINAL_SECONDS < Date.now() / 1000;
+    if (isFinal || (await readCommittee(chain, id, active)).keyMaterialHash === keyMaterialHash) return undefined;
+    return await this.#relink(id);
   }
 
   /** Reads the active generation, and goes on with it. */
@@ -306,8 +326,8 @@ export class AgentContext {
       readStakeTerms(chain),
     ]);
     const members = this.#reach(committee, committee);
-    const renew = async (from: number) => {
-      const link = await this.#linkIfLater(id, from);
+    const renew = async (from: OprfGeneration) => {
+      const link = await this.#linkIfOther(id, from);
       return link === undefined ? undefined : generationOf(link);
     };
     const onWrongAnswer = (answer: WrongAnswer) => this.#keepWrongAnswer(answer);

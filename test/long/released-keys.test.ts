@@ -11,6 +11,7 @@ import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
 import { ensureKeyOwnership } from "../../offchain/agent/keys/record-key.ts";
 import { openSealedKey } from "../../offchain/agent/keys/sealed-key.ts";
 import { readRecordSeal } from "../../offchain/chain/group-keys.ts";
+import { pause } from "../../offchain/chain/pause.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";

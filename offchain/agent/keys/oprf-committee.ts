@@ -15,7 +15,8 @@
  * serve nobody.
  *
  * The members of a committee, and their shares, change with its generations, its outputs do not. When too few members
- * answer, the chain is asked whether there is a later generation, and the batch is evaluated by that one.
+ * answer, the chain is asked whether there is another generation, and the batch is evaluated by that one. What they
+ * answer does not matter: members that were replaced may be out of budget, slow or down.
  */
 
 import { pause } from "../../chain/pause.ts";
@@ -98,8 +99,8 @@ export interface OprfCommitteeOptions {
   /** Takes a wrong answer, before the next node is asked. What it throws is told and hides no error. */
   readonly onWrongAnswer?: (answer: WrongAnswer) => Promise<void>;
   readonly suite?: OprfSuite;
-  /** The active generation when it is a later one than the given. */
-  readonly renew?: (generation: number) => Promise<OprfGeneration | undefined>;
+  /** The active generation when it is another one than the given, or has other keys. */
+  readonly renew?: (current: OprfGeneration) => Promise<OprfGeneration | undefined>;
   /** The active generation, read anew: who has asked to leave. */
   readonly refresh?: () => Promise<OprfGeneration>;
   readonly logger?: AgentLogger;
@@ -211,15 +212,10 @@ export class OprfCommittee {
       this.#checked ??= current.checkKeys?.();
       await this.#checked;
       const batch = inputs.slice(outputs.length, outputs.length + this.#batchSize());
-      try {
-        const evaluated = await this.#evaluateBatch(batch, stage, signal);
-        // Undefined when nodes have stated smaller budgets meanwhile: the same inputs are cut anew.
-        if (evaluated !== undefined) outputs.push(...evaluated);
-      } catch (error) {
-        // Generations count up, so this ends. What one of them gave is not mixed with what the next gives.
-        if (!(error instanceof TallystickError) || error.code !== "QUORUM_FAILED") throw error;
-        if (current === this.#generation && !(await this.#useLater(current.generation))) throw error;
-      }
+      const evaluated = await this.#evaluateBatch(batch, current, stage, signal);
+      // Undefined when nodes have stated smaller budgets meanwhile, or there is another generation: the same inputs are
+      // cut anew. What one generation gave is not mixed with what the next gives.
+      if (evaluated !== undefined) outputs.push(...evaluated);
     }
     return outputs;
   }
@@ -243,14 +239,18 @@ export class OprfCommittee {
     return exitAt > 0 && stakes !== undefined && exitAt <= this.#unixSeconds() + stakes.challengeSeconds;
   }
 
-  /** @returns whether there is a later generation, which is then used */
-  async #useLater(generation: number): Promise<boolean> {
+  /** @returns whether another generation is used than when the batch was begun: the chain is asked for one */
+  async #hasOther(begun: OprfGeneration): Promise<boolean> {
+    const isOther = ({ keyMaterialHash }: OprfGeneration) => keyMaterialHash !== begun.keyMaterialHash;
+    if (isOther(this.#generation)) return true;
     // Whatever keeps the chain from saying so, the nodes' answers are what the caller can act on.
-    const later = await this.#renew(generation).catch(() => undefined);
-    if (later === undefined) return false;
-    this.#logger.debug({ generation: later.generation }, `committee ${this.id} has other key nodes or shares now`);
-    this.use(later);
-    return true;
+    const other = await this.#renew(begun).catch(() => undefined);
+    if (other === undefined) return isOther(this.#generation);
+    this.#logger.debug({ generation: other.generation }, `committee ${this.id} has other key nodes or shares now`);
+    this.use(other);
+    // Later ones come to an end. Others come of a reorganisation, or of endpoints that do not agree.
+    if (other.generation <= begun.generation) await this.#sleep(ROUND_DELAY_SECONDS);
+    return isOther(other);
   }
 
   /**
@@ -263,10 +263,6 @@ export class OprfCommittee {
       .map(({ capacity }) => capacity)
       .sort((a, b) => b - a);
     return capacities[this.threshold - 1] ?? MAXIMUM_BATCH;
-  }
-
-  get #name(): GenerationId {
-    return { committeeId: this.id, generation: this.#generation.generation };
   }
 
   /** How every node has done so far. */
@@ -282,25 +278,25 @@ export class OprfCommittee {
 
   async #evaluateBatch(
     inputs: Uint8Array[],
+    begun: OprfGeneration,
     stage: OprfStage,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array[] | undefined> {
+    // Another batch may go on with another generation meanwhile, whose members start in good standing.
+    const standings = this.#standing;
     const batch = await stage.blind(inputs);
     try {
       signal?.throwIfAborted();
       const parts = new Map<number, Uint8Array[]>();
       const failures = new Map<number, TallystickError>();
       let waitedSeconds = 0;
-      for (let round = 1; parts.size < this.threshold; ) {
+      for (let round = 1; parts.size < begun.threshold; ) {
         const order = this.#preference(parts, inputs.length);
-        const ask = (member: OprfMember, unneeded: AbortSignal) =>
-          this.#ask(
-            member,
-            batch.blinded,
-            stage,
-            signal === undefined ? unneeded : AbortSignal.any([signal, unneeded]),
-          );
-        const gathered = await gather(order, this.threshold - parts.size, ask, this.#slowSeconds);
+        const ask = (member: OprfMember, unneeded: AbortSignal) => {
+          const ends = signal === undefined ? unneeded : AbortSignal.any([signal, unneeded]);
+          return this.#ask(member, begun, standings, batch.blinded, stage, ends);
+        };
+        const gathered = await gather(order, begun.threshold - parts.size, ask, this.#slowSeconds);
         for (const { member, answer } of gathered.answers) {
           parts.set(member.index, answer);
           failures.delete(member.index);
@@ -308,17 +304,17 @@ export class OprfCommittee {
         for (const { member, error } of gathered.failures) {
           failures.set(member.index, error);
           // What was given up here has not been noted where it was asked.
-          if (error.check === "quorum") this.#note(member, error);
+          if (error.check === "quorum") this.#note(member, error, standingIn(standings, member.index));
         }
-        if (parts.size >= this.threshold) break;
-        if (this.#batchSize() < inputs.length) return undefined;
+        if (parts.size >= begun.threshold) break;
+        if ((await this.#hasOther(begun)) || this.#batchSize() < inputs.length) return undefined;
         const pauseSeconds = this.#pause(parts, failures, round, waitedSeconds);
         if (this.#refillAt(parts) === undefined) round += 1;
         waitedSeconds += pauseSeconds;
         await this.#sleep(pauseSeconds, signal);
       }
       const quorum = [...parts].map(([index, evaluated]) => ({ index, evaluated }));
-      return await batch.finalize(quorum, this.threshold);
+      return await batch.finalize(quorum, begun.threshold);
     } catch (error) {
       throw error instanceof StageFailure ? error.cause : error;
     } finally {
@@ -347,11 +343,17 @@ export class OprfCommittee {
     return candidates.sort((a, b) => rank(a) - rank(b) || turns(a) - turns(b));
   }
 
-  async #ask(member: OprfMember, blinded: Uint8Array[], stage: OprfStage, signal: AbortSignal): Promise<Uint8Array[]> {
-    const standing = this.#of(member.index);
+  async #ask(
+    member: OprfMember,
+    { generation: number, keyMaterialHash }: OprfGeneration,
+    standings: ReadonlyMap<number, Standing>,
+    blinded: Uint8Array[],
+    stage: OprfStage,
+    signal: AbortSignal,
+  ): Promise<Uint8Array[]> {
+    const standing = standingIn(standings, member.index);
     try {
-      const { keyMaterialHash } = this.#generation;
-      const generation = this.#name;
+      const generation: GenerationId = { committeeId: this.id, generation: number };
       const evaluation = await member.client.evaluate(generation, blinded, signal);
       const { index, evaluated, proof } = evaluation;
       if (index !== member.index) throw wrongIndex(member, index);
@@ -369,7 +371,7 @@ export class OprfCommittee {
       return evaluated;
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
-      this.#note(member, error);
+      this.#note(member, error, standing);
       throw error;
     }
   }
@@ -383,8 +385,7 @@ export class OprfCommittee {
     }
   }
 
-  #note(member: OprfMember, error: TallystickError): void {
-    const standing = this.#of(member.index);
+  #note(member: OprfMember, error: TallystickError, standing: Standing): void {
     const capacity = statedCapacity(error);
     if (capacity !== undefined && capacity < standing.capacity) {
       standing.capacity = capacity;
@@ -461,10 +462,14 @@ export class OprfCommittee {
   }
 
   #of(index: number): Standing {
-    const standing = this.#standing.get(index);
-    if (standing === undefined) throw new TallystickError(`no member ${index}`, { code: "INTERNAL" });
-    return standing;
+    return standingIn(this.#standing, index);
   }
+}
+
+function standingIn(standings: ReadonlyMap<number, Standing>, index: number): Standing {
+  const standing = standings.get(index);
+  if (standing === undefined) throw new TallystickError(`no member ${index}`, { code: "INTERNAL" });
+  return standing;
 }
 
 /** The node's whole budget, where the error says that the batch was larger. */

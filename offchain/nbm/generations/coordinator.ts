@@ -81,16 +81,30 @@ export class GenerationCoordinator {
     for (const state of options.store.all()) if (state.phase === "ready") this.#announce(state);
   }
 
-  /** Takes everything as far as possible now. A failure of one generation does not stop the others. */
+  /**
+   * Takes everything as far as possible now. A failure of one generation does not stop the others, also when it is the
+   * chain's: anybody may name this node in a generation that the endpoint fails to give.
+   * @throws the first failure of the chain, when everything else is done
+   */
   async advance(): Promise<void> {
-    await this.#discover();
-    for (const state of this.#options.store.all()) {
+    const failures: unknown[] = [];
+    const attempt = async (work: () => Promise<unknown>): Promise<void> => {
       try {
-        const problem = await this.#advanceOne(state);
-        this.#note(state, problem);
+        await work();
       } catch (cause) {
-        this.#fail(state, cause);
+        failures.push(cause);
       }
+    };
+    await this.#discover(attempt);
+    for (const state of this.#options.store.all()) await attempt(() => this.#advanceNoted(state));
+    if (failures.length > 0) throw failures[0];
+  }
+
+  async #advanceNoted(state: GenerationState): Promise<void> {
+    try {
+      this.#note(state, await this.#advanceOne(state));
+    } catch (cause) {
+      this.#fail(state, cause);
     }
   }
 
@@ -118,22 +132,30 @@ export class GenerationCoordinator {
   }
 
   /** Finds the runs that concern this node: those that name it, and those that its shares are dealt in. */
-  async #discover(): Promise<void> {
-    const { chain, store, namings } = this.#options;
-    await namings.catchUp();
+  async #discover(attempt: (work: () => Promise<unknown>) => Promise<void>): Promise<void> {
+    const { store, namings } = this.#options;
+    await attempt(() => namings.catchUp());
     for (const naming of namings.fresh()) {
-      if (store.find(naming) === undefined) await this.#considerSafely(naming.committeeId, naming.generation);
-      namings.see(naming);
+      await attempt(async () => {
+        if (store.find(naming) === undefined) await this.#considerSafely(naming.committeeId, naming.generation);
+        namings.see(naming);
+      });
     }
     const shared = store.all().filter(({ phase, index }) => phase === "ready" && index > 0);
     for (const committeeId of new Set(shared.map((state) => state.committeeId))) {
-      const { latest } = await readCommitteeState(chain, committeeId);
-      const id = { committeeId, generation: latest };
-      const name = generationName(id);
-      if (store.find(id) !== undefined || (this.#lookAgain.get(name) ?? 0) > performance.now()) continue;
-      await this.#considerSafely(committeeId, latest);
-      this.#lookAgain.set(name, performance.now() + LOOK_AGAIN_MILLISECONDS);
+      await attempt(() => this.#considerLatest(committeeId));
     }
+  }
+
+  /** The generation that was opened last, which this node's shares may be dealt in. */
+  async #considerLatest(committeeId: bigint): Promise<void> {
+    const { chain, store } = this.#options;
+    const { latest } = await readCommitteeState(chain, committeeId);
+    const id = { committeeId, generation: latest };
+    const name = generationName(id);
+    if (store.find(id) !== undefined || (this.#lookAgain.get(name) ?? 0) > performance.now()) return;
+    await this.#considerSafely(committeeId, latest);
+    this.#lookAgain.set(name, performance.now() + LOOK_AGAIN_MILLISECONDS);
   }
 
   /** A generation whose keys do not belong together is not joined: any stranger may name this node in one. */
@@ -355,7 +377,7 @@ export class GenerationCoordinator {
       return;
     }
     this.#note(state, problem);
-    // A chain that does not answer concerns all generations alike: the background loop reports it.
+    // The background loop reports it.
     if (cause instanceof TallystickError && cause.code === "CHAIN_UNAVAILABLE") throw cause;
   }
 

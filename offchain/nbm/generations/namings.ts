@@ -20,6 +20,13 @@ export interface NamingsOptions {
   readonly overlapBlocks: number;
 }
 
+/** A generation, as one block of the chain opened it: a reorganisation may open another one of its number. */
+export interface Opening {
+  readonly generation: number;
+  /** Block hash and position, which no other opening has. */
+  readonly place: string;
+}
+
 export class Namings {
   readonly #options: NamingsOptions;
   #reading: Promise<void> | undefined;
@@ -63,12 +70,12 @@ export class Namings {
     );
   }
 
-  /** Numbers of the generations of a committee that name this node, ascending. */
-  generationsOf(committeeId: bigint): number[] {
+  /** The generations of a committee that name this node, in the order of their numbers. */
+  openingsOf(committeeId: bigint): Opening[] {
     return this.#options.database
-      .prepare("SELECT generation FROM namings WHERE committee_id = ? ORDER BY generation")
+      .prepare("SELECT generation, block_hash, log_index FROM namings WHERE committee_id = ? ORDER BY generation")
       .all(String(committeeId))
-      .map(({ generation }) => Number(generation));
+      .map((row) => ({ generation: Number(row.generation), place: placeName(row.block_hash, row.log_index) }));
   }
 
   /** Committees whose first generation names this node, in order of number. */

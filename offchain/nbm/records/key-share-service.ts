@@ -5,14 +5,13 @@
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
-import { readRecordSeal } from "../../chain/group-keys.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
 import { openShare, parseRecordPayload, type RecordPayload, resealShare } from "../../core/record/key-record.ts";
 import { isFaultOfRecord } from "../../core/record/record-faults.ts";
-import { checkSealedKey, type RecordSeal } from "../../core/record/sealed-record.ts";
+import { checkSealedKey } from "../../core/record/sealed-record.ts";
 import {
   MAXIMUM_SHARE_REQUEST_SECONDS,
   type ShareAnswer,
@@ -24,6 +23,7 @@ import { checkExpiry } from "../../daemon/request-time.ts";
 import type { Memberships } from "../generations/memberships.ts";
 import type { Archive, ArchivedRecord } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
+import { RecordSeals } from "./record-seals.ts";
 
 export interface ShareServiceOptions {
   readonly chain: ChainReader;
@@ -37,11 +37,12 @@ export interface ShareServiceOptions {
 
 export class ShareService {
   readonly #options: ShareServiceOptions;
-  readonly #seals = new Map<bigint, RecordSeal>();
+  readonly #seals: RecordSeals;
   readonly #now: () => number;
 
   constructor(options: ShareServiceOptions) {
     this.#options = options;
+    this.#seals = new RecordSeals(options.chain);
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
   }
 
@@ -67,15 +68,8 @@ export class ShareService {
   async #judgeSealed(record: KeyRecord, payload: RecordPayload): Promise<ShareState> {
     const { memberships } = this.#options;
     if ((await memberships.indicesIn(record.committeeId)).length === 0) return "none";
-    checkSealedKey(payload, record, await this.#sealOf(record.committeeId));
+    checkSealedKey(payload, record, await this.#seals.of(record.committeeId));
     return "valid";
-  }
-
-  /** It never changes. Only committees that this node is a member of are asked for. */
-  async #sealOf(committeeId: bigint): Promise<RecordSeal> {
-    const seal = this.#seals.get(committeeId) ?? (await readRecordSeal(this.#options.chain, committeeId));
-    this.#seals.set(committeeId, seal);
-    return seal;
   }
 
   /**
@@ -83,7 +77,7 @@ export class ShareService {
    *
    * @throws InvalidSignatureError when it is expired, or not signed by the account for this node; TallystickError
    *   NOT_FOUND when there is no such record or no share of it here, NOT_OWNER when the account does not own it on
-   *   chain.
+   *   chain; CHAIN_UNAVAILABLE.
    */
   async release(recordId: string, request: ShareRequestBody, archive: Archive, follower: ArchiveFollower) {
     const account = checksumAddress(request.account, "account");
@@ -141,10 +135,11 @@ export class ShareService {
     } catch (cause) {
       if (!(cause instanceof IntegrityError)) throw cause;
     }
-    // Absent, or of a block that was replaced: the chain may be ahead of the archive.
-    await follower.catchUp();
+    // Absent, or of a block that was replaced: the chain may be ahead of the archive. Whoever asks needs no record for
+    // that, so scans are shared and spaced.
+    const atHead = await follower.refresh();
     const fresh = archive.find(recordId);
-    if (fresh === undefined) throw noRecord(recordId);
+    if (fresh === undefined) throw atHead ? noRecord(recordId) : archiveBehind(recordId);
     await verifyArchivedRecord(chain, fresh.record, `node ${operator}`);
     return fresh;
   }
@@ -172,6 +167,16 @@ export class ShareService {
 
 export function noRecord(recordId: string): TallystickError {
   return new TallystickError(`there is no record ${recordId}`, { code: "NOT_FOUND", check: "record" });
+}
+
+function archiveBehind(recordId: string): TallystickError {
+  return new TallystickError(`record ${recordId} is not in the archive, which the chain's RPC endpoint keeps behind`, {
+    code: "CHAIN_UNAVAILABLE",
+    party: "chain",
+    check: "archive",
+    hint: "repeat the request, or ask other members",
+    retryable: true,
+  });
 }
 
 function noShare(recordId: string): TallystickError {

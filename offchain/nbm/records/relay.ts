@@ -192,7 +192,7 @@ export class Relay {
   }
 
   async #locate(find: () => Place | undefined): Promise<Place> {
-    if (find() === undefined) await this.#options.follower.catchUp();
+    if (find() === undefined) await this.#options.follower.refresh();
     const found = find();
     if (found === undefined) {
       throw new TallystickError("the entry is on the ledger, but not yet in this archive", {

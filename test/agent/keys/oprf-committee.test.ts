@@ -11,6 +11,7 @@ import {
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
 import { assignedOrder, assignmentEpoch } from "../../../offchain/core/assignment/assignment.ts";
 import type { GenerationId } from "../../../offchain/core/committee/key-id.ts";
+import { toHex } from "../../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { multiplyBase, randomScalar, ristretto255Group } from "../../../offchain/core/oprf/group.ts";
 import { evaluateBatch, oprfReady } from "../../../offchain/core/oprf/ristretto255.ts";
@@ -37,6 +38,11 @@ const honestly: Behaviour = (honest) => honest();
 const down: Behaviour = () => {
   throw new TallystickError("node cannot be reached", { code: "UNREACHABLE", retryable: true });
 };
+const failing =
+  (code: "RATE_LIMITED" | "NOT_FOUND", facts: { retryable?: boolean; retryAfterSeconds?: number } = {}): Behaviour =>
+  () => {
+    throw new TallystickError(`node says ${code}`, { code, ...facts });
+  };
 /** Until it is told that nobody waits any more. */
 const hangs: Behaviour = (_honest, _blinded, signal) =>
   new Promise((_answer, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
@@ -124,6 +130,59 @@ describe("committee: threshold OPRF over nodes that fail and lie", () => {
 
   const answersOf = (error: TallystickError) =>
     ((error.details?.nodes ?? []) as NodeReport[]).map((node) => node.answer).sort();
+
+  it("asks the members of another generation when too few answer, whatever they answer", async () => {
+    const limited = failing("RATE_LIMITED", { retryable: true, retryAfterSeconds: 30 });
+    const gone = failing("NOT_FOUND");
+    for (const answers of [
+      [gone, gone, gone, gone, limited],
+      [limited, limited, limited, limited, limited],
+      [down, gone, gone, gone, gone],
+      [wrongProof, wrongProof, wrongProof, limited, limited],
+    ]) {
+      const began = clock;
+      behaviour = answers;
+      const known: number[] = [];
+      const renew = async (current: OprfGeneration) => {
+        known.push(current.generation);
+        behaviour = Array.from({ length: SIZE }, () => honestly);
+        return { ...generation(`0x${"0c".repeat(32)}`), generation: 2 };
+      };
+      const outputs = await committee(60, { renew }).evaluate(inputs);
+      expect(outputs.map(toHex)).to.deep.equal(inputs.map((input) => toHex(singleKey(input))));
+      expect(known).to.deep.equal([1]);
+      // Nobody waited for the budget of a member that was replaced.
+      expect(clock).to.equal(began);
+    }
+  });
+
+  it("goes on with other keys of the same number, which a reorganisation brings, after a pause", async () => {
+    behaviour = Array.from({ length: SIZE }, () => failing("NOT_FOUND"));
+    const began = clock;
+    const renew = async () => {
+      behaviour = Array.from({ length: SIZE }, () => honestly);
+      return generation(`0x${"0c".repeat(32)}`);
+    };
+    const nodes = committee(60, { renew });
+    expect((await nodes.evaluate(inputs)).map(toHex)).to.deep.equal(inputs.map((input) => toHex(singleKey(input))));
+    expect(clock).to.equal(began + 1);
+  });
+
+  it("holds what members of before do against nobody of another generation that has their places", async () => {
+    const late = Promise.withResolvers<void>();
+    behaviour = Array.from({ length: SIZE }, () => async (honest) => {
+      await late.promise;
+      return await wrongProof(honest, []);
+    });
+    const nodes = committee();
+    const first = nodes.evaluate(inputs).catch((error: unknown) => error);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    behaviour = Array.from({ length: SIZE }, () => honestly);
+    nodes.use({ ...generation(`0x${"0c".repeat(32)}`), generation: 2 });
+    late.resolve();
+    expect(((await first) as Uint8Array[]).map(toHex)).to.deep.equal(inputs.map((input) => toHex(singleKey(input))));
+    expect(nodes.report().filter(({ answer }) => answer === "INVALID_PROOF")).to.deep.equal([]);
+  });
 
   it("gives the outputs of RFC 9497 under the whole key, for every quorum", async () => {
     const expected = inputs.map(singleKey);

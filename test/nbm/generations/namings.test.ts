@@ -1,8 +1,10 @@
 /** What a node reads of the registry: what names it, whatever strangers open and whatever a reorganisation undoes. */
 
 import { expect } from "chai";
+import { nodeRegistry } from "../../../offchain/chain/contracts.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { connectChain } from "../../../offchain/chain/deployment.ts";
+import { REORGANISED_BLOCKS } from "../../../offchain/chain/logs.ts";
 import {
   attestGenerationCall,
   createCommitteeCall,
@@ -15,6 +17,7 @@ import { TransactionSender } from "../../../offchain/chain/sender.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { Memberships } from "../../../offchain/nbm/generations/memberships.ts";
 import { Namings } from "../../../offchain/nbm/generations/namings.ts";
+import { RecordSeals } from "../../../offchain/nbm/records/record-seals.ts";
 import { NBM_MIGRATIONS } from "../../../offchain/nbm/tables.ts";
 import { openDatabase } from "../../../offchain/store/index/sqlite.ts";
 import { type Anvil, anvilKey, startAnvil } from "../../helpers/anvil.ts";
@@ -63,6 +66,7 @@ describe("generations that name a node", () => {
     await work();
     return requests;
   }
+  const nextCommittee = async () => (await nodeRegistry(chain).committeeCount()) + 1n;
   const create = (by: TransactionSender, ...members: TransactionSender[]) =>
     by.send(
       createCommitteeCall(
@@ -95,7 +99,7 @@ describe("generations that name a node", () => {
     const again = new Namings(options);
     expect(await counted(() => again.catchUp())).to.be.at.most(1);
     expect(again.fresh()).to.deep.equal([]);
-    expect(again.generationsOf(1n)).to.deep.equal([1]);
+    expect(again.openingsOf(1n).map(({ generation }) => generation)).to.deep.equal([1]);
     expect(again.committeesFirstWith()).to.deep.equal([1n]);
   });
 
@@ -108,11 +112,46 @@ describe("generations that name a node", () => {
     for (const id of namings.fresh()) namings.see(id);
     await chain.provider.send("evm_revert", [before]);
     await namings.catchUp();
-    expect(namings.generationsOf(3n)).to.deep.equal([]);
+    expect(namings.openingsOf(3n)).to.deep.equal([]);
     await new TransactionSender(chain, anvilKey(2)).send(
       createCommitteeCall(chain.deployment, [stranger.address, node.address], 2),
     );
     await namings.catchUp();
     expect(namings.fresh()).to.deep.equal([{ committeeId: 3n, generation: 1 }]);
+  });
+
+  it("give the position that the generation of now has, when a reorganisation opens another one of its number", async () => {
+    const { namings, memberships } = fresh();
+    const seals = new RecordSeals(chain);
+    const material = (members: number) =>
+      keyMaterial(
+        new Uint8Array(32).fill(0xb0 + members),
+        Array.from({ length: members }, (_, at) => new Uint8Array(32).fill(at + 1)),
+      );
+    const id = await nextCommittee();
+    const before: unknown = await chain.provider.send("evm_snapshot", []);
+    const first = new TransactionSender(chain, anvilKey(1));
+    await create(first, node);
+    await first.send(attestGenerationCall(chain.deployment, id, 1, material(1)));
+    expect(await memberships.indicesIn(id)).to.deep.equal([1]);
+    const { groupKey } = await seals.of(id);
+
+    await chain.provider.send("evm_revert", [before]);
+    const [again, other] = [1, 2].map((number) => new TransactionSender(chain, anvilKey(number))) as [
+      TransactionSender,
+      TransactionSender,
+    ];
+    await create(other, stranger, node);
+    for (const each of [again, other]) {
+      await each.send(attestGenerationCall(chain.deployment, id, 1, material(2)));
+    }
+    await namings.catchUp();
+    expect(await memberships.indicesIn(id)).to.deep.equal([2]);
+    const present = await seals.of(id);
+    expect(present.groupKey).not.to.deep.equal(groupKey);
+    // What no reorganisation reaches is read once.
+    await chain.provider.send("anvil_mine", [`0x${REORGANISED_BLOCKS.toString(16)}`]);
+    await seals.of(id);
+    expect(await counted(async () => expect(await seals.of(id)).to.deep.equal(present))).to.equal(0);
   });
 });
