@@ -322,7 +322,7 @@ export class AgentContext {
     if (active === 0) throw notActive(await readCommittee(chain, id));
     const readAt = Date.now() / 1000;
     const [committee, { exitDelaySeconds }] = await Promise.all([
-      readCommitteeKeys(chain, id, active, (found) => this.#archivedKeys(found)),
+      readCommitteeKeys(chain, id, active, (found) => this.archivedKeys(found)),
       readStakeTerms(chain),
     ]);
     const members = this.#reach(committee, committee);
@@ -358,8 +358,11 @@ export class AgentContext {
     return new NbmClient(url, operator, this.#sessionTokens(), this.#httpTo(`node ${originOf(url)}`));
   }
 
-  /** Loaded when it is needed: most endpoints have the event. */
-  async #archivedKeys(committee: Committee): Promise<PerKey<PublicKeys> | undefined> {
+  /**
+   * Keys of a generation from the archives of its members; undefined when none of them has them. Loaded when it is
+   * needed: most endpoints have the event.
+   */
+  async archivedKeys(committee: Committee): Promise<PerKey<PublicKeys> | undefined> {
     const { keyMaterialFromNodes } = await import("./keys/key-material.ts");
     const nodes = committee.members.filter(({ url }) => url !== "").map((member) => this.#nodeAt(member));
     return await keyMaterialFromNodes(nodes, committee, this.logger);

@@ -9,7 +9,7 @@ import { disputesAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import { nodeRegistry } from "./contracts.ts";
 import type { ChainReader } from "./deployment.ts";
-import { readCommitteeKeys, toMaterial } from "./registry.ts";
+import { type KeyMaterialSource, readCommitteeKeys, toMaterial } from "./registry.ts";
 import { readChain } from "./revert.ts";
 import type { IOprfDisputes } from "./types/interfaces/IOprfDisputes.ts";
 
@@ -57,12 +57,13 @@ export async function isJudged(chain: ChainReader, { address }: DisputeTerms, an
   );
 }
 
-/** The keys that an answer was made with. @throws as `readCommitteeKeys` */
+/** The keys that an answer was made with. @param source @throws as of `readCommitteeKeys` */
 export async function keysOfAnswer(
   chain: ChainReader,
   { committeeId, generation }: AnsweredBatch,
+  source?: KeyMaterialSource,
 ): Promise<PerKey<PublicKeys>> {
-  return (await readCommitteeKeys(chain, committeeId, generation)).keys;
+  return (await readCommitteeKeys(chain, committeeId, generation, source)).keys;
 }
 
 /** Whether the proof in an answer verifies, as the chain sees it. */

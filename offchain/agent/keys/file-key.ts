@@ -2,8 +2,8 @@
  * From a data id to its key: a record that the account owns, from the archives, then the self envelope, or else the
  * committee, which releases the sealed key or the shares of it.
  *
- * The self envelope comes first because it needs no answer from anybody: the key is then available with all nodes down,
- * and no node learns what is read. The committee is asked when the envelope does not open.
+ * The self envelope comes first because nobody has to release anything for it: with the record from one archive, or
+ * from the chain's logs, the key is available. The committee is asked when the envelope does not open.
  */
 
 import { ledgerScope } from "../../chain/ledger.ts";

@@ -13,7 +13,7 @@ import {
   readOwed,
   withdrawOwedCall,
 } from "../../chain/oprf-disputes.ts";
-import { readNode } from "../../chain/registry.ts";
+import { type Committee, readNode } from "../../chain/registry.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { PerKey, PublicKeys } from "../../core/committee/run.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -140,7 +140,8 @@ export class KeyNodes {
       throw refused("the answer is not signed by the node", "signature of the answer", { expected: `by ${operator}` });
     }
     const chain = await this.#context.chain();
-    const [terms, keys] = await Promise.all([readDisputeTerms(chain), keysOfAnswer(chain, evidence)]);
+    const archived = (committee: Committee) => this.#context.archivedKeys(committee);
+    const [terms, keys] = await Promise.all([readDisputeTerms(chain), keysOfAnswer(chain, evidence, archived)]);
     const [node, judged, isRight] = await Promise.all([
       readNode(chain, operator),
       isJudged(chain, terms, evidence),

@@ -36,7 +36,7 @@ const RELAY_DEADLINE_SECONDS = 180;
 const EVALUATE_DEADLINE_SECONDS = 20;
 /** What one archive may send for one listing: enough for 100,000 records of the usual size. */
 const MAXIMUM_LISTED_BYTES = 256 * 1024 * 1024;
-const MAXIMUM_LISTED_PAGES = 1000;
+const MAXIMUM_LISTED_PAGES = 500;
 /** As JSON: payloads as hexadecimal text, the last one at full length, and less than 1 KiB around each record. */
 const MAXIMUM_PAGE_ANSWER_BYTES = 2 * (MAXIMUM_PAGE_BYTES + MAXIMUM_PAYLOAD_BYTES) + MAXIMUM_PAGE * 1024;
 /** 510 shares of 32 bytes as text, and what is around them. */

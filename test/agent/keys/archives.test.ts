@@ -2,12 +2,13 @@
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expect } from "chai";
-import { getAddress, type HDNodeWallet, hexlify, keccak256, randomBytes, Wallet } from "ethers";
+import { getAddress, type HDNodeWallet, hexlify, keccak256, randomBytes, Wallet, zeroPadValue } from "ethers";
 import { AgentAccount } from "../../../offchain/agent/account.ts";
 import { Archives } from "../../../offchain/agent/keys/archives.ts";
 import { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { headerOf, type KeyRecord, recordIdOf } from "../../../offchain/chain/ledger.ts";
+import { ChainUnavailableError } from "../../../offchain/chain/revert.ts";
 import { KeyLedger__factory } from "../../../offchain/chain/types/factories/KeyLedger__factory.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
@@ -19,6 +20,7 @@ import {
   ownershipAddress,
 } from "../../../offchain/core/record/key-record.ts";
 import { SessionTokens } from "../../../offchain/http/sessions.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
 const ABI = KeyLedger__factory.createInterface();
 const LEDGER = "0x00000000000000000000000000000000000000aa";
@@ -71,6 +73,18 @@ function entryOf(record: KeyRecord, joined?: { owner: string; note: string }): E
   };
 }
 
+type EncodedLog = { topics: string[]; data: string; index: number };
+
+function recordedLog({ fileTag: tag, account, committeeId, keyTime, ownershipKey, payload }: KeyRecord): EncodedLog {
+  const values = [tag, account, committeeId, keyTime, ownershipKey, payload];
+  return { ...ABI.encodeEventLog("KeyRecorded", values), index: 0 };
+}
+
+function joinedLog(record: KeyRecord, owner: string, note: string): EncodedLog {
+  const values = [record.fileTag, owner, recordIdOf(headerOf(record)), note];
+  return { ...ABI.encodeEventLog("OwnerAdded", values), index: 0 };
+}
+
 describe("archives of key records", () => {
   const servers: Server[] = [];
   /** What the ledger holds, and how often it was asked. */
@@ -84,12 +98,24 @@ describe("archives of key records", () => {
     }
     return ABI.encodeFunctionResult("recordedAt", [ledger.records.has(String(id)) ? 1000 : 0]);
   };
-  const chain = { deployment: { contracts: { keyLedger: LEDGER } }, provider: { call } } as unknown as ChainReader;
+  /** What the endpoint gives of its logs, and the topics it was asked for; undefined where it has dropped them. */
+  const logs: { events: EncodedLog[] | undefined; asked: (string | null)[][] } = { events: [], asked: [] };
+  const getLogs = async ({ topics }: { topics: (string | null)[] }) => {
+    logs.asked.push(topics);
+    if (logs.events === undefined) throw new ChainUnavailableError("reading logs", { received: "pruned" });
+    const fits = (log: EncodedLog) => topics.every((topic, i) => topic === null || topic === log.topics[i]);
+    return logs.events.filter(fits);
+  };
+  const chain = {
+    deployment: { deployedAtBlock: 0, contracts: { keyLedger: LEDGER } },
+    provider: { call, getLogs, getBlockNumber: async () => 9 },
+  } as unknown as ChainReader;
 
   beforeEach(() => {
     ledger.records.clear();
     ledger.owners.clear();
     ledger.questions = 0;
+    Object.assign(logs, { events: [], asked: [] });
   });
   afterEach(() => {
     for (const server of servers.splice(0)) {
@@ -173,7 +199,7 @@ describe("archives of key records", () => {
     it("stops when it has asked the chain about 16 records that it does not have", async () => {
       await expectStopped((page) => [entryOf({ ...record, keyTime: BigInt(page) })]);
       expect(check).to.equal("end of the listing");
-      expect(pages).to.equal(1000);
+      expect(pages).to.equal(500);
     });
 
     it("stops after 16 records that cannot be read, and asks the chain about none", async () => {
@@ -263,5 +289,56 @@ describe("archives of key records", () => {
     expect(records).to.have.length(16);
     expect(reports[0]?.error).to.equal(undefined);
     expect(asked).to.deep.equal(["16"]);
+  });
+
+  describe("that show an account none of its records of a file", () => {
+    const find = async (enough?: number) => {
+      const { fileTag: tag } = await recordOf(us);
+      const archives = await archivesOf([listing(), hanging], enough);
+      return await archives.findOrScan({ fileTag: tag, account: us.address });
+    };
+
+    it("are made up for by the chain's logs of that account, whatever strangers have recorded", async () => {
+      const own = await recordOf(us);
+      const foreign = await recordOf(somebody);
+      put(own);
+      logs.events = [foreign, own].map(recordedLog);
+      for (let i = 0; i < 100; i += 1) logs.events.push(joinedLog(foreign, randomAccount(), "0x"));
+      const { records, reports } = await find(1);
+      expect(records.map(({ record }) => record.account)).to.deep.equal([us.address]);
+      expect(reports.at(-1)).to.deep.equal({ source: "chain", records: 1 });
+      // One question for the account's events: junk of others is not read.
+      expect(logs.asked).to.deep.equal([[null, own.fileTag, zeroPadValue(us.address, 32).toLowerCase()]]);
+    });
+
+    it("are made up for by what others have recorded, where the account has joined that", async () => {
+      const foreign = await recordOf(somebody);
+      put(foreign);
+      ledger.owners.add(`${recordIdOf(headerOf(foreign))} ${us.address}`);
+      logs.events = [
+        recordedLog(foreign),
+        joinedLog(foreign, randomAccount(), "0x01"),
+        joinedLog(foreign, us.address, "0x02"),
+      ];
+      const { records } = await find(1);
+      expect(records.map(({ record }) => record.account)).to.deep.equal([somebody.address]);
+      expect([...(records[0]?.ownerNotes.values() ?? [])].map(toHex)).to.deep.equal(["0x02"]);
+      expect(logs.asked).to.have.length(2);
+    });
+
+    it("are believed where the endpoint has dropped its logs, if so many answer that one is honest", async () => {
+      logs.events = undefined;
+      const { records, reports } = await find(1);
+      expect(records).to.deep.equal([]);
+      expect(reports.at(-1)).to.deep.include({ source: "chain", records: 0 });
+      expect(reports.at(-1)?.error?.code).to.equal("CHAIN_UNAVAILABLE");
+    });
+
+    it("are not believed there when fewer answer", async () => {
+      logs.events = undefined;
+      const { fileTag: tag } = await recordOf(us);
+      const down = await archivesOf([listing(), () => ({ records: [], next: "1" })]);
+      await expectAsyncRejection(() => down.findOrScan({ fileTag: tag, account: us.address }), "CHAIN_UNAVAILABLE");
+    });
   });
 });
