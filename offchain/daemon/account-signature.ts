@@ -10,6 +10,7 @@ import type { ChainReader } from "../chain/deployment.ts";
 import { isAccountSignature } from "../chain/ledger.ts";
 import { InvalidInputError, InvalidSignatureError, TallystickError } from "../core/errors.ts";
 import type { TypedData } from "../core/identity/typed-messages.ts";
+import type { SignatureSource } from "./wallet-checks.ts";
 
 /** 65 bytes, of which the last is 27 or 28. ethers also reads other forms, which the contracts refuse. */
 const ECDSA_SIGNATURE = /^0x[0-9a-f]{128}1[bc]$/i;
@@ -22,8 +23,13 @@ const QUESTIONS_WAITING = 32;
 
 const questions = new WeakMap<ChainReader["provider"], PQueue>();
 
-/** `checkAccountSignature` for one chain and with the daemon's limit of questions to it. */
-export type SignatureCheck = (account: string, typed: TypedData<object>, signature: string) => Promise<void>;
+/** `checkAccountSignature` for one chain and with the daemon's limit of questions to it (wallet-checks.ts). */
+export type SignatureCheck = (
+  account: string,
+  typed: TypedData<object>,
+  signature: string,
+  source: SignatureSource,
+) => Promise<void>;
 
 /** The account with its EIP-55 checksum. @throws InvalidInputError when the checksum in the text is wrong. */
 export function checksumAddress(text: string, name: string): string {

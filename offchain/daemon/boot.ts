@@ -20,13 +20,9 @@ import { Closers, listen } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import type { DaemonBase, DaemonProgram } from "./program.ts";
-import { SharedRates } from "./quota.ts";
 import { createServer, type HealthCheck } from "./server.ts";
 import { Sessions } from "./sessions.ts";
-
-/** Anybody can name a contract wallet, and asking it costs requests to the chain. */
-const WALLET_CHECKS_PER_ACCOUNT = { scope: "checks by one contract wallet", capacity: 60, periodSeconds: 60 };
-const WALLET_CHECKS = { scope: "checks by contract wallets", capacity: 300, periodSeconds: 60 };
+import { WalletChecks } from "./wallet-checks.ts";
 
 /** A daemon that serves. */
 export interface RunningDaemon {
@@ -82,9 +78,9 @@ async function openBase<Config extends DaemonConfig, Data extends DaemonDatabase
   await bindDatabase(database, deployment);
 
   const metrics = createMetrics(kind);
-  const walletChecks = new SharedRates(WALLET_CHECKS_PER_ACCOUNT, WALLET_CHECKS);
-  const checkSignature: SignatureCheck = (account, typed, signature) =>
-    checkAccountSignature(chain, account, typed, signature, () => walletChecks.take(`account ${account}`));
+  const walletChecks = new WalletChecks();
+  const checkSignature: SignatureCheck = (account, typed, signature, source) =>
+    checkAccountSignature(chain, account, typed, signature, () => walletChecks.take(account, source));
   const sessions = new Sessions({
     database: database.sessions,
     audience: operator,
@@ -110,8 +106,9 @@ async function openBase<Config extends DaemonConfig, Data extends DaemonDatabase
     transactions: () => sender.checkHealth(),
   };
   const failures = new FailureLog(logger, metrics.failures);
-  const { allowedOrigins = [] } = config;
-  const server = createServer({ logger, metrics, failures, healthChecks, allowedOrigins, ...program.limits });
+  const { allowedOrigins = [], trustedProxies = [] } = config;
+  const facing = { allowedOrigins, trustedProxies };
+  const server = createServer({ logger, metrics, failures, healthChecks, ...facing, ...program.limits });
   sessions.addRoute(server);
   return {
     config,

@@ -32,6 +32,10 @@ export const daemonConfigFields = {
   allowedOrigins: Type.Optional(
     Type.Array(Type.String({ pattern: "^(?:\\*|https?://[^\\s/?#]+)$", maxLength: 256 }), { maxItems: 64 }),
   ),
+  /** Reverse proxies before the daemon: addresses or networks (CIDR) whose `X-Forwarded-For` says who asks. */
+  trustedProxies: Type.Optional(
+    Type.Array(Type.String({ pattern: "^[0-9a-fA-F.:]+(?:/\\d{1,3})?$", maxLength: 64 }), { maxItems: 64 }),
+  ),
   /** The most that a transaction of the daemon pays, gwei per unit of gas; 500 unless given. */
   maximumFeeGwei: Type.Optional(Type.Number({ exclusiveMinimum: 0, maximum: 1_000_000 })),
   /** Which accounts may open sessions; all of them unless given. */
@@ -50,6 +54,7 @@ export interface DaemonConfig {
   keystoreFile: string;
   passphraseFile?: string;
   allowedOrigins?: string[];
+  trustedProxies?: string[];
   maximumFeeGwei?: number;
   admission?: AdmissionRule;
   logLevel?: string;

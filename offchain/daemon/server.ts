@@ -53,6 +53,8 @@ export interface ServerOptions {
   readonly healthChecks?: Readonly<Record<string, HealthCheck>>;
   /** Origins of web pages that may use the daemon; see cors.ts. None unless given. */
   readonly allowedOrigins?: readonly string[];
+  /** Addresses and networks of reverse proxies whose X-Forwarded-For counts. None unless given. */
+  readonly trustedProxies?: readonly string[];
   /** Milliseconds that never go back; the process's clock unless told. */
   readonly monotonicNow?: () => number;
   /** Default limit of a request body; routes may set their own `bodyLimit`. */
@@ -121,6 +123,7 @@ export function createServer(options: ServerOptions): DaemonServer {
     requestTimeout: (options.requestTimeoutSeconds ?? 30) * 1000,
     handlerTimeout: (options.handlerTimeoutSeconds ?? 30) * 1000,
     keepAliveTimeout: 65_000,
+    trustProxy: [...(options.trustedProxies ?? [])],
     routerOptions: { maxParamLength: 128 },
     // Idle keep-alive connections must not hold up a shutdown; requests in progress are finished.
     forceCloseConnections: "idle",

@@ -19,6 +19,7 @@ import type { AdmissionCheck } from "./admission.ts";
 import { SharedRates } from "./quota.ts";
 import { CLOCK_SKEW_SECONDS, checkExpiry } from "./request-time.ts";
 import type { DaemonServer } from "./server.ts";
+import type { SignatureSource } from "./wallet-checks.ts";
 
 /** A row per session. Its nonce is remembered for as long as the message that named it could be replayed. */
 export interface SessionTables {
@@ -61,7 +62,12 @@ export interface SessionOptions {
   /**
    * Resolves when the account signed the message, throws `InvalidSignatureError` when not; see account-signature.ts.
    */
-  readonly checkSignature: (account: string, typed: TypedData<SessionMessage>, signature: string) => Promise<void>;
+  readonly checkSignature: (
+    account: string,
+    typed: TypedData<SessionMessage>,
+    signature: string,
+    source: SignatureSource,
+  ) => Promise<void>;
   /** Throws when the account may not open sessions; every account may unless given. See admission.ts. */
   readonly admit?: AdmissionCheck;
   /** Unix seconds; the system's clock unless told. */
@@ -112,11 +118,12 @@ export class Sessions {
   }
 
   /**
+   * @param address where the request comes from
    * @returns a token for the account in the request.
    * @throws InvalidSignatureError when the message is expired, for another daemon, replayed or not by the account;
    *   TallystickError RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED.
    */
-  async open(request: SessionRequest): Promise<SessionAnswer> {
+  async open(request: SessionRequest, address = "an unknown address"): Promise<SessionAnswer> {
     const { audience, domain, checkSignature, admit } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");
@@ -126,7 +133,7 @@ export class Sessions {
     const { nonce, expiresAt } = request;
     checkExpiry("the session message", { expiresAt, now, maximumSeconds: MAXIMUM_SESSION_SECONDS });
     const typed = sessionMessage(domain, { account, audience, nonce, expiresAt });
-    await checkSignature(account, typed, request.signature);
+    await checkSignature(account, typed, request.signature, { address });
     // Only now is it known who asks: limits before it would let a stranger use up another account's rate.
     this.#openings.takeOwn(`account ${account}`);
     await admit?.(account);
@@ -212,7 +219,7 @@ export class Sessions {
     server.post(
       "/v1/sessions",
       { bodyLimit: 4096, schema: { body: SessionRequest, response: { 200: SessionAnswer } } },
-      async (request) => this.open(request.body),
+      async (request) => this.open(request.body, request.ip),
     );
   }
 }

@@ -6,7 +6,15 @@
 
 import { BaseWallet, keccak256, SigningKey } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { headerOf, isOwner, type KeyRecord, ledgerScope, readRecordedAt, recordIdOf } from "../../chain/ledger.ts";
+import {
+  hasRole,
+  headerOf,
+  isOwner,
+  type KeyRecord,
+  ledgerScope,
+  readRecordedAt,
+  recordIdOf,
+} from "../../chain/ledger.ts";
 import type { Committee, CommitteeWithKeys } from "../../chain/registry.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
@@ -33,7 +41,7 @@ import { loadSuite } from "../pipeline/oprf-stage.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { Archives, VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";
-import { chainTime, polled, relayEntry } from "./relay-entry.ts";
+import { chainTime, polled, relayEntry, untilConfirmed } from "./relay-entry.ts";
 import { sealableKeys } from "./sealable-keys.ts";
 
 /** How long a signed message may wait to be mined. */
@@ -50,6 +58,8 @@ export interface RecordKeyContext {
   readonly archives: Archives;
   readonly catalogueKey: Uint8Array;
   readonly logger?: AgentLogger;
+  /** Blocks that must be upon an entry before it counts, its own included; 1 unless given. */
+  readonly confirmations?: number;
   /** Called when the account has no record of the key, so that a transaction will be waited for. */
   readonly onUnrecorded?: () => void;
 }
@@ -241,6 +251,9 @@ async function joinExisting(
     if (await joined()) return { recordId, role: "owner", isNew: false };
     const request = await signAddition(context, found, dataId, fileKey);
     const relayed = await relayEntry(context, (node, signal) => node.relayOwner(recordId, request, signal), joined);
+    await untilConfirmed(chain, context.confirmations ?? 1, (block) =>
+      hasRole(chain, recordId, account.address, "owner", block),
+    );
     return { recordId, role: "owner", isNew: true, ...relayed };
   }
   return undefined;
@@ -315,6 +328,9 @@ async function recordOwn(
   const recordId = recordIdOf(header);
   const isDone = async () => (await readRecordedAt(chain, recordId)) !== undefined;
   const relayed = await relayEntry(context, (node, signal) => node.relayRecord(request, signal), isDone);
+  await untilConfirmed(chain, context.confirmations ?? 1, (block) =>
+    hasRole(chain, recordId, account.address, "recorder", block),
+  );
   return { recordId, role: "recorder", isNew: true, ...relayed };
 }
 

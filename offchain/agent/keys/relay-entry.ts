@@ -25,6 +25,8 @@ const RETRIES = 3;
 const SILENCE_SECONDS = 20;
 /** How often contract state is looked at meanwhile: a node may have relayed and not say so. */
 const LOOK_SECONDS = 5;
+/** How long the blocks upon an entry are waited for; as the receipt of an own transaction. */
+const CONFIRMATION_SECONDS = 300;
 /** How long a node has, once its entry is in contract state, to name the transaction. */
 const NAME_SECONDS = 3;
 
@@ -151,6 +153,30 @@ export async function polled<Value>(
   }
 }
 
+/**
+ * Waits until an entry that was relayed is in the state of a block that has some blocks on it, as a transaction of the
+ * account's own does (`confirmations` of the agent).
+ *
+ * @param confirmations 1: the latest block is enough
+ * @param isDoneAt whether the entry is in the state of a block
+ * @throws TallystickError TIMED_OUT, retryable; CHAIN_UNAVAILABLE
+ */
+export async function untilConfirmed(
+  chain: ChainReader,
+  confirmations: number,
+  isDoneAt: (blockNumber: number) => Promise<boolean>,
+  { patienceSeconds = CONFIRMATION_SECONDS, lookSeconds = 1 } = {},
+): Promise<void> {
+  const end = performance.now() + patienceSeconds * 1000;
+  while (confirmations > 1) {
+    const head = await readChain("reading the number of the latest block", () => chain.provider.getBlockNumber());
+    const block = head - confirmations + 1;
+    if (block >= 0 && (await isDoneAt(block))) return;
+    if (performance.now() >= end) throw unconfirmedYet(confirmations);
+    await pause(lookSeconds * 1000);
+  }
+}
+
 /** Time of the latest block, unix seconds. @throws TallystickError CHAIN_UNAVAILABLE */
 export async function chainTime(chain: ChainReader): Promise<bigint> {
   const block = await readChain("reading the latest block", () => chain.provider.getBlock("latest"));
@@ -163,5 +189,16 @@ function unconfirmed(party: string): TallystickError {
     code: "BAD_RESPONSE",
     party,
     check: "record in contract state",
+  });
+}
+
+function unconfirmedYet(confirmations: number): TallystickError {
+  return new TallystickError("the entry is on the ledger, but too few blocks are upon it", {
+    code: "TIMED_OUT",
+    party: "chain",
+    check: "confirmations",
+    expected: String(confirmations),
+    hint: "run the command again: it goes on where it stopped",
+    retryable: true,
   });
 }

@@ -31,8 +31,8 @@ export interface AskedRelease {
 type Receipt = ReleaseAnswer["receipt"];
 
 /**
- * @throws TallystickError INVALID_SIGNATURE when the node did not sign it; BAD_RESPONSE when its time is not now, or its
- *   block is not on the chain, or stale; CHAIN_UNAVAILABLE
+ * @throws TallystickError INVALID_SIGNATURE when the node did not sign it; BAD_RESPONSE when its time is not now, or
+ *   its block is not on the chain, or stale; CHAIN_UNAVAILABLE
  */
 export async function requireReceipt(chain: ChainReader, asked: AskedRelease, receipt: Receipt): Promise<void> {
   requireSigned(asked, receipt);

@@ -312,6 +312,7 @@ class Put {
           archives: await context.archives(),
           catalogueKey: context.identity.catalogueKey,
           logger: context.logger,
+          confirmations: context.confirmations,
           onUnrecorded,
         },
         dataId,

@@ -221,7 +221,7 @@ export class UpdateService {
     const fee = feeOf(agreed.terms, sliceCount, highestIndex);
     await requireBalance(this.#parts, proposal, fee);
     const typed = stateTypedData(chain.deployment, agreed.id, stateOf(proposal));
-    await checkSignature(agreed.terms.user, typed, request.userSignature);
+    await checkSignature(agreed.terms.user, typed, request.userSignature, "session");
     const included = (await index.segments.ofDataSet(id)).filter((segment) => segment.included);
     const counted = [...included, ...segments.filter((segment) => !segment.included)];
     const milliseconds = Math.max(

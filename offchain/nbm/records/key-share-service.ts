@@ -75,13 +75,20 @@ export class ShareService {
   /**
    * Answers a signed share request.
    *
+   * @param asked the request, and the address that it comes from
    * @throws InvalidSignatureError when it is expired, or not signed by the account for this node; TallystickError
    *   NOT_FOUND when there is no such record or no share of it here, NOT_OWNER when the account does not own it on
    *   chain; CHAIN_UNAVAILABLE.
    */
-  async release(recordId: string, request: ShareRequestBody, archive: Archive, follower: ArchiveFollower) {
+  async release(
+    recordId: string,
+    asked: { readonly request: ShareRequestBody; readonly address: string },
+    archive: Archive,
+    follower: ArchiveFollower,
+  ): Promise<ShareAnswer> {
+    const { request, address } = asked;
     const account = checksumAddress(request.account, "account");
-    await this.#checkRequest(recordId, account, request);
+    await this.#checkRequest(recordId, account, request, address);
     const { record } = await this.#recordOnChain(recordId, archive, follower);
     if (!(await isOwner(this.#options.chain, headerOf(record), account))) {
       throw new TallystickError("the account does not own the record", {
@@ -104,7 +111,7 @@ export class ShareService {
     }
   }
 
-  async #checkRequest(recordId: string, account: string, request: ShareRequestBody): Promise<void> {
+  async #checkRequest(recordId: string, account: string, request: ShareRequestBody, address: string): Promise<void> {
     const { chain, checkSignature, operator } = this.#options;
     const { sessionKey, expiresAt, signature } = request;
     checkExpiry("the share request", {
@@ -120,7 +127,7 @@ export class ShareService {
       node: operator,
       expiresAt: BigInt(expiresAt),
     });
-    await checkSignature(account, typed, signature);
+    await checkSignature(account, typed, signature, { address });
   }
 
   /** The archived record, verified against contract state. */

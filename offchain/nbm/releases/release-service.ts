@@ -131,7 +131,7 @@ export class ReleaseService {
     const { chain, checkSignature, operator } = this.#options;
     const { chainId, keyLedger } = ledgerScope(chain.deployment);
     const message = { secret: toHex(name), account, sessionKey, node: operator, expiresAt: BigInt(expiresAt) };
-    await checkSignature(account, releaseRequestTypedData(chainId, keyLedger, message), signature);
+    await checkSignature(account, releaseRequestTypedData(chainId, keyLedger, message), signature, "session");
   }
 
   /** Asks the policy. @returns the block in whose state it allowed the release */

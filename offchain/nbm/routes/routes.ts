@@ -156,8 +156,8 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
   server.post(
     "/v1/records/:recordId/share",
     { bodyLimit: 8 * 1024, schema: { params: RecordParams, body: ShareRequestBody, response: { 200: ShareAnswer } } },
-    async ({ params, body }) => {
-      const answer = await shares.release(params.recordId, body, archive, follower);
+    async ({ params, body, ip }) => {
+      const answer = await shares.release(params.recordId, { request: body, address: ip }, archive, follower);
       metrics.sharesReleased.inc();
       return answer;
     },

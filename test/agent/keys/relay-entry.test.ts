@@ -3,7 +3,8 @@
 import { expect } from "chai";
 import type { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
-import { relayEntry, relayOrder, type SendEntry } from "../../../offchain/agent/keys/relay-entry.ts";
+import { relayEntry, relayOrder, type SendEntry, untilConfirmed } from "../../../offchain/agent/keys/relay-entry.ts";
+import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { assignedOrder } from "../../../offchain/core/assignment/assignment.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { walletOf } from "../../helpers/ledger-records.ts";
@@ -122,5 +123,24 @@ describe("relaying an entry", () => {
       { ...fifth, answer: "right" },
     ] as NodeReport[];
     expect(order(reports)).to.deep.equal([third, fifth, second, fourth, first].map((member) => member?.index));
+  });
+
+  it("waits until so many blocks are upon the entry as transactions of the account need", async () => {
+    let head = 10;
+    const looked: number[] = [];
+    const provider = { getBlockNumber: async () => head };
+    const at = (since: number) => async (block: number) => {
+      looked.push(block);
+      head += 1;
+      return block >= since;
+    };
+    const chain = { provider } as unknown as ChainReader;
+    const times = { patienceSeconds: 0.5, lookSeconds: 0.01 };
+    await untilConfirmed(chain, 1, at(10), times);
+    expect(looked).to.deep.equal([]);
+    await untilConfirmed(chain, 3, at(10), times);
+    expect(looked).to.deep.equal([8, 9, 10]);
+    const never = () => untilConfirmed(chain, 3, async () => false, times);
+    expect(await expectAsyncRejection(never, "TIMED_OUT")).to.include({ retryable: true });
   });
 });

@@ -120,7 +120,7 @@ describe("generations that name a node", () => {
     expect(namings.fresh()).to.deep.equal([{ committeeId: 3n, generation: 1 }]);
   });
 
-  it("give the position that the generation of now has, when a reorganisation opens another one of its number", async () => {
+  it("give the position in the generation of now, when a reorganisation opens another one of its number", async () => {
     const { namings, memberships } = fresh();
     const seals = new RecordSeals(chain);
     const material = (members: number) =>

@@ -21,7 +21,8 @@ describe("a request for the share of a record that the archive lacks", () => {
   });
   const archive = { find: () => undefined } as unknown as Archive;
   const account = walletOf(1).address;
-  const request = { account, sessionKey: `0x${"02".repeat(32)}`, expiresAt: NOW + 60, signature: "0x" };
+  const body = { account, sessionKey: `0x${"02".repeat(32)}`, expiresAt: NOW + 60, signature: "0x" };
+  const request = { request: body, address: "192.0.2.1" };
   /** Any stranger can ask, so that a scan for each would keep the endpoint busy. */
   const follower = (atHead: boolean) =>
     ({
