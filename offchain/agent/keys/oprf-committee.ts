@@ -29,6 +29,7 @@ import { localOprf, type OprfStage } from "../pipeline/oprf-stage.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import { clockError } from "./clock-offset.ts";
 import type { Evaluation } from "./nbm-client.ts";
+import { requireRight, StageFailure, wrongIndex } from "./oprf-answers.ts";
 import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
 
 /** A node that could not be reached is asked again only when nobody else is left, or after this time. */
@@ -477,49 +478,4 @@ function statedCapacity({ code, check, details }: TallystickError): number | und
   const capacity = details?.capacity;
   const isBudget = code === "INVALID_INPUT" && check?.endsWith(" budget") === true;
   return isBudget && typeof capacity === "number" && Number.isInteger(capacity) && capacity >= 1 ? capacity : undefined;
-}
-
-/** What verifies has failed itself, so that nothing is known of the answer. No TallystickError: no node is blamed. */
-class StageFailure extends Error {}
-
-/** Verifies an evaluation and names the node in the error. */
-async function requireRight(
-  stage: OprfStage,
-  member: OprfMember,
-  blinded: Uint8Array[],
-  evaluated: Uint8Array[],
-  proof: Uint8Array,
-): Promise<void> {
-  const party = `node ${member.url}`;
-  if (evaluated.length !== blinded.length) {
-    throw new TallystickError(`${party} evaluated another number of elements`, {
-      code: "BAD_RESPONSE",
-      party,
-      check: "number of evaluated elements",
-      expected: String(blinded.length),
-      received: String(evaluated.length),
-    });
-  }
-  try {
-    await stage.verify(member.verificationShare, blinded, evaluated, proof);
-  } catch (cause) {
-    if (!(cause instanceof TallystickError)) throw cause;
-    if (cause.code === "INTERNAL") throw new StageFailure(cause.message, { cause });
-    throw new TallystickError(`${party} sent a wrong evaluation: ${cause.message}`, {
-      code: cause.code,
-      party,
-      check: cause.check ?? "DLEQ proof",
-      cause,
-    });
-  }
-}
-
-function wrongIndex(member: OprfMember, received: number): TallystickError {
-  return new TallystickError(`node ${member.url} answered for another member`, {
-    code: "BAD_RESPONSE",
-    party: `node ${member.url}`,
-    check: "member index",
-    expected: String(member.index),
-    received: String(received),
-  });
 }

@@ -29,6 +29,7 @@ import { Bulletin } from "./bulletin.ts";
 import { Exchange } from "./exchange.ts";
 import type { GenerationState, GenerationStore, RunResult } from "./generation-store.ts";
 import type { Namings } from "./namings.ts";
+import { otherKeys, RunOver, reorganised } from "./run-over.ts";
 import { partiesHash, type RunParties, readParties, scopeOf } from "./run-parties.ts";
 import { beginRun, RunSteps, waitsFor } from "./run-steps.ts";
 
@@ -390,17 +391,6 @@ export class GenerationCoordinator {
       this.#options.logger.debug({ committee: String(state.committeeId), generation: state.generation }, problem);
     }
   }
-}
-
-/** A run that cannot end at this node. */
-class RunOver extends Error {}
-
-function reorganised(): RunOver {
-  return new RunOver("the chain was reorganised: the generation of this number is another one now");
-}
-
-function otherKeys(): RunOver {
-  return new RunOver("the generation became active with keys that this node has no shares of");
 }
 
 function indexOf({ members }: Committee, operator: string): number {
