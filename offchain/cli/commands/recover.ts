@@ -1,17 +1,20 @@
 /**
- * `tallystick recover`: restores the identity of a device that has only the recovery phrase, and the list of what the
- * account has stored from the ledger. With an identity in place it renews the list.
+ * `tallystick recover`: restores the identity from the recovery phrase, or through the wallet or the guardians
+ * (recover-claim.ts), and the list of what the account has stored from the ledger. With an identity in place it renews
+ * the list.
  */
 import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
 import type { Agent } from "../../agent/node/index.ts";
 import type { RecoverReport } from "../../agent/read/recover.ts";
-import { type ErrorCode, TallystickError } from "../../core/errors.ts";
+import { type ErrorCode, InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
 import { formatBytes, type Output, printable } from "../output.ts";
 import { givenRecoveryPhrase, readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
 import { type AgentNeeds, type AgentSession, surroundings, withAgent } from "../session.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
+import { type ClaimOptions, claimIdentity, claimOptions, isClaim } from "./recover-claim.ts";
+import { drill } from "./recover-drill.ts";
 import { tellFailures } from "./snapshots.ts";
 
 /** Of the phrases that `init` makes. Shorter ones are valid as well: other programs make them. */
@@ -21,22 +24,45 @@ const GONE: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "NOT_OWNER"]);
 /** Other records that are not available are told one by one up to this number. */
 const MOST_SHOWN = 20;
 
+const HELP = `
+Without the phrase, the wallet or the guardians that \`tallystick recovery protect\` has named get the identity back. The
+command does what can be done now, says what is next, and ends with code 10 until the identity is restored: run it again.
+
+Examples:
+  $ tallystick recover --home ~/.tallystick-new
+  $ tallystick recover --drill
+  $ tallystick recover --home ~/.tallystick-new --account 0xf39F… --wallet --wallet-key-file ./key
+  $ tallystick recover --home ~/.tallystick-new --account 0xf39F… --guardians`;
+
+interface RecoverOptions extends ClaimOptions {
+  readonly phraseFile?: string;
+  readonly drill?: boolean;
+}
+
 export function registerRecover(program: Command): void {
-  program
+  const recover = program
     .command("recover")
-    .description("restore the identity from its recovery phrase, and the list of what is stored from the ledger")
-    .option("--phrase-file <file>", "read the recovery phrase from this file")
-    .addHelpText(
-      "after",
-      "\nExample:\n  $ tallystick recover --home ~/.tallystick-new\n  $ tallystick ls --home ~/.tallystick-new",
-    )
-    .action(async (options: { phraseFile?: string }, command: Command) => {
-      const { homeDir } = surroundings(command);
-      const needs = hasIdentity(homeDir)
-        ? await sameIdentity(options.phraseFile)
-        : await restoreIdentity(command, options.phraseFile);
-      await withAgent(command, renewList, needs);
+    .description("restore the identity by phrase, wallet or guardians, and the list of what is stored from the ledger")
+    .option("--phrase-file <file>", "read the recovery phrase from this file");
+  claimOptions(recover)
+    .option("--drill", "rehearse it: change nothing, and say what would come back and what is missing")
+    .addHelpText("after", HELP)
+    .action(async (options: RecoverOptions, command: Command) => {
+      if (options.drill === true) return await drill(command, options);
+      const needs = isClaim(options) ? await claimIdentity(command, options) : await byPhrase(command, options);
+      if (needs !== undefined) await withAgent(command, renewList, needs);
     });
+}
+
+async function byPhrase(command: Command, { phraseFile, account }: RecoverOptions): Promise<AgentNeeds> {
+  if (account !== undefined) {
+    throw new InvalidInputError("--account goes with --wallet or --guardians: a phrase says whose it is", {
+      party: "you",
+      check: "way of the recovery",
+    });
+  }
+  const { homeDir } = surroundings(command);
+  return hasIdentity(homeDir) ? await sameIdentity(phraseFile) : await restoreIdentity(command, phraseFile);
 }
 
 async function restoreIdentity(command: Command, phraseFile: string | undefined): Promise<AgentNeeds> {
