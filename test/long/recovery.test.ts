@@ -285,7 +285,7 @@ describe("recovery of an identity", () => {
         owner.account,
         "--for",
         String(requester),
-        "--session-key",
+        "--session",
         String(asked.sessionKey),
       ];
 

@@ -210,7 +210,7 @@ async function tellState({ around, claim, file }: Run, state: ClaimState): Promi
 function guardianLines(claim: RecoveryClaim, view?: RequestView): string[] {
   return [
     view === undefined ? "give the guardians this command:" : "the guardians who are missing run this command:",
-    `  tallystick recovery approve ${claim.account} --for ${claim.requester} --session-key ${claim.sessionKey}`,
+    `  tallystick recovery approve ${claim.account} --for ${claim.requester} --session ${claim.sessionKey}`,
     "read them these words, by a way on which they know you; what they see must be the same:",
     `  ${claim.words}`,
   ];

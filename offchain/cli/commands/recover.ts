@@ -48,19 +48,33 @@ export function registerRecover(program: Command): void {
     .option("--drill", "rehearse it: change nothing, and say what would come back and what is missing")
     .addHelpText("after", HELP)
     .action(async (options: RecoverOptions, command: Command) => {
+      requireEffects(options);
       if (options.drill === true) return await drill(command, options);
       const needs = isClaim(options) ? await claimIdentity(command, options) : await byPhrase(command, options);
       if (needs !== undefined) await withAgent(command, renewList, needs);
     });
 }
 
-async function byPhrase(command: Command, { phraseFile, account }: RecoverOptions): Promise<AgentNeeds> {
-  if (account !== undefined) {
-    throw new InvalidInputError("--account goes with --wallet or --guardians: a phrase says whose it is", {
-      party: "you",
-      check: "way of the recovery",
-    });
-  }
+/** @throws InvalidInputError for options that would have no effect beside others */
+function requireEffects(options: RecoverOptions): void {
+  const { wallet, drill: isDrill, account, walletKeyFile, signature, wait, maxGasFee } = options;
+  const idle = Object.entries({
+    "--account": account !== undefined && !isClaim(options),
+    "--wallet-key-file": walletKeyFile !== undefined && wallet !== true,
+    "--signature": signature !== undefined && (wallet !== true || isDrill === true),
+    "--wait": wait === true && (!isClaim(options) || isDrill === true),
+    "--max-gas-fee": maxGasFee !== undefined && (!isClaim(options) || isDrill === true),
+  }).flatMap(([option, isIdle]) => (isIdle ? [option] : []));
+  if (idle.length === 0) return;
+  throw new InvalidInputError("options of the recovery would have no effect", {
+    party: "you",
+    check: "options that go together",
+    expected: "--account with --wallet or --guardians, the key or a signature with --wallet; a drill sends nothing",
+    received: idle.join(", "),
+  });
+}
+
+async function byPhrase(command: Command, { phraseFile }: RecoverOptions): Promise<AgentNeeds> {
   const { homeDir } = surroundings(command);
   return hasIdentity(homeDir) ? await sameIdentity(phraseFile) : await restoreIdentity(command, phraseFile);
 }

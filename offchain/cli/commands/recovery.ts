@@ -31,7 +31,7 @@ Before you approve, have the person who asks read the six words to you, by a way
 is approved by enough guardians gets the account's data.
 
 Example:
-  $ tallystick recovery approve 0xf39F… --for 0x7099… --session-key 0x1b2c…`;
+  $ tallystick recovery approve 0xf39F… --for 0x7099… --session 0x1b2c…`;
 
 interface PlanOptions {
   readonly wallet?: string;
@@ -180,12 +180,12 @@ function registerGuardian(recovery: Command): void {
     .description("approve, as a guardian, that an account's identity goes to somebody")
     .argument("<account>", "whose identity", address)
     .requiredOption("--for <address>", "the fresh account of whoever asks", address)
-    .requiredOption("--session-key <key>", "its session key", hexBytes("A session key", 32))
+    .requiredOption("--session <key>", "its session key", hexBytes("A session key", 32))
     .addOption(gasFeeOption())
     .addHelpText("after", APPROVE_HELP)
-    .action(async (account: string, options: GasFeeOptions & { for: string; sessionKey: string }, command: Command) => {
+    .action(async (account: string, options: GasFeeOptions & { for: string; session: string }, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
-        const asked = { requester: options.for, sessionKey: options.sessionKey };
+        const asked = { requester: options.for, sessionKey: options.session };
         const done = await agent.recovery.approve(account, asked, maximumFee(options));
         output.result(done, [
           `approved: ${done.approvals} of ${done.threshold}${done.isOpened ? ", the request was opened" : ""}`,
@@ -225,7 +225,7 @@ function guardedLines({ account, plan, requests }: Guarded): string[] {
       ...(request.isApproved || request.phase !== "collecting"
         ? []
         : [
-            `    to approve   tallystick recovery approve ${account} --for ${request.requester} --session-key ` +
+            `    to approve   tallystick recovery approve ${account} --for ${request.requester} --session ` +
               request.sessionKey,
           ]),
     ]),
