@@ -19,8 +19,8 @@ import { IReleasePolicy } from "./IReleasePolicy.sol";
 /// of the chain, by the account of the author or by the event that names a wallet or a guardian. It takes an author's
 /// own transaction: nobody puts another secret in its place.
 ///
-/// Besides, every account acts by sending the transaction itself, or by an EIP-712 signature that anyone may relay: 65 bytes, or
-/// what its EIP-1271 wallet accepts.
+/// In all else an account acts by sending the transaction itself, or by an EIP-712 signature that anyone may relay: 65
+/// bytes, or what its EIP-1271 wallet accepts.
 interface IRecoveryPolicy is IReleasePolicy {
     /// @notice The two ways to a release.
     enum Path {

@@ -9,8 +9,8 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 
 /// @title Recovery of a secret by a wallet or by guardians
 /// @notice Holds the latest request of each proposer for each secret, and for each author and record id the first
-/// version that may be released and the secret that was published last. It holds no money, has no administrator, and calls no account except to ask a contract
-/// wallet for its signature.
+/// version that may be released and the secret that was published last. It holds no money, has no administrator, and
+/// calls no account except to ask a contract wallet for its signature.
 ///
 /// Who may call: any account, as a relay of signatures. Only accounts that the data names open and approve requests,
 /// each in a place of its own; only the author of a secret vetoes and retires. What an account does under another

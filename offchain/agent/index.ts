@@ -55,12 +55,13 @@ import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 export { NoDeploymentError } from "../chain/deployment.ts";
 export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
 export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";
-export { accountsNaming, type NamingAccount, protectionOf } from "./recovery/find.ts";
+export { accountsNaming, type NamingAccount, type NamingAccounts, protectionOf } from "./recovery/find.ts";
 export { describePlan, durationText } from "./recovery/protection.ts";
 export type {
   Approval,
   AskedFor,
   Guarded,
+  GuardedAccounts,
   GuardedRequest,
   PreparedProtection,
   ProtectionView,

@@ -341,6 +341,15 @@ describe("recovery of an identity", () => {
       throw new Error("no opening was found");
     }
 
+    it("is not possible while too few key nodes answer, as its rehearsal says", async () => {
+      const [first, second] = net.nodes.map(({ process }) => process);
+      await first?.stop();
+      expect(await drilled(owner, EXIT.ok, "--guardians")).to.include({ possible: true });
+      await second?.stop();
+      expect(failedIn(await drilled(owner, EXIT.incomplete, "--guardians"))).to.include("enough key nodes");
+      await Promise.all([first?.start(), second?.start()]);
+    });
+
     it("ends when the owner retires it", async () => {
       const retired = await documentOf(owner, "recovery", "retire");
       const { protection } = (await documentOf(owner, "recovery", "show")) as { protection: Document };

@@ -166,8 +166,8 @@ export class RecoveryClaim {
 
   /**
    * Has the identity released, once a request is releasable.
-   * @throws TallystickError NOT_RELEASED, SHARES_MISSING with what every node answered; INTEGRITY naming the author when
-   *   what was sealed is not the identity of the account
+   * @throws TallystickError NOT_RELEASED, SHARES_MISSING with what every node answered; INTEGRITY naming the author
+   *   when what was sealed is not the identity of the account
    */
   async release({ protection }: ClaimState): Promise<{ readonly identity: Identity; readonly nodes: NodeReport[] }> {
     const { account, identity, logger } = this.#context;

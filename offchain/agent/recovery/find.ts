@@ -14,6 +14,13 @@ export interface NamingAccount {
   readonly plan: RecoveryPlan;
 }
 
+/** Accounts that name an address, the newest last. */
+export interface NamingAccounts {
+  readonly accounts: readonly NamingAccount[];
+  /** How many older ones were not looked at. */
+  readonly leftOut: number;
+}
+
 /** Of so many the newest. Anybody can name any address. */
 const MOST_ACCOUNTS = 64;
 
@@ -36,7 +43,7 @@ export async function protectionOf(deployment: Deployment, account: string): Pro
  *
  * @throws NoDeploymentError, ChainUnavailableError
  */
-export async function accountsNaming(deployment: Deployment, address: string): Promise<NamingAccount[]> {
+export async function accountsNaming(deployment: Deployment, address: string): Promise<NamingAccounts> {
   const chain = await connectChain(deployment);
   try {
     const authors = new Set<string>();
@@ -44,16 +51,16 @@ export async function accountsNaming(deployment: Deployment, address: string): P
       authors.delete(author);
       authors.add(author);
     }
-    const naming: NamingAccount[] = [];
+    const accounts: NamingAccount[] = [];
     for (const account of [...authors].slice(-MOST_ACCOUNTS)) {
       const found = await readProtection(chain, account);
       if (found?.isLive !== true) continue;
       const { plan, version } = found.secret;
       for (const { path, proposer } of proposersOf(plan)) {
-        if (isAddressEqual(proposer, address)) naming.push({ account, path, version, plan });
+        if (isAddressEqual(proposer, address)) accounts.push({ account, path, version, plan });
       }
     }
-    return naming;
+    return { accounts, leftOut: Math.max(0, authors.size - MOST_ACCOUNTS) };
   } finally {
     chain.close();
   }

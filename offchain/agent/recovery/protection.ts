@@ -108,9 +108,9 @@ export function describePlan({ wallet, guardians, windowSeconds }: RecoveryPlan)
     ...(guardians === undefined
       ? []
       : [
-          `${guardians.threshold} of ${guardians.accounts.length} guardians` +
-            `${guardians.delaySeconds === 0 ? "" : `, ${durationText(guardians.delaySeconds)} after the last approval`}` +
-            `: ${guardians.accounts.join(", ")}`,
+          `${guardians.threshold} of ${guardians.accounts.length} guardians, ` +
+            `${guardians.delaySeconds === 0 ? "at once" : durationText(guardians.delaySeconds)} after the last ` +
+            `approval: ${guardians.accounts.join(", ")}`,
         ]),
     `a request stays open for ${durationText(windowSeconds)}`,
   ];

@@ -76,6 +76,13 @@ export interface Guarded {
   readonly requests: readonly GuardedRequest[];
 }
 
+/** Accounts that name this one, the newest last. */
+export interface GuardedAccounts {
+  readonly guarded: readonly Guarded[];
+  /** How many older ones were not looked at: they can be asked for by name. */
+  readonly leftOut: number;
+}
+
 /** What the requester gives to guardians. */
 export interface AskedFor {
   readonly requester: string;
@@ -216,7 +223,7 @@ export class Recovery {
    * Owners that name this account as a guardian now, with the requests that are under way.
    * @param account only this one, which needs no logs of the past
    */
-  async guarded(account?: string): Promise<Guarded[]> {
+  async guarded(account?: string): Promise<GuardedAccounts> {
     const chain = await this.#context.chain();
     const own = this.#context.account.address;
     const authors = new Set<string>(account === undefined ? [] : [account]);
@@ -250,7 +257,7 @@ export class Recovery {
         })),
       });
     }
-    return guarded;
+    return { guarded, leftOut: Math.max(0, authors.size - MOST_GUARDED) };
   }
 
   /**

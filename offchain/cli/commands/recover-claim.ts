@@ -1,6 +1,6 @@
 /**
- * `tallystick recover --wallet` and `--guardians`: the claim of somebody who has lost the phrase. It takes days, so each
- * run does what can be done now and says what is next; the claim in the home folder keeps the rest.
+ * `tallystick recover --wallet` and `--guardians`: the claim of somebody who has lost the phrase. It takes days, so
+ * each run does what can be done now and says what is next; the claim in the home folder keeps the rest.
  */
 import { type Command, Option } from "commander";
 import { systemClock } from "../../agent/clock.ts";

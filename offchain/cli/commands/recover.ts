@@ -25,8 +25,9 @@ const GONE: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "NOT_OWNER"]);
 const MOST_SHOWN = 20;
 
 const HELP = `
-Without the phrase, the wallet or the guardians that \`tallystick recovery protect\` has named get the identity back. The
-command does what can be done now, says what is next, and ends with code 10 until the identity is restored: run it again.
+Without the phrase, the wallet or the guardians that \`tallystick recovery protect\` has named get the identity back.
+The command does what can be done now, says what is next, and ends with code 10 until the identity is restored: run it
+again then.
 
 Examples:
   $ tallystick recover --home ~/.tallystick-new

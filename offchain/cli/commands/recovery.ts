@@ -1,4 +1,6 @@
-/** `tallystick recovery`: who can get the identity back when phrase and devices are lost, and what one does for others. */
+/**
+ * `tallystick recovery`: who can get the identity back when phrase and devices are lost, and what one does for others.
+ */
 
 import type { Command } from "commander";
 import { accountsNaming, type Guarded, type PreparedProtection, type RecoveryPlan } from "../../agent/index.ts";
@@ -17,9 +19,9 @@ const DEFAULT_WINDOW_SECONDS = 30 * DAY_SECONDS;
 
 const PROTECT_HELP = `
 The identity is sealed to the key nodes and kept on chain. The wallet, or enough guardians, can have it released after a
-delay in which you can veto: \`tallystick watch\` and \`tallystick status\` tell of every request. Whoever holds the wallet,
-or that many guardians together, and is not vetoed in time, gets everything; so does a committee of which enough nodes
-collude. Run it again to change anything: the earlier version is retired.
+delay in which you can veto: \`tallystick watch\` and \`tallystick status\` tell of every request. Whoever holds the
+wallet, or that many guardians together, and is not vetoed in time, gets everything; so does a committee of which enough
+nodes collude. Run it again to change anything: the earlier version is retired.
 
 Examples:
   $ tallystick recovery protect --wallet 0x7099… --delay 3d
@@ -168,11 +170,11 @@ function registerGuardian(recovery: Command): void {
     .addHelpText("after", "\nExample:\n  $ tallystick recovery requests")
     .action(async (options: { account?: string }, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
-        const guarded = await agent.recovery.guarded(options.account);
-        output.result(
-          { account: agent.account, guarded },
-          guarded.length === 0 ? ["no account names this one as a guardian"] : guarded.flatMap(guardedLines),
-        );
+        const { guarded, leftOut } = await agent.recovery.guarded(options.account);
+        output.result({ account: agent.account, guarded, leftOut }, [
+          ...(guarded.length === 0 ? ["no account names this one as a guardian"] : guarded.flatMap(guardedLines)),
+          ...(leftOut === 0 ? [] : [`and ${leftOut} older ones were left out: name one with --account`]),
+        ]);
       });
     });
   recovery
@@ -205,13 +207,12 @@ function registerGuardian(recovery: Command): void {
     )
     .action(async (wanted: string, _options: unknown, command: Command) => {
       const around = surroundings(command);
-      const accounts = await accountsNaming(requireDeployment(around).deployment, wanted);
-      around.output.result(
-        { address: wanted, accounts },
-        accounts.length === 0
-          ? ["no account names this address"]
-          : accounts.flatMap(({ account, path, plan }) => [`${account} names it (${path})`, ...planLines(plan)]),
-      );
+      const { accounts, leftOut } = await accountsNaming(requireDeployment(around).deployment, wanted);
+      around.output.result({ address: wanted, accounts, leftOut }, [
+        ...(accounts.length === 0 ? ["no account names this address"] : []),
+        ...accounts.flatMap(({ account, path, plan }) => [`${account} names it (${path})`, ...planLines(plan)]),
+        ...(leftOut === 0 ? [] : [`and ${leftOut} older ones were left out`]),
+      ]);
     });
 }
 

@@ -34,8 +34,9 @@ export function registerWatch(program: Command): void {
       "after",
       "\nWith --json, every line is one object. With --once the exit code is 0 when all is well, 7 when a proof is" +
         "\nmissing, a dispute was not answered, a set was breached in this epoch or the one before, an audit failed," +
-        "\nor somebody asks for the identity, 5 when something could not be read or a provider refused an audit for now, and 9 when the balance" +
-        "\nis short. Three audits of a set in a row without a proof are an alarm; --once makes one: count its 5s.\n" +
+        "\nor somebody asks for the identity, 5 when something could not be read or a provider refused an audit for" +
+        "\nnow, and 9 when the balance is short. Three audits of a set in a row without a proof are an alarm; --once" +
+        "\nmakes one: count its 5s.\n" +
         "\nExamples:\n  $ tallystick watch --interval 300 --audit 12\n  $ tallystick watch --once --audit 1 --json",
     )
     .action(async (flags: WatchFlags, command: Command) => {

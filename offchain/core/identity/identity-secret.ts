@@ -4,8 +4,8 @@
  *     record id   SHA-256(tag("identity-secret"))
  *     payload     u8 version 1 ‖ entropy of the recovery phrase (16 to 32 bytes)
  *     r           kdf(entropy, "identity-seal", S ‖ label, 64) modulo the group order
- *     words       the first 66 bits of SHA-256(tag("recovery-words") ‖ account (20) ‖ requester (20) ‖ session key (32)),
- *                   11 bits a word of the English BIP-39 list
+ *     words       the first 66 bits of SHA-256(tag("recovery-words") ‖ account (20) ‖ requester (20)
+ *                   ‖ session key (32)), 11 bits a word of the English BIP-39 list
  *
  * The label has the account as author. Anybody can seal bytes under that label, so what is opened counts only when it
  * is the identity of the account (`identityOfSecret`). r derives from the entropy, so the owner checks without the

@@ -39,7 +39,7 @@ describe("the claim in a home folder", () => {
     expect((await claim()).identity.account).to.not.equal(first.identity.account);
   });
 
-  it("is not taken for the claim of another account, way, chain or policy, nor opened by another passphrase", async () => {
+  it("is not taken for that of another account, way, chain or policy, nor opened by another passphrase", async () => {
     await claim();
     const { contracts } = deployment;
     await expectAsyncRejection(() => claim({ account: contracts.keyLedger }), "CONFLICT");
