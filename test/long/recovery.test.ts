@@ -223,7 +223,7 @@ describe("recovery of an identity", () => {
       // Run again too early: the request is not made twice.
       expect(await pending(device, ...claim())).to.include({ state: "scheduled" });
       expect(await transactionsOf(wallet.address)).to.deep.equal(sent);
-      expect(await askNodes(device)).to.include({ code: "NOT_RELEASED", check: "said no" });
+      expect(await askNodes(device)).to.include({ code: "NOT_RELEASED", check: "said no", retryable: true });
       expect(existsSync(join(device.home, "keystore.json"))).to.equal(false);
       await pass(DAY + 1);
       expect(await errorOf(owner, "recovery", "veto")).to.include({

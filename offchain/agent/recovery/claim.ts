@@ -28,6 +28,7 @@ import type { AgentContext } from "../context.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
 import type { NodeReport } from "../keys/quorum.ts";
 import { releaseSecret } from "../keys/releases.ts";
+import { restate } from "../restate-error.ts";
 import { checkProtection, type Protection, requireProtection } from "./protection.ts";
 import { type DetailedRequest, isUnderWay, proposersOf, readRequests, withDetails } from "./requests.ts";
 
@@ -181,6 +182,8 @@ export class RecoveryClaim {
     const { payload, nodes } = await pRetry(collect, {
       ...RETRIES,
       shouldRetry: ({ error }) => isOfAnotherGeneration(error),
+    }).catch((error: unknown) => {
+      throw withHint(error);
     });
     try {
       return { identity: identityOfSecret(payload, this.account), nodes };
@@ -192,6 +195,13 @@ export class RecoveryClaim {
 
 function rankOf({ phase, approvedBy }: DetailedRequest): number {
   return { releasable: 200, scheduled: 100, collecting: 0, closed: 0, barred: 0 }[phase] + approvedBy.length;
+}
+
+/** What the newest block allows, nodes allow when some blocks are upon it. */
+function withHint(error: unknown): unknown {
+  if (!(error instanceof TallystickError) || error.code !== "NOT_RELEASED") return error;
+  const hint = "key nodes wait until some blocks confirm that the delay is over: run the command again in some minutes";
+  return restate(error, error.message, { hint, retryable: true });
 }
 
 function isOfAnotherGeneration(error: Error): boolean {
