@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { CommitteeId } from "../types/CommitteeId.sol";
 import { IReleasePolicy } from "./IReleasePolicy.sol";
 
 /// @title Recovery of a secret by a wallet or by guardians
@@ -14,8 +15,12 @@ import { IReleasePolicy } from "./IReleasePolicy.sol";
 /// when it has the consent that it needs, and stays so for a limited time. Until then the author can veto it; a veto
 /// bars that account from this version for good.
 ///
-/// Every account acts by sending the transaction itself, or by an EIP-712 signature that anyone may relay: 65 bytes, or
-/// what its EIP-1271 wallet accepts.
+/// `publish` keeps the sealed secret beside its data, so that somebody who has lost everything finds both in the state
+/// of the chain, by the account of the author or by the event that names a wallet or a guardian. It takes an author's
+/// own transaction: nobody puts another secret in its place.
+///
+/// In all else an account acts by sending the transaction itself, or by an EIP-712 signature that anyone may relay: 65
+/// bytes, or what its EIP-1271 wallet accepts.
 interface IRecoveryPolicy is IReleasePolicy {
     /// @notice The two ways to a release.
     enum Path {
@@ -50,7 +55,7 @@ interface IRecoveryPolicy is IReleasePolicy {
 
     /// @param path The way to the release.
     /// @param proposer Who opens the request: the recovery wallet or a guardian.
-    /// @param requester Who may have the secret released: the wallet itself, or whom the guardian names.
+    /// @param requester Who may have the secret released, as the proposer names it.
     /// @param sessionKey X25519 public key that shares are sealed to.
     /// @param number 1 for the first request of this proposer for this secret, then one more for each.
     struct Request {
@@ -79,6 +84,46 @@ interface IRecoveryPolicy is IReleasePolicy {
         bool isBarred;
     }
 
+    /// @notice A sealed secret that its author has published.
+    /// @param version Version in its label; 0 when there is none.
+    /// @param committeeId The committee that it was sealed to.
+    /// @param data The policy's data.
+    /// @param sealedSecret The sealed bytes. What they are is checked by whoever opens them.
+    struct Publication {
+        uint32 version;
+        CommitteeId committeeId;
+        RecoveryData data;
+        bytes sealedSecret;
+    }
+
+    /// @notice An author has published a secret, in place of its earlier version, which is retired.
+    /// @param author Author of the secret.
+    /// @param ledger Ledger of the secret.
+    /// @param recordId Record id of the secret.
+    /// @param version Its version.
+    /// @param committeeId The committee that it was sealed to.
+    event SecretPublished(
+        address indexed author,
+        address indexed ledger,
+        bytes32 indexed recordId,
+        uint32 version,
+        CommitteeId committeeId
+    );
+    /// @notice A publication names an account. Anybody can name any account, so it says nothing about that account.
+    /// @param author Author of the secret.
+    /// @param named The recovery wallet, or a guardian.
+    /// @param path Which of them.
+    /// @param ledger Ledger of the secret.
+    /// @param recordId Record id of the secret.
+    /// @param version Its version.
+    event RecoveryNamed(
+        address indexed author,
+        address indexed named,
+        Path path,
+        address ledger,
+        bytes32 recordId,
+        uint32 version
+    );
     /// @notice A request was opened. It replaces the proposer's earlier one.
     /// @param author Author of the secret, who can veto.
     /// @param secretId `secretIdOf` the secret.
@@ -175,10 +220,14 @@ interface IRecoveryPolicy is IReleasePolicy {
     /// @param path The way of the request.
     /// @param account The account.
     error NotNamed(Path path, address account);
-    /// @notice A recovery wallet may request for itself only.
-    /// @param wallet The recovery wallet.
+    /// @notice The version is not the one after all that were published or retired.
+    /// @param expected The version that can be published.
     /// @param received Received value.
-    error WrongRequester(address wallet, address received);
+    error WrongVersion(uint32 expected, uint32 received);
+    /// @notice The sealed secret is empty, or too long.
+    /// @param maximum Most bytes allowed.
+    /// @param received Received value.
+    error SealedSecretLength(uint256 maximum, uint256 received);
     /// @notice The author has vetoed this proposer.
     /// @param proposer Who is barred.
     error ProposerBarred(address proposer);
@@ -223,6 +272,22 @@ interface IRecoveryPolicy is IReleasePolicy {
     /// @notice The signature is not the signer's over exactly these values.
     /// @param signer Who should have signed, or sent the transaction.
     error InvalidSignature(address signer);
+
+    /// @notice Publishes a secret of the sender, in place of its earlier version, and retires that one.
+    /// @param ledger Ledger of the secret.
+    /// @param recordId Record id of the secret.
+    /// @param version One more than the last that was published, or the first live version if that is later.
+    /// @param committeeId The committee that it was sealed to.
+    /// @param data The policy's data. Refused when `open` would refuse it.
+    /// @param sealedSecret The sealed bytes, 1 to 1169.
+    function publish(
+        address ledger,
+        bytes32 recordId,
+        uint32 version,
+        CommitteeId committeeId,
+        RecoveryData calldata data,
+        bytes calldata sealedSecret
+    ) external;
 
     /// @notice Opens a request, in place of the proposer's earlier one. A guardian's request has its own approval.
     /// @param secret The secret.
@@ -279,6 +344,13 @@ interface IRecoveryPolicy is IReleasePolicy {
         uint32 firstVersion,
         bytes calldata signature
     ) external;
+
+    /// @notice The secret that an author has published last. Compare its version with `firstLiveVersion`.
+    /// @param ledger Ledger of the secret.
+    /// @param recordId Record id of the secret.
+    /// @param author Author of the secret.
+    /// @return Version 0 when there is none.
+    function publicationOf(address ledger, bytes32 recordId, address author) external view returns (Publication memory);
 
     /// @notice The first version that may be released.
     /// @param ledger Ledger of the secret.

@@ -5,11 +5,12 @@ import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { IRecoveryPolicy } from "../interfaces/IRecoveryPolicy.sol";
 import { IReleasePolicy } from "../interfaces/IReleasePolicy.sol";
 import { AccountSignature } from "../libraries/AccountSignature.sol";
+import { CommitteeId } from "../types/CommitteeId.sol";
 
 /// @title Recovery of a secret by a wallet or by guardians
 /// @notice Holds the latest request of each proposer for each secret, and for each author and record id the first
-/// version that may be released. It holds no money, has no administrator, and calls no account except to ask a contract
-/// wallet for its signature.
+/// version that may be released and the secret that was published last. It holds no money, has no administrator, and
+/// calls no account except to ask a contract wallet for its signature.
 ///
 /// Who may call: any account, as a relay of signatures. Only accounts that the data names open and approve requests,
 /// each in a place of its own; only the author of a secret vetoes and retires. What an account does under another
@@ -23,8 +24,11 @@ import { AccountSignature } from "../libraries/AccountSignature.sol";
 /// INV-4  Releases nothing to a request that was vetoed, and takes no later request of its proposer for this secret.
 /// INV-5  Releases nothing of a version that was retired. The first live version never falls.
 /// INV-6  What one proposer does never changes the request of another.
+/// INV-7  A publication is changed by its author's own transaction only, and its version only rises.
 contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
     uint256 public constant MAX_GUARDIANS = 16;
+    /// @dev Longest payload of a sealed secret, 1024 bytes, and what sealing adds.
+    uint256 public constant MAX_SEALED_BYTES = 1169;
     /// @dev Of delays and of the window. The shortest delay leaves time to see an event and to send a veto.
     uint32 public constant MIN_SECONDS = 1 hours;
     uint32 public constant MAX_SECONDS = 365 days;
@@ -47,7 +51,43 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
     /// @inheritdoc IRecoveryPolicy
     mapping(address ledger => mapping(bytes32 recordId => mapping(address author => uint32))) public firstLiveVersion;
 
+    mapping(address ledger => mapping(bytes32 recordId => mapping(address author => Publication)))
+        private _publications;
+
     constructor() EIP712("Tallystick", "1") {}
+
+    /// @inheritdoc IRecoveryPolicy
+    /// @dev The secret is in storage and not in an event, because it may be needed after years, when endpoints have
+    /// dropped old logs.
+    function publish(
+        address ledger,
+        bytes32 recordId,
+        uint32 version,
+        CommitteeId committeeId,
+        RecoveryData calldata data,
+        bytes calldata sealedSecret
+    ) external {
+        if (sealedSecret.length == 0 || sealedSecret.length > MAX_SEALED_BYTES) {
+            revert SealedSecretLength(MAX_SEALED_BYTES, sealedSecret.length);
+        }
+        _dataHash(data);
+        Publication storage published = _publications[ledger][recordId][msg.sender];
+        uint32 first = firstLiveVersion[ledger][recordId][msg.sender];
+        uint32 next = published.version + 1 > first ? published.version + 1 : first;
+        if (version != next) revert WrongVersion(next, version);
+
+        (published.version, published.committeeId) = (version, committeeId);
+        published.data = data;
+        published.sealedSecret = sealedSecret;
+        emit SecretPublished(msg.sender, ledger, recordId, version, committeeId);
+        if (data.wallet != address(0)) {
+            emit RecoveryNamed(msg.sender, data.wallet, Path.Wallet, ledger, recordId, version);
+        }
+        for (uint256 i = 0; i < data.guardians.length; ++i) {
+            emit RecoveryNamed(msg.sender, data.guardians[i], Path.Guardians, ledger, recordId, version);
+        }
+        if (version > first) _retire(ledger, recordId, msg.sender, version);
+    }
 
     /// @inheritdoc IRecoveryPolicy
     function open(
@@ -138,8 +178,7 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
         if (firstVersion <= current) revert NothingToRetire(current, firstVersion);
         _authorise(author, retirementSignatureHash(ledger, recordId, firstVersion), signature);
 
-        firstLiveVersion[ledger][recordId][author] = firstVersion;
-        emit VersionsRetired(author, ledger, recordId, firstVersion);
+        _retire(ledger, recordId, author, firstVersion);
     }
 
     /// @inheritdoc IReleasePolicy
@@ -158,6 +197,15 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
             if (_isReleasable(secretId, Path.Guardians, data.guardians[i], requester, asked.sessionKey)) return true;
         }
         return false;
+    }
+
+    /// @inheritdoc IRecoveryPolicy
+    function publicationOf(
+        address ledger,
+        bytes32 recordId,
+        address author
+    ) external view returns (Publication memory) {
+        return _publications[ledger][recordId][author];
     }
 
     /// @inheritdoc IRecoveryPolicy
@@ -237,6 +285,11 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
         emit RecoveryScheduled(author, secretId, state.requestId, requester, state.releasableAt, state.closesAt);
     }
 
+    function _retire(address ledger, bytes32 recordId, address author, uint32 firstVersion) private {
+        firstLiveVersion[ledger][recordId][author] = firstVersion;
+        emit VersionsRetired(author, ledger, recordId, firstVersion);
+    }
+
     function _authorise(address account, bytes32 digest, bytes calldata signature) private view {
         if (msg.sender != account) _checkSignature(account, digest, signature);
     }
@@ -277,7 +330,6 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
         if (data.wallet == address(0) || request.proposer != data.wallet) {
             revert NotNamed(request.path, request.proposer);
         }
-        if (request.requester != data.wallet) revert WrongRequester(data.wallet, request.requester);
     }
 
     function _guardianBit(RecoveryData calldata data, address guardian) private pure returns (uint16) {

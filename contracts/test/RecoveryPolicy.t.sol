@@ -193,11 +193,13 @@ contract RecoveryPolicyTest is RecoveryPolicyBase {
         _open(r);
     }
 
-    function test_walletRequestsForItselfOnly() public {
+    function test_walletNamesWhoMayHaveTheSecret() public {
         IRecoveryPolicy.Request memory r = _byWallet(1);
-        r.requester = _thief;
-        vm.expectRevert(abi.encodeWithSelector(IRecoveryPolicy.WrongRequester.selector, _wallet, _thief));
+        r.requester = _requester;
         _open(r);
+        vm.warp(START + WALLET_DELAY);
+        vm.assertTrue(_isReleased(_requester, KEY));
+        vm.assertFalse(_isReleased(_wallet, KEY));
     }
 
     function test_approvalOfAWalletsRequestIsRefused() public {

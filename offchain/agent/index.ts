@@ -44,6 +44,7 @@ import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
 import type { ReadableTree, TreeEntry, TreeFile } from "./read/readable-tree.ts";
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
 import { StoredTrees, type TreeLimits } from "./read/stored-trees.ts";
+import { Recovery } from "./recovery/recovery.ts";
 import { accountSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
@@ -52,6 +53,21 @@ import { type RekeyReport, rekey } from "./stubs/rekey.ts";
 import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
+export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
+export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";
+export { describePlan, durationText } from "./recovery/describe-plan.ts";
+export { accountsNaming, type NamingAccount, type NamingAccounts, protectionOf } from "./recovery/find.ts";
+export type {
+  Approval,
+  AskedFor,
+  Guarded,
+  GuardedAccounts,
+  GuardedRequest,
+  PreparedProtection,
+  ProtectionView,
+  Vetoed,
+} from "./recovery/recovery.ts";
+export { isUnderWay, type RequestPhase, type RequestView } from "./recovery/requests.ts";
 export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
 
 export interface AgentOptions {
@@ -85,6 +101,7 @@ export class Agent {
   readonly dataSets: DataSets;
   readonly snapshots: Snapshots;
   readonly keyNodes: KeyNodes;
+  readonly recovery: Recovery;
   readonly #context: AgentContext;
 
   /** Use `openAgent`. */
@@ -93,6 +110,7 @@ export class Agent {
     this.dataSets = new DataSets(context);
     this.snapshots = new Snapshots(context);
     this.keyNodes = new KeyNodes(context);
+    this.recovery = new Recovery(context);
   }
 
   /** The account's address. */

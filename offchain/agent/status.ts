@@ -9,6 +9,9 @@ import { type ClockOffset, clockOffsets } from "./clock-offsets.ts";
 import type { AgentContext } from "./context.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets, type UserBalance } from "./data-sets/data-sets.ts";
+import { Recovery } from "./recovery/recovery.ts";
+import type { RequestView } from "./recovery/requests.ts";
+import { warningOf } from "./recovery/warnings.ts";
 import { readLists, type SnapshotListing } from "./snapshots/snapshot-lists.ts";
 import { unkeptSnapshots, unkeptWarnings } from "./snapshots/unkept-snapshots.ts";
 
@@ -41,7 +44,9 @@ export interface StatusReport {
   /** In the escrow, for all data sets that are paid in the chain's coin. */
   readonly escrow: UserBalance;
   readonly dataSets: readonly DataSetView[];
-  /** For people: storage that ends soon, epochs that were missed. */
+  /** Requests for this identity that are under way. */
+  readonly recoveries: readonly RequestView[];
+  /** For people: requests for the identity, storage that ends soon, epochs that were missed. */
   readonly warnings: readonly string[];
   readonly committee: { readonly id: bigint; readonly threshold: number; readonly nodes: readonly PartyStatus[] };
   readonly providers: readonly PartyStatus[];
@@ -64,7 +69,7 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   const chainAhead = (block?.timestamp ?? 0) - Math.floor(Date.now() / 1000);
   const { committee, members } = await context.committee();
   const sets = new DataSets(context);
-  const [nodes, providers, dataSets, escrow, { noticeEpochs }, clocks] = await Promise.all([
+  const [nodes, providers, dataSets, escrow, { noticeEpochs }, recoveries, clocks] = await Promise.all([
     Promise.all(
       members.map(async ({ index, url, operator, client }) => ({
         name: `node ${index}`,
@@ -91,6 +96,7 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
     sets.list(),
     sets.balance(),
     readEscrowClock(chain),
+    new Recovery(context).underWay(),
     clockOffsets([
       ...members.flatMap(({ index, url }) => (url === "" ? [] : [{ name: `node ${index}`, url }])),
       ...[...context.providers()].map(({ url }) => ({ name: "provider", url })),
@@ -113,7 +119,8 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
     balance,
     escrow,
     dataSets,
-    warnings: [...warningsOf(dataSets, noticeEpochs), ...unkeptWarnings(unkept)],
+    recoveries,
+    warnings: [...recoveries.map(warningOf), ...warningsOf(dataSets, noticeEpochs), ...unkeptWarnings(unkept)],
     committee: { id: committee.id, threshold: committee.threshold, nodes },
     providers,
     // A chain that mines on demand has an old newest block; one in the future is a clock.

@@ -16,6 +16,7 @@ export * from "./randomness.ts";
 export * from "./randomness-kind.ts";
 export * from "./recovery-events.ts";
 export * from "./recovery-policy.ts";
+export * from "./recovery-publications.ts";
 export * from "./registry.ts";
 export * from "./registry-events.ts";
 export * from "./release-policy.ts";

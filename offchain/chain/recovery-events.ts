@@ -48,6 +48,22 @@ export type RecoveryEvent = LogPlace & { readonly author: string } & (
         readonly recordId: string;
         readonly firstLiveVersion: number;
       }
+    | {
+        readonly kind: "SecretPublished";
+        readonly ledger: string;
+        readonly recordId: string;
+        readonly version: number;
+        readonly committeeId: bigint;
+      }
+    | {
+        readonly kind: "RecoveryNamed";
+        /** The wallet or guardian. */
+        readonly named: string;
+        readonly path: RecoveryPath;
+        readonly ledger: string;
+        readonly recordId: string;
+        readonly version: number;
+      }
   );
 
 /** Events about the secrets of one author in a range of blocks, both ends included, in chain order. */
@@ -133,6 +149,25 @@ export function parseRecoveryLog(log: Log): RecoveryEvent | undefined {
         ledger: text("ledger"),
         recordId: text("recordId"),
         firstLiveVersion: number("firstLiveVersion"),
+      };
+    case "SecretPublished":
+      return {
+        ...place,
+        kind: parsed.name,
+        ledger: text("ledger"),
+        recordId: text("recordId"),
+        version: number("version"),
+        committeeId: BigInt(text("committeeId")),
+      };
+    case "RecoveryNamed":
+      return {
+        ...place,
+        kind: parsed.name,
+        named: text("named"),
+        path: pathOf(BigInt(text("path"))),
+        ledger: text("ledger"),
+        recordId: text("recordId"),
+        version: number("version"),
       };
     default:
       return undefined;

@@ -56,7 +56,7 @@ export const RECOVERY_PATHS: readonly RecoveryPath[] = ["wallet", "guardians"];
 /** A request for a release. */
 export interface RecoveryRequest {
   readonly path: RecoveryPath;
-  /** Who opens it: the recovery wallet or a guardian. */
+  /** Who opens it: the recovery wallet or a guardian. It names the requester. */
   readonly proposer: string;
   /** Who may have the secret released. */
   readonly requester: string;
@@ -75,6 +75,8 @@ export interface RecoveryState {
   readonly releasableAt: number | undefined;
   readonly closesAt: number;
   readonly approvals: number;
+  /** Bit i is set when guardian i, in ascending order of the accounts, has approved. */
+  readonly approvers: number;
   readonly isBarred: boolean;
 }
 
@@ -215,6 +217,7 @@ export async function readRecovery(
     releasableAt: state.releasableAt === 0n ? undefined : Number(state.releasableAt),
     closesAt: Number(state.closesAt),
     approvals: Number(state.approvals),
+    approvers: Number(state.approvers),
     isBarred: state.isBarred,
   };
 }
@@ -231,7 +234,8 @@ export async function readFirstLiveVersion(
   return Number(version);
 }
 
-function recoveryPolicy({ deployment, provider }: ChainReader): IRecoveryPolicy {
+/** The contract, to read. */
+export function recoveryPolicy({ deployment, provider }: ChainReader): IRecoveryPolicy {
   return new Contract(deployment.contracts.recoveryPolicy, recoveryAbi(), provider) as unknown as IRecoveryPolicy;
 }
 
@@ -243,8 +247,8 @@ function requestOf({ path, ...rest }: RecoveryRequest) {
   return { path: RECOVERY_PATHS.indexOf(path), ...rest };
 }
 
-/** In the order of the contract's struct. */
-function dataOf({ wallet, guardians, windowSeconds }: RecoveryPlan) {
+/** A plan in the order of the contract's struct. @throws as `encodeRecoveryData` */
+export function dataOf({ wallet, guardians, windowSeconds }: RecoveryPlan) {
   if (wallet === undefined && guardians === undefined) {
     throw new InvalidInputError("a recovery plan names nobody", { check: "recovery plan" });
   }
@@ -264,6 +268,21 @@ function dataOf({ wallet, guardians, windowSeconds }: RecoveryPlan) {
     threshold: guardians?.threshold ?? 0,
     guardianDelay: guardians?.delaySeconds ?? 0,
     window: windowSeconds,
+  };
+}
+
+/** The plan of a contract's struct. */
+export function planOf(data: IRecoveryPolicy.RecoveryDataStructOutput): RecoveryPlan {
+  const { wallet, walletDelay, guardians, threshold, guardianDelay, window } = data;
+  const named = [...guardians];
+  return {
+    ...(wallet === NOBODY ? {} : { wallet: { account: wallet, delaySeconds: Number(walletDelay) } }),
+    ...(named.length === 0
+      ? {}
+      : {
+          guardians: { accounts: named, threshold: Number(threshold), delaySeconds: Number(guardianDelay) },
+        }),
+    windowSeconds: Number(window),
   };
 }
 

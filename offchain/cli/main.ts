@@ -21,6 +21,7 @@ import { registerNode } from "./commands/node.ts";
 import { registerPhrase } from "./commands/phrase.ts";
 import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
+import { registerRecovery } from "./commands/recovery.ts";
 import { registerRekey } from "./commands/rekey.ts";
 import { registerServe } from "./commands/serve.ts";
 import { registerSnapshots } from "./commands/snapshots.ts";
@@ -85,6 +86,7 @@ export function buildProgram(): Command {
   for (const register of [
     registerInit,
     registerRecover,
+    registerRecovery,
     registerPut,
     registerSnapshots,
     registerList,

@@ -3,6 +3,7 @@
  * of the machine can read.
  */
 import { readFile } from "node:fs/promises";
+import { fromHex } from "../core/encoding/hex.ts";
 import { PASSPHRASE_HINT, secretLine, secretText } from "../core/encoding/secret-text.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import { InterruptedError } from "./interrupt.ts";
@@ -187,6 +188,22 @@ async function promptWords(message: string, count: number): Promise<string> {
     reader.close();
     process.stderr.write("\n");
   }
+}
+
+const WALLET_KEY_ENVIRONMENT = "TALLYSTICK_WALLET_KEY";
+
+/** @returns the private key of a wallet, 32 bytes, if a file or the environment has one; nobody is asked */
+export async function givenWalletKey(file: string | undefined): Promise<Uint8Array | undefined> {
+  if (file === undefined && (process.env[WALLET_KEY_ENVIRONMENT] ?? "") === "") return undefined;
+  const hint = "write the key as 64 hex digits, with or without 0x";
+  const text = await readSecret(
+    { what: "wallet key", environment: WALLET_KEY_ENVIRONMENT, option: "--wallet-key-file", file, lines: "one", hint },
+    () => prompt("Key of the wallet"),
+  );
+  const [, digits] = /^(?:0x)?([0-9a-fA-F]{64})$/.exec(text.trim()) ?? [];
+  // What was given is a secret in whatever form, so it is not repeated.
+  if (digits === undefined) throw new InvalidInputError("the wallet key is no private key", { party: "you", hint });
+  return fromHex(`0x${digits}`);
 }
 
 /** @returns the recovery phrase if a file or the environment has one; nobody is asked */

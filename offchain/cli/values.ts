@@ -62,6 +62,28 @@ export function sizeInBytes(option: string): (text: string) => number {
   };
 }
 
+const UNIT_SECONDS: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400, w: 604_800 };
+
+/** @returns a parser of durations such as 12h, 3d or 2w, in seconds */
+export function duration(option: string): (text: string) => number {
+  return (text) => {
+    const [, digits = "", unit = ""] = /^(\d{1,9})([smhdw]?)$/.exec(text) ?? [];
+    const length = text === "0" ? 0 : UNIT_SECONDS[unit];
+    if (digits === "" || length === undefined) {
+      throw new InvalidArgumentError(`${option} takes a duration such as 90m, 12h, 3d or 2w.`);
+    }
+    return Number(digits) * length;
+  };
+}
+
+/** @returns a parser of byte strings of one length, as 0x and hex digits, in lower case */
+export function hexBytes(what: string, bytes: number): (text: string) => string {
+  return (text) => {
+    if (/^0x[0-9a-fA-F]+$/.test(text) && text.length === 2 + 2 * bytes) return text.toLowerCase();
+    throw new InvalidArgumentError(`${what} is 0x and ${2 * bytes} hex digits.`);
+  };
+}
+
 /** Appends values of an option that may be repeated, each a list separated by commas. */
 export function commaList(text: string, before: readonly string[] = []): string[] {
   return [...before, ...text.split(",").filter((value) => value !== "")];
@@ -84,6 +106,11 @@ export function address(text: string): string {
   if (hasChecksum && checked !== text)
     throw new InvalidArgumentError("The checksum of the address is wrong: look for a typing error.");
   return checked;
+}
+
+/** Appends addresses of an option that may be repeated, each a list separated by commas. */
+export function addressList(text: string, before: readonly string[] = []): string[] {
+  return commaList(text, before).map(address);
 }
 
 /** @returns the id of a data set, or its beginning, in lower case @throws InvalidArgumentError for another text */

@@ -20,7 +20,18 @@ const DAY = 86_400;
 const WALLET_PATH = 0;
 const GUARDIANS_PATH = 1;
 const CONTEXT_TYPE = "tuple(address,uint32,address,bytes32,bytes,bytes)";
+/** Version and entropy of a phrase of 24 words, and what sealing adds. */
+const SEALED_IDENTITY_BYTES = 1 + 32 + 145;
 const bytes32 = (name: string): string => keccak256(toUtf8Bytes(name));
+
+/** As the contract's struct, whose fields ethers takes in their order. */
+function structOf(plan: RecoveryPlan): IRecoveryPolicy.RecoveryDataStruct {
+  const struct = AbiCoder.defaultAbiCoder().decode(
+    ["tuple(address,uint32,address[],uint8,uint32,uint32)"],
+    encodeRecoveryData(plan),
+  );
+  return struct.toArray(true)[0] as IRecoveryPolicy.RecoveryDataStruct;
+}
 
 /** Measures every function of both policies. @throws Error when a step is refused or a function was not called */
 export async function measurePolicyGas(): Promise<GasFigure[]> {
@@ -45,10 +56,7 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
       windowSeconds: 7 * DAY,
     };
     const policyData = toHex(encodeRecoveryData(plan));
-    // As the contract's struct, whose fields ethers takes in their order.
-    const data = AbiCoder.defaultAbiCoder()
-      .decode(["tuple(address,uint32,address[],uint8,uint32,uint32)"], policyData)
-      .toArray(true)[0] as IRecoveryPolicy.RecoveryDataStruct;
+    const data = structOf(plan);
     const [recovery, owners] = [
       RecoveryPolicy__factory.connect(contracts.recoveryPolicy, relay),
       OwnersPolicy__factory.connect(contracts.ownersPolicy, relay),
@@ -58,6 +66,18 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
     const dataHash = keccak256(policyData);
     const secretId = await recovery.secretIdOf(secret, dataHash);
     const session = { sessionKey: bytes32("session key"), number: 1n };
+
+    const walletOnly: RecoveryPlan = {
+      wallet: { account: await addressOf(wallet), delaySeconds: 7 * DAY },
+      windowSeconds: 7 * DAY,
+    };
+    const publish = (name: string, version: number, named: IRecoveryPolicy.RecoveryDataStruct) =>
+      recovery
+        .connect(author)
+        .publish(secret.ledger, bytes32(name), version, 1n, named, `0x${"5e".repeat(SEALED_IDENTITY_BYTES)}`);
+    await meter.measure("publish, a wallet", publish("identity", 1, structOf(walletOnly)));
+    await meter.measure("publish, a wallet and five guardians", publish("another identity", 1, data));
+    await meter.measure("publish, the same again", publish("another identity", 2, data));
 
     const byWallet = {
       path: WALLET_PATH,
@@ -106,6 +126,7 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
     await meter.measureViews(recovery, relay, {
       mayRelease: [secret.recordId, byGuardian.requester, contextOf(policyData, "0x")],
       requestOf: [secretId, GUARDIANS_PATH, first.at],
+      publicationOf: [secret.ledger, bytes32("another identity"), authorAddress],
       firstLiveVersion: [secret.ledger, secret.recordId, authorAddress],
       dataHashOf: [data],
       secretIdOf: [secret, dataHash],

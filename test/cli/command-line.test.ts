@@ -302,6 +302,9 @@ describe("command line", () => {
       [["audit", "--public", "--samples", "3"], "--public"],
       [["audit", "--public", "--damage", "1"], "--public"],
       [["audit", "--samples", "3", "--probability", "90"], "--samples"],
+      [["recover", "--account", `0x${"2".repeat(40)}`], "--account"],
+      [["recover", "--guardians", "--wallet-key-file", "key"], "--wallet-key-file"],
+      [["recover", "--drill", "--wallet", "--wait", "--max-gas-fee", "1"], "--wait, --max-gas-fee"],
       [["data-set", "top-up", "1ETH", "--token", `0x${"2".repeat(40)}`], "1 ETH"],
       [["data-set", "withdraw", "--amount", "0.5 eth", "--token", `0x${"2".repeat(40)}`], "0.5 ETH"],
     ] as const) {

@@ -2,8 +2,8 @@
 
 It shares nothing with offchain/: ristretto255 (RFC 9496) and its scalars are integer arithmetic of its own, hashes are
 Python's hashlib, AES-GCM is OpenSSL's through the package `cryptography`, Keccak-256 and secp256k1 are those of
-derive-layouts.py. What is random in the protocols is hashed
-from a text here. Run it from this folder to derive the vectors again:
+derive-layouts.py, accounts of phrases those of identity.json. What is random in the protocols is hashed from a text
+here. Run it from this folder to derive the vectors again:
 
     python3 derive-committee.py
 """
@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, AESGCMSIV
 layouts = importlib.import_module("derive-layouts")
 
 SOURCE = "derive-committee.py"
+with open("identity.json") as accounts:
+    IDENTITIES = json.load(accounts)["identities"]
 
 # The curve of Ed25519 in extended coordinates, and ristretto255 on it (RFC 9496, section 4)
 
@@ -362,8 +364,48 @@ def sealed_vectors(generations):
             "sealed": hexed(sealed),
             "generations": answers,
         })
-    record = sealed_record(group, s)
-    return {"committeeId": str(COMMITTEE), "groupPublicKey": hexed(group), "secrets": cases, "record": record}
+    return {
+        "committeeId": str(COMMITTEE),
+        "groupPublicKey": hexed(group),
+        "secrets": cases,
+        "record": sealed_record(group, s),
+        "identity": sealed_identity(group, s),
+    }
+
+
+def sealed_identity(group, s):
+    """An identity sealed to the committee for its recovery. The phrase is BIP-39's of 32 bytes 0x7f."""
+    ledger, policy = sha256(b"ledger")[:20], sha256(b"recovery policy")[:20]
+    entropy, plan_hash, version = b"\x7f" * 32, sha256(b"recovery plan"), 2
+    # BIP-44, m/44'/60'/0'/0/0, as identity.json has it of this phrase.
+    account = next(one["account"] for one in IDENTITIES if one["entropy"] == hexed(entropy))
+    address = bytes.fromhex(account[2:])
+    record_id = sha256(tag("identity-secret"))
+    label = u(CHAIN_ID, 8) + ledger + record_id + u(version, 4) + address + policy + plan_hash
+    r = int.from_bytes(kdf(entropy, "identity-seal", group + label, 64), "little") % L
+    element, twin = encode(multiply(r, G)), encode(multiply(r, GBAR))
+    key = kdf(encode(multiply(r * s, G)), "sealed-secret", group + element + label)
+    payload = b"\1" + entropy
+    body = b"\1" + element + twin + AESGCM(key).encrypt(bytes(12), payload, tag("sealed-secret") + b"\1")
+    proof = prove("sealed-secret-proof", group + label + body, [(r, [None, GBAR])], "identity proof")
+    requester, session_key = sha256(b"requester")[:20], sha256(b"session key")
+    digest = sha256(tag("recovery-words") + address + requester + session_key)
+    return {
+        "chainId": str(CHAIN_ID),
+        "keyLedger": layouts.checksummed(ledger),
+        "recoveryPolicy": layouts.checksummed(policy),
+        "account": account,
+        "version": version,
+        "planHash": hexed(plan_hash),
+        "entropy": hexed(entropy),
+        "recordId": hexed(record_id),
+        "label": hexed(label),
+        "payload": hexed(payload),
+        "sealed": hexed(body + proof),
+        "requester": layouts.checksummed(requester),
+        "sessionKey": hexed(session_key),
+        "wordIndices": [int.from_bytes(digest[:9], "big") >> (72 - 11 * (place + 1)) & 2047 for place in range(6)],
+    }
 
 
 def sealed_record(group, s):

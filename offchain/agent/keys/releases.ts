@@ -6,7 +6,7 @@
 import { randomBytes } from "#primitives";
 import type { ChainReader } from "../../chain/deployment.ts";
 import type { CommitteeWithKeys } from "../../chain/registry.ts";
-import { hpkeKeyPairFromSeed } from "../../core/crypto/hpke.ts";
+import { type HpkeKeyPair, hpkeKeyPairFromSeed } from "../../core/crypto/hpke.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { releaseRequestTypedData } from "../../core/identity/typed-messages.ts";
@@ -41,6 +41,8 @@ export interface ReleaseContext {
   /** Of that generation, each with a way to reach it. */
   readonly members: readonly ShareMember[];
   readonly logger?: AgentLogger;
+  /** That the policy allows the release to, where it allows one session key only; else each request has its own. */
+  readonly session?: HpkeKeyPair;
 }
 
 export interface Released {
@@ -78,7 +80,7 @@ async function requestShare(
   const { secret, sealed, policyData, evidence } = wanted;
   const { ledger, recordId, version, author, policy } = secret.label;
   const account = context.account.address;
-  const session = hpkeKeyPairFromSeed(randomBytes(32));
+  const session = context.session ?? hpkeKeyPairFromSeed(randomBytes(32));
   try {
     const expiresAt = Math.floor(Date.now() / 1000) + REQUEST_SECONDS;
     const sessionKey = toHex(session.publicKey);
@@ -114,7 +116,7 @@ async function requestShare(
     await openAs(party, async () => verifyDecryptionShare(secret, keys, member.index, share));
     return share;
   } finally {
-    session.privateKey.fill(0);
+    if (context.session === undefined) session.privateKey.fill(0);
   }
 }
 

@@ -1,5 +1,6 @@
-/** What watching the account's data sets tells. */
+/** What watching the account tells: of its data sets, and of requests for its identity. */
 
+import type { RecoveryPath } from "../../chain/recovery-policy.ts";
 import type { ErrorCode } from "../../core/error-codes.ts";
 import type { DataSetPhase } from "../data-sets/data-set-view.ts";
 
@@ -87,6 +88,21 @@ export interface Failure extends Common {
   readonly count: number;
 }
 
+/**
+ * Somebody has asked for the identity: `recovery-requested` while it can be vetoed, `recovery-due` when it is too late.
+ */
+export interface RecoveryAsked extends Common {
+  readonly kind: "recovery-requested" | "recovery-due";
+  readonly path: RecoveryPath;
+  readonly proposer: string;
+  readonly requestId: string;
+  /** Unix seconds; until then it can be vetoed. Absent while approvals are missing. */
+  readonly releasableAt?: number;
+  readonly closesAt: number;
+  readonly message: string;
+  readonly hint: string;
+}
+
 /** More happened than is told of in one look. */
 export interface LeftOut extends Common {
   readonly kind: "more";
@@ -100,5 +116,6 @@ export type WatchEvent =
   | UnansweredDispute
   | ShortRunway
   | AuditOutcome
+  | RecoveryAsked
   | Failure
   | LeftOut;

@@ -1,8 +1,8 @@
 /**
  * Follows the data sets of an account: what happens to them on chain, whether a proof is overdue, how long the balance
- * lasts, and from time to time whether the provider still proves to have the data. A look that fails is told and made
- * again; what happened meanwhile is told then. Nothing is sent. All that is written: when an audit finds a loss, the
- * file cache is emptied, so that the next put does not rely on what was lost.
+ * lasts, and from time to time whether the provider still proves to have the data; and requests for its identity. A
+ * look that fails is told and made again; what happened meanwhile is told then. Nothing is sent. All that is written:
+ * when an audit finds a loss, the file cache is emptied, so that the next put does not rely on what was lost.
  */
 
 import { escrowAbi } from "../../chain/abis.ts";
@@ -22,6 +22,7 @@ import { isRunwayShort } from "../status.ts";
 import { RepeatedFailures } from "./repeated-failures.ts";
 import type { ChainChange, WatchEvent, WatchSeverity } from "./watch-events.ts";
 import { WatchedAudits } from "./watched-audits.ts";
+import { WatchedRecovery } from "./watched-recovery.ts";
 
 /** Events of one look; what comes beyond is counted. */
 const MOST_EVENTS = 200;
@@ -55,6 +56,7 @@ export class Watcher {
   readonly #context: AgentContext;
   readonly #auditEvery: number | undefined;
   readonly #failures: RepeatedFailures;
+  readonly #recovery: WatchedRecovery;
   readonly #sets = new Map<string, Watched>();
   /** Changes that were told, with their blocks. */
   readonly #seen = new Map<string, number>();
@@ -65,6 +67,7 @@ export class Watcher {
     this.#context = context;
     this.#auditEvery = auditEvery;
     this.#failures = new RepeatedFailures(periodSeconds * 1000);
+    this.#recovery = new WatchedRecovery(context);
   }
 
   /**
@@ -81,6 +84,12 @@ export class Watcher {
     for (const watched of [...this.#sets.values()].filter(({ isClosed }) => !isClosed)) {
       await this.#trying(`data set ${watched.opened.id}`, events, () => this.#readState(watched, events), failed);
     }
+    await this.#trying(
+      "recovery",
+      events,
+      async () => void events.push(...(await this.#recovery.look(this.#now()))),
+      failed,
+    );
     if (events.length <= MOST_EVENTS) return events;
     // What is grave is told before what is new.
     const ranks: Record<WatchSeverity, number> = { alarm: 0, warning: 1, info: 2 };

@@ -1,18 +1,20 @@
 /**
- * `tallystick recover`: restores the identity of a device that has only the recovery phrase, and the list of what the
- * account has stored from the ledger. With an identity in place it renews the list.
+ * `tallystick recover`: restores the identity from the recovery phrase, or through the wallet or the guardians
+ * (recover-claim.ts), and the list of what the account has stored from the ledger. With an identity in place it renews
+ * the list.
  */
 import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
 import type { Agent } from "../../agent/node/index.ts";
 import type { RecoverReport } from "../../agent/read/recover.ts";
-import { type ErrorCode, TallystickError } from "../../core/errors.ts";
+import { type ErrorCode, InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
 import type { AgentNeeds, AgentSession } from "../agent-session.ts";
 import { formatBytes, type Output, printable } from "../output.ts";
 import { givenRecoveryPhrase, readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
 import { withAgent } from "../session.ts";
 import { surroundings } from "../surroundings.ts";
+import { type ClaimOptions, claimOptions, isClaim } from "./claim-options.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 import { tellFailures } from "./snapshots.ts";
 
@@ -23,22 +25,68 @@ const GONE: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "NOT_OWNER"]);
 /** Other records that are not available are told one by one up to this number. */
 const MOST_SHOWN = 20;
 
+const HELP = `
+Without the phrase, the wallet or the guardians that \`tallystick recovery protect\` has named get the identity back.
+The command does what can be done now, says what is next, and ends with code 10 until the identity is restored: run it
+again then.
+
+Examples:
+  $ tallystick recover --home ~/.tallystick-new
+  $ tallystick recover --drill
+  $ tallystick recover --home ~/.tallystick-new --account 0xf39F… --wallet --wallet-key-file ./key
+  $ tallystick recover --home ~/.tallystick-new --account 0xf39F… --guardians`;
+
+interface RecoverOptions extends ClaimOptions {
+  readonly phraseFile?: string;
+  readonly drill?: boolean;
+}
+
 export function registerRecover(program: Command): void {
-  program
+  const recover = program
     .command("recover")
-    .description("restore the identity from its recovery phrase, and the list of what is stored from the ledger")
-    .option("--phrase-file <file>", "read the recovery phrase from this file")
-    .addHelpText(
-      "after",
-      "\nExample:\n  $ tallystick recover --home ~/.tallystick-new\n  $ tallystick ls --home ~/.tallystick-new",
-    )
-    .action(async (options: { phraseFile?: string }, command: Command) => {
-      const { homeDir } = surroundings(command);
-      const needs = hasIdentity(homeDir)
-        ? await sameIdentity(options.phraseFile)
-        : await restoreIdentity(command, options.phraseFile);
-      await withAgent(command, renewList, needs);
+    .description("restore the identity by phrase, wallet or guardians, and the list of what is stored from the ledger")
+    .option("--phrase-file <file>", "read the recovery phrase from this file");
+  claimOptions(recover)
+    .option("--drill", "rehearse it: change nothing, and say what would come back and what is missing")
+    .addHelpText("after", HELP)
+    .action(async (options: RecoverOptions, command: Command) => {
+      requireEffects(options);
+      if (options.drill === true) {
+        const { drill } = await import("./recover-drill.ts");
+        return await drill(command, options);
+      }
+      const needs = isClaim(options) ? await byClaim(command, options) : await byPhrase(command, options);
+      if (needs !== undefined) await withAgent(command, renewList, needs);
     });
+}
+
+/** @throws InvalidInputError for options that would have no effect beside others */
+function requireEffects(options: RecoverOptions): void {
+  const { wallet, drill: isDrill, account, walletKeyFile, signature, wait, maxGasFee } = options;
+  const idle = Object.entries({
+    "--account": account !== undefined && !isClaim(options),
+    "--wallet-key-file": walletKeyFile !== undefined && wallet !== true,
+    "--signature": signature !== undefined && (wallet !== true || isDrill === true),
+    "--wait": wait === true && (!isClaim(options) || isDrill === true),
+    "--max-gas-fee": maxGasFee !== undefined && (!isClaim(options) || isDrill === true),
+  }).flatMap(([option, isIdle]) => (isIdle ? [option] : []));
+  if (idle.length === 0) return;
+  throw new InvalidInputError("options of the recovery would have no effect", {
+    party: "you",
+    check: "options that go together",
+    expected: "--account with --wallet or --guardians, the key or a signature with --wallet; a drill sends nothing",
+    received: idle.join(", "),
+  });
+}
+
+async function byClaim(command: Command, options: ClaimOptions): Promise<AgentNeeds | undefined> {
+  const { claimIdentity } = await import("./recover-claim.ts");
+  return await claimIdentity(command, options);
+}
+
+async function byPhrase(command: Command, { phraseFile }: RecoverOptions): Promise<AgentNeeds> {
+  const { homeDir } = surroundings(command);
+  return hasIdentity(homeDir) ? await sameIdentity(phraseFile) : await restoreIdentity(command, phraseFile);
 }
 
 async function restoreIdentity(command: Command, phraseFile: string | undefined): Promise<AgentNeeds> {

@@ -33,6 +33,9 @@ function textOf(event: WatchEvent): string {
       return `intact: ${event.message}`;
     case "audit-failed":
       return `audit failed: ${event.message}${event.hint === undefined ? "" : ` (${event.hint})`}`;
+    case "recovery-requested":
+    case "recovery-due":
+      return event.message;
     case "failed":
       return event.count > 1 ? `${event.message} (${event.count} times)` : event.message;
     case "works-again":

@@ -19,7 +19,7 @@ interface WatchFlags {
 export function registerWatch(program: Command): void {
   program
     .command("watch")
-    .description("tell of every change of this account's data sets, one line each, until Ctrl-C")
+    .description("tell of every change of this account's data sets, and of requests for its identity, until Ctrl-C")
     .option(
       "--interval <seconds>",
       `seconds between two looks (default: ${DEFAULT_INTERVAL_SECONDS})`,
@@ -34,9 +34,10 @@ export function registerWatch(program: Command): void {
     .addHelpText(
       "after",
       "\nWith --json, every line is one object. With --once the exit code is 0 when all is well, 7 when a proof is" +
-        "\nmissing, a dispute was not answered, a set was breached in this epoch or the one before, or an audit" +
-        "\nfailed, 5 when something could not be read or a provider refused an audit for now, and 9 when the balance" +
-        "\nis short. Three audits of a set in a row without a proof are an alarm; --once makes one: count its 5s.\n" +
+        "\nmissing, a dispute was not answered, a set was breached in this epoch or the one before, an audit failed," +
+        "\nor somebody asks for the identity, 5 when something could not be read or a provider refused an audit for" +
+        "\nnow, and 9 when the balance is short. Three audits of a set in a row without a proof are an alarm; --once" +
+        "\nmakes one: count its 5s.\n" +
         "\nExamples:\n  $ tallystick watch --interval 300 --audit 12\n  $ tallystick watch --once --audit 1 --json",
     )
     .action(async (flags: WatchFlags, command: Command) => {

@@ -22,6 +22,11 @@ export declare namespace IRecoveryPolicy {
     export type RecoveryDataStructOutput = [wallet: string, walletDelay: bigint, guardians: string[], threshold: bigint, guardianDelay: bigint, window: bigint] & {wallet: string, walletDelay: bigint, guardians: string[], threshold: bigint, guardianDelay: bigint, window: bigint }
   
 
+    export type PublicationStruct = {version: BigNumberish, committeeId: BigNumberish, data: IRecoveryPolicy.RecoveryDataStruct, sealedSecret: BytesLike}
+
+    export type PublicationStructOutput = [version: bigint, committeeId: bigint, data: IRecoveryPolicy.RecoveryDataStructOutput, sealedSecret: string] & {version: bigint, committeeId: bigint, data: IRecoveryPolicy.RecoveryDataStructOutput, sealedSecret: string }
+  
+
     export type RequestStateStruct = {requestId: BytesLike, number: BigNumberish, releasableAt: BigNumberish, closesAt: BigNumberish, approvers: BigNumberish, approvals: BigNumberish, isBarred: boolean}
 
     export type RequestStateStructOutput = [requestId: string, number: bigint, releasableAt: bigint, closesAt: bigint, approvers: bigint, approvals: bigint, isBarred: boolean] & {requestId: string, number: bigint, releasableAt: bigint, closesAt: bigint, approvers: bigint, approvals: bigint, isBarred: boolean }
@@ -29,9 +34,9 @@ export declare namespace IRecoveryPolicy {
     }
 
   export interface IRecoveryPolicyInterface extends Interface {
-    getFunction(nameOrSignature: "approvalSignatureHash" | "approve" | "dataHashOf" | "firstLiveVersion" | "mayRelease" | "open" | "openingSignatureHash" | "requestIdOf" | "requestOf" | "retire" | "retirementSignatureHash" | "secretIdOf" | "veto" | "vetoSignatureHash"): FunctionFragment;
+    getFunction(nameOrSignature: "approvalSignatureHash" | "approve" | "dataHashOf" | "firstLiveVersion" | "mayRelease" | "open" | "openingSignatureHash" | "publicationOf" | "publish" | "requestIdOf" | "requestOf" | "retire" | "retirementSignatureHash" | "secretIdOf" | "veto" | "vetoSignatureHash"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "RecoveryApproved" | "RecoveryRequested" | "RecoveryScheduled" | "RecoveryVetoed" | "VersionsRetired"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "RecoveryApproved" | "RecoveryNamed" | "RecoveryRequested" | "RecoveryScheduled" | "RecoveryVetoed" | "SecretPublished" | "VersionsRetired"): EventFragment;
 
     encodeFunctionData(functionFragment: 'approvalSignatureHash', values: [BytesLike, IRecoveryPolicy.RequestStruct]): string;
 encodeFunctionData(functionFragment: 'approve', values: [IRecoveryPolicy.SecretStruct, IRecoveryPolicy.RecoveryDataStruct, IRecoveryPolicy.RequestStruct, AddressLike, BytesLike]): string;
@@ -40,6 +45,8 @@ encodeFunctionData(functionFragment: 'firstLiveVersion', values: [AddressLike, B
 encodeFunctionData(functionFragment: 'mayRelease', values: [BytesLike, AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'open', values: [IRecoveryPolicy.SecretStruct, IRecoveryPolicy.RecoveryDataStruct, IRecoveryPolicy.RequestStruct, BigNumberish, BytesLike]): string;
 encodeFunctionData(functionFragment: 'openingSignatureHash', values: [BytesLike, IRecoveryPolicy.RequestStruct, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'publicationOf', values: [AddressLike, BytesLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'publish', values: [AddressLike, BytesLike, BigNumberish, BigNumberish, IRecoveryPolicy.RecoveryDataStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'requestIdOf', values: [BytesLike, IRecoveryPolicy.RequestStruct]): string;
 encodeFunctionData(functionFragment: 'requestOf', values: [BytesLike, BigNumberish, AddressLike]): string;
 encodeFunctionData(functionFragment: 'retire', values: [AddressLike, BytesLike, AddressLike, BigNumberish, BytesLike]): string;
@@ -55,6 +62,8 @@ decodeFunctionResult(functionFragment: 'firstLiveVersion', data: BytesLike): Res
 decodeFunctionResult(functionFragment: 'mayRelease', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'open', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'openingSignatureHash', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'publicationOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'publish', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'requestIdOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'requestOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'retire', data: BytesLike): Result;
@@ -69,6 +78,18 @@ decodeFunctionResult(functionFragment: 'vetoSignatureHash', data: BytesLike): Re
       export type InputTuple = [author: AddressLike, requestId: BytesLike, guardian: AddressLike, approvals: BigNumberish, threshold: BigNumberish];
       export type OutputTuple = [author: string, requestId: string, guardian: string, approvals: bigint, threshold: bigint];
       export interface OutputObject {author: string, requestId: string, guardian: string, approvals: bigint, threshold: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace RecoveryNamedEvent {
+      export type InputTuple = [author: AddressLike, named: AddressLike, path: BigNumberish, ledger: AddressLike, recordId: BytesLike, version: BigNumberish];
+      export type OutputTuple = [author: string, named: string, path: bigint, ledger: string, recordId: string, version: bigint];
+      export interface OutputObject {author: string, named: string, path: bigint, ledger: string, recordId: string, version: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -105,6 +126,18 @@ decodeFunctionResult(functionFragment: 'vetoSignatureHash', data: BytesLike): Re
       export type InputTuple = [author: AddressLike, secretId: BytesLike, requestId: BytesLike, path: BigNumberish, proposer: AddressLike];
       export type OutputTuple = [author: string, secretId: string, requestId: string, path: bigint, proposer: string];
       export interface OutputObject {author: string, secretId: string, requestId: string, path: bigint, proposer: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace SecretPublishedEvent {
+      export type InputTuple = [author: AddressLike, ledger: AddressLike, recordId: BytesLike, version: BigNumberish, committeeId: BigNumberish];
+      export type OutputTuple = [author: string, ledger: string, recordId: string, version: bigint, committeeId: bigint];
+      export interface OutputObject {author: string, ledger: string, recordId: string, version: bigint, committeeId: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -215,6 +248,22 @@ decodeFunctionResult(functionFragment: 'vetoSignatureHash', data: BytesLike): Re
     
 
     
+    publicationOf: TypedContractMethod<
+      [ledger: AddressLike, recordId: BytesLike, author: AddressLike, ],
+      [IRecoveryPolicy.PublicationStructOutput],
+      'view'
+    >
+    
+
+    
+    publish: TypedContractMethod<
+      [ledger: AddressLike, recordId: BytesLike, version: BigNumberish, committeeId: BigNumberish, data: IRecoveryPolicy.RecoveryDataStruct, sealedSecret: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     requestIdOf: TypedContractMethod<
       [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, ],
       [string],
@@ -308,6 +357,16 @@ getFunction(nameOrSignature: 'openingSignatureHash'): TypedContractMethod<
       [string],
       'view'
     >;
+getFunction(nameOrSignature: 'publicationOf'): TypedContractMethod<
+      [ledger: AddressLike, recordId: BytesLike, author: AddressLike, ],
+      [IRecoveryPolicy.PublicationStructOutput],
+      'view'
+    >;
+getFunction(nameOrSignature: 'publish'): TypedContractMethod<
+      [ledger: AddressLike, recordId: BytesLike, version: BigNumberish, committeeId: BigNumberish, data: IRecoveryPolicy.RecoveryDataStruct, sealedSecret: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'requestIdOf'): TypedContractMethod<
       [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, ],
       [string],
@@ -345,15 +404,21 @@ getFunction(nameOrSignature: 'vetoSignatureHash'): TypedContractMethod<
     >;
 
     getEvent(key: 'RecoveryApproved'): TypedContractEvent<RecoveryApprovedEvent.InputTuple, RecoveryApprovedEvent.OutputTuple, RecoveryApprovedEvent.OutputObject>;
+getEvent(key: 'RecoveryNamed'): TypedContractEvent<RecoveryNamedEvent.InputTuple, RecoveryNamedEvent.OutputTuple, RecoveryNamedEvent.OutputObject>;
 getEvent(key: 'RecoveryRequested'): TypedContractEvent<RecoveryRequestedEvent.InputTuple, RecoveryRequestedEvent.OutputTuple, RecoveryRequestedEvent.OutputObject>;
 getEvent(key: 'RecoveryScheduled'): TypedContractEvent<RecoveryScheduledEvent.InputTuple, RecoveryScheduledEvent.OutputTuple, RecoveryScheduledEvent.OutputObject>;
 getEvent(key: 'RecoveryVetoed'): TypedContractEvent<RecoveryVetoedEvent.InputTuple, RecoveryVetoedEvent.OutputTuple, RecoveryVetoedEvent.OutputObject>;
+getEvent(key: 'SecretPublished'): TypedContractEvent<SecretPublishedEvent.InputTuple, SecretPublishedEvent.OutputTuple, SecretPublishedEvent.OutputObject>;
 getEvent(key: 'VersionsRetired'): TypedContractEvent<VersionsRetiredEvent.InputTuple, VersionsRetiredEvent.OutputTuple, VersionsRetiredEvent.OutputObject>;
 
     filters: {
       
       'RecoveryApproved(address,bytes32,address,uint8,uint8)': TypedContractEvent<RecoveryApprovedEvent.InputTuple, RecoveryApprovedEvent.OutputTuple, RecoveryApprovedEvent.OutputObject>;
       RecoveryApproved: TypedContractEvent<RecoveryApprovedEvent.InputTuple, RecoveryApprovedEvent.OutputTuple, RecoveryApprovedEvent.OutputObject>;
+    
+
+      'RecoveryNamed(address,address,uint8,address,bytes32,uint32)': TypedContractEvent<RecoveryNamedEvent.InputTuple, RecoveryNamedEvent.OutputTuple, RecoveryNamedEvent.OutputObject>;
+      RecoveryNamed: TypedContractEvent<RecoveryNamedEvent.InputTuple, RecoveryNamedEvent.OutputTuple, RecoveryNamedEvent.OutputObject>;
     
 
       'RecoveryRequested(address,bytes32,bytes32,tuple,tuple,uint64)': TypedContractEvent<RecoveryRequestedEvent.InputTuple, RecoveryRequestedEvent.OutputTuple, RecoveryRequestedEvent.OutputObject>;
@@ -366,6 +431,10 @@ getEvent(key: 'VersionsRetired'): TypedContractEvent<VersionsRetiredEvent.InputT
 
       'RecoveryVetoed(address,bytes32,bytes32,uint8,address)': TypedContractEvent<RecoveryVetoedEvent.InputTuple, RecoveryVetoedEvent.OutputTuple, RecoveryVetoedEvent.OutputObject>;
       RecoveryVetoed: TypedContractEvent<RecoveryVetoedEvent.InputTuple, RecoveryVetoedEvent.OutputTuple, RecoveryVetoedEvent.OutputObject>;
+    
+
+      'SecretPublished(address,address,bytes32,uint32,uint64)': TypedContractEvent<SecretPublishedEvent.InputTuple, SecretPublishedEvent.OutputTuple, SecretPublishedEvent.OutputObject>;
+      SecretPublished: TypedContractEvent<SecretPublishedEvent.InputTuple, SecretPublishedEvent.OutputTuple, SecretPublishedEvent.OutputObject>;
     
 
       'VersionsRetired(address,address,bytes32,uint32)': TypedContractEvent<VersionsRetiredEvent.InputTuple, VersionsRetiredEvent.OutputTuple, VersionsRetiredEvent.OutputObject>;

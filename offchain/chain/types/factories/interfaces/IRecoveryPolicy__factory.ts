@@ -166,6 +166,22 @@
   {
     "inputs": [
       {
+        "internalType": "uint256",
+        "name": "maximum",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "received",
+        "type": "uint256"
+      }
+    ],
+    "name": "SealedSecretLength",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
         "internalType": "uint32",
         "name": "minimum",
         "type": "uint32"
@@ -267,17 +283,17 @@
   {
     "inputs": [
       {
-        "internalType": "address",
-        "name": "wallet",
-        "type": "address"
+        "internalType": "uint32",
+        "name": "expected",
+        "type": "uint32"
       },
       {
-        "internalType": "address",
+        "internalType": "uint32",
         "name": "received",
-        "type": "address"
+        "type": "uint32"
       }
     ],
-    "name": "WrongRequester",
+    "name": "WrongVersion",
     "type": "error"
   },
   {
@@ -330,6 +346,49 @@
       }
     ],
     "name": "RecoveryApproved",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "author",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "named",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "enum IRecoveryPolicy.Path",
+        "name": "path",
+        "type": "uint8"
+      },
+      {
+        "indexed": false,
+        "internalType": "address",
+        "name": "ledger",
+        "type": "address"
+      },
+      {
+        "indexed": false,
+        "internalType": "bytes32",
+        "name": "recordId",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint32",
+        "name": "version",
+        "type": "uint32"
+      }
+    ],
+    "name": "RecoveryNamed",
     "type": "event"
   },
   {
@@ -502,6 +561,43 @@
       }
     ],
     "name": "RecoveryVetoed",
+    "type": "event"
+  },
+  {
+    "anonymous": false,
+    "inputs": [
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "author",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "address",
+        "name": "ledger",
+        "type": "address"
+      },
+      {
+        "indexed": true,
+        "internalType": "bytes32",
+        "name": "recordId",
+        "type": "bytes32"
+      },
+      {
+        "indexed": false,
+        "internalType": "uint32",
+        "name": "version",
+        "type": "uint32"
+      },
+      {
+        "indexed": false,
+        "internalType": "CommitteeId",
+        "name": "committeeId",
+        "type": "uint64"
+      }
+    ],
+    "name": "SecretPublished",
     "type": "event"
   },
   {
@@ -977,6 +1073,159 @@
       }
     ],
     "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "ledger",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "recordId",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "address",
+        "name": "author",
+        "type": "address"
+      }
+    ],
+    "name": "publicationOf",
+    "outputs": [
+      {
+        "components": [
+          {
+            "internalType": "uint32",
+            "name": "version",
+            "type": "uint32"
+          },
+          {
+            "internalType": "CommitteeId",
+            "name": "committeeId",
+            "type": "uint64"
+          },
+          {
+            "components": [
+              {
+                "internalType": "address",
+                "name": "wallet",
+                "type": "address"
+              },
+              {
+                "internalType": "uint32",
+                "name": "walletDelay",
+                "type": "uint32"
+              },
+              {
+                "internalType": "address[]",
+                "name": "guardians",
+                "type": "address[]"
+              },
+              {
+                "internalType": "uint8",
+                "name": "threshold",
+                "type": "uint8"
+              },
+              {
+                "internalType": "uint32",
+                "name": "guardianDelay",
+                "type": "uint32"
+              },
+              {
+                "internalType": "uint32",
+                "name": "window",
+                "type": "uint32"
+              }
+            ],
+            "internalType": "struct IRecoveryPolicy.RecoveryData",
+            "name": "data",
+            "type": "tuple"
+          },
+          {
+            "internalType": "bytes",
+            "name": "sealedSecret",
+            "type": "bytes"
+          }
+        ],
+        "internalType": "struct IRecoveryPolicy.Publication",
+        "name": "",
+        "type": "tuple"
+      }
+    ],
+    "stateMutability": "view",
+    "type": "function"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "address",
+        "name": "ledger",
+        "type": "address"
+      },
+      {
+        "internalType": "bytes32",
+        "name": "recordId",
+        "type": "bytes32"
+      },
+      {
+        "internalType": "uint32",
+        "name": "version",
+        "type": "uint32"
+      },
+      {
+        "internalType": "CommitteeId",
+        "name": "committeeId",
+        "type": "uint64"
+      },
+      {
+        "components": [
+          {
+            "internalType": "address",
+            "name": "wallet",
+            "type": "address"
+          },
+          {
+            "internalType": "uint32",
+            "name": "walletDelay",
+            "type": "uint32"
+          },
+          {
+            "internalType": "address[]",
+            "name": "guardians",
+            "type": "address[]"
+          },
+          {
+            "internalType": "uint8",
+            "name": "threshold",
+            "type": "uint8"
+          },
+          {
+            "internalType": "uint32",
+            "name": "guardianDelay",
+            "type": "uint32"
+          },
+          {
+            "internalType": "uint32",
+            "name": "window",
+            "type": "uint32"
+          }
+        ],
+        "internalType": "struct IRecoveryPolicy.RecoveryData",
+        "name": "data",
+        "type": "tuple"
+      },
+      {
+        "internalType": "bytes",
+        "name": "sealedSecret",
+        "type": "bytes"
+      }
+    ],
+    "name": "publish",
+    "outputs": [],
+    "stateMutability": "nonpayable",
     "type": "function"
   },
   {

@@ -1,0 +1,174 @@
+/**
+ * A recovery that is under way, in the home folder of the claimant: whose identity, on which network, and the fresh
+ * identity of the claim, sealed with the passphrase. It is there until the identity is restored, so that the command
+ * goes on after days and after a restart.
+ */
+
+import { readFileSync, rmSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { type Static, Type } from "@sinclair/typebox";
+import { randomBytes } from "#primitives";
+import type { Deployment } from "../../chain/deployment.ts";
+import type { RecoveryPath } from "../../chain/recovery-policy.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { TallystickError, UnknownVersionError } from "../../core/errors.ts";
+import { type Identity, identityFromEntropy } from "../../core/identity/identity.ts";
+import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../../core/identity/keystore.ts";
+import { AddressText, firstMismatch } from "../../core/wire/schema.ts";
+import type { ScryptCost } from "../../kernels/primitives.ts";
+import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
+import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
+import { AgentContext } from "../context.ts";
+import type { AgentLogger } from "../progress.ts";
+import { RecoveryClaim } from "../recovery/claim.ts";
+import { unkeptPlatform } from "./unkept-platform.ts";
+
+const CLAIM_FILE = "recovery-claim.json";
+const VERSION = 1;
+const KIND = "claim";
+const ENTROPY_BYTES = 32;
+/** A wallet may take so long to sign. */
+const SIGNING_SECONDS = 30 * 86_400;
+
+const ClaimSchema = Type.Object({
+  version: Type.Literal(VERSION),
+  account: AddressText,
+  path: Type.Union([Type.Literal("wallet"), Type.Literal("guardians")]),
+  chainId: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+  recoveryPolicy: AddressText,
+  /** Unix seconds up to which a signature of the wallet can be sent. */
+  deadline: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  /** Checked when it is opened. */
+  keystore: Type.Unknown(),
+});
+
+/** The file `recovery-claim.json` of a home folder, version 1. */
+export type ClaimFile = Static<typeof ClaimSchema>;
+
+export interface ClaimedAccount {
+  readonly account: string;
+  readonly path: RecoveryPath;
+}
+
+export function claimPath(homeDir: string): string {
+  return join(homeDir, CLAIM_FILE);
+}
+
+/**
+ * @returns undefined when no recovery is under way here
+ * @throws TallystickError INVALID_INPUT for a damaged file; UnknownVersionError; DiskFailedError
+ */
+export function readClaim(homeDir: string): ClaimFile | undefined {
+  const file = claimPath(homeDir);
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    if (systemErrorCode(error) === "ENOENT") return undefined;
+    if (systemErrorCode(error) !== undefined) throw asDiskError(error, `reading ${file}`);
+    throw damaged(file, "a JSON document");
+  }
+  if (typeof json === "object" && json !== null && "version" in json && json.version !== VERSION) {
+    throw new UnknownVersionError(file, String(json.version), [VERSION]);
+  }
+  const mismatch = firstMismatch(ClaimSchema, json);
+  if (mismatch !== undefined) throw damaged(file, `${mismatch.reason} at ${mismatch.path}`);
+  return json as ClaimFile;
+}
+
+/**
+ * The claim of this home folder, made durable before anybody is asked to consent to it.
+ * @throws TallystickError CONFLICT when another recovery is under way here; WRONG_PASSPHRASE; as `readClaim`
+ */
+export async function claimIn(
+  homeDir: string,
+  passphrase: string,
+  deployment: Deployment,
+  claimed: ClaimedAccount,
+  cost: ScryptCost = DEFAULT_SCRYPT_COST,
+): Promise<{ readonly identity: Identity; readonly claim: ClaimFile }> {
+  const found = readClaim(homeDir);
+  if (found !== undefined) {
+    requireSame(homeDir, found, deployment, claimed);
+    const entropy = await openKeystore(found.keystore, passphrase, KIND);
+    return { identity: takeIdentity(entropy), claim: found };
+  }
+  const entropy = randomBytes(ENTROPY_BYTES);
+  const claim: ClaimFile = {
+    version: VERSION,
+    ...claimed,
+    chainId: deployment.chainId,
+    recoveryPolicy: deployment.contracts.recoveryPolicy,
+    deadline: Math.floor(Date.now() / 1000) + SIGNING_SECONDS,
+    keystore: await sealKeystore(entropy, passphrase, KIND, cost),
+  };
+  try {
+    createDurably(claimPath(homeDir), `${JSON.stringify(claim, null, 2)}\n`);
+  } catch (error) {
+    throw asDiskError(error, `writing ${claimPath(homeDir)}`);
+  }
+  return { identity: takeIdentity(entropy), claim };
+}
+
+/** After the identity is durable. @throws DiskFailedError */
+export function removeClaim(homeDir: string): void {
+  const file = claimPath(homeDir);
+  try {
+    rmSync(file, { force: true });
+    syncFolder(dirname(file));
+  } catch (error) {
+    throw asDiskError(error, `removing ${file}`);
+  }
+}
+
+/** The claim with its connections; close it at the end. */
+export function openClaim(
+  identity: Identity,
+  deployment: Deployment,
+  { account, path }: ClaimedAccount,
+  logger: AgentLogger,
+): RecoveryClaim {
+  const context = new AgentContext({
+    identity,
+    deployment,
+    platform: unkeptPlatform(),
+    logger,
+    confirmations: 1,
+  });
+  return new RecoveryClaim(context, account, path);
+}
+
+function takeIdentity(entropy: Uint8Array): Identity {
+  try {
+    return identityFromEntropy(entropy);
+  } finally {
+    entropy.fill(0);
+  }
+}
+
+function requireSame(homeDir: string, found: ClaimFile, deployment: Deployment, claimed: ClaimedAccount): void {
+  const isSame =
+    isAddressEqual(found.account, claimed.account) &&
+    found.path === claimed.path &&
+    found.chainId === deployment.chainId &&
+    isAddressEqual(found.recoveryPolicy, deployment.contracts.recoveryPolicy);
+  if (isSame) return;
+  throw new TallystickError("another recovery is under way in this home folder", {
+    code: "CONFLICT",
+    party: "you",
+    check: "recovery under way",
+    expected: `account ${found.account} by its ${found.path} on chain ${found.chainId}`,
+    received: `account ${claimed.account} by its ${claimed.path} on chain ${deployment.chainId}`,
+    hint: `go on with that one, name another folder with --home, or give it up by removing ${claimPath(homeDir)}`,
+  });
+}
+
+function damaged(file: string, expected: string): TallystickError {
+  return new TallystickError(`${file} is damaged`, {
+    code: "INVALID_INPUT",
+    party: "you",
+    check: "recovery under way",
+    expected,
+    hint: "remove it and begin the recovery again: the wallet or the guardians have to consent once more",
+  });
+}

@@ -1,0 +1,67 @@
+/** From an address to the accounts that name it: what somebody begins with who knows only the recovery wallet. */
+
+import { connectChain, type Deployment } from "../../chain/deployment.ts";
+import type { RecoveryPath, RecoveryPlan } from "../../chain/recovery-policy.ts";
+import { scanNamings } from "../../chain/recovery-publications.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { type Protection, readProtection, requireProtection } from "./protection.ts";
+import { proposersOf } from "./requests.ts";
+
+export interface NamingAccount {
+  readonly account: string;
+  readonly path: RecoveryPath;
+  readonly version: number;
+  readonly plan: RecoveryPlan;
+}
+
+/** Accounts that name an address, the newest last. */
+export interface NamingAccounts {
+  readonly accounts: readonly NamingAccount[];
+  /** How many older ones were not looked at. */
+  readonly leftOut: number;
+}
+
+/** Of so many the newest. Anybody can name any address. */
+const MOST_ACCOUNTS = 64;
+
+/**
+ * What protects an account, for whoever is about to claim it.
+ * @throws TallystickError as `requireProtection`; NoDeploymentError, ChainUnavailableError
+ */
+export async function protectionOf(deployment: Deployment, account: string): Promise<Protection> {
+  const chain = await connectChain(deployment);
+  try {
+    return await requireProtection(chain, account);
+  } finally {
+    chain.close();
+  }
+}
+
+/**
+ * Accounts whose live recovery names an address as wallet or guardian. Anybody can publish one that does, so whoever
+ * looks for its own account has to recognise it.
+ *
+ * @throws NoDeploymentError, ChainUnavailableError
+ */
+export async function accountsNaming(deployment: Deployment, address: string): Promise<NamingAccounts> {
+  const chain = await connectChain(deployment);
+  try {
+    const authors = new Set<string>();
+    for await (const { author } of scanNamings(chain, address)) {
+      authors.delete(author);
+      authors.add(author);
+    }
+    const accounts: NamingAccount[] = [];
+    for (const account of [...authors].slice(-MOST_ACCOUNTS)) {
+      const found = await readProtection(chain, account);
+      if (found?.isLive !== true) continue;
+      const { plan, version } = found.secret;
+      for (const { path, proposer } of proposersOf(plan)) {
+        if (isAddressEqual(proposer, address)) accounts.push({ account, path, version, plan });
+      }
+    }
+    return { accounts, leftOut: Math.max(0, authors.size - MOST_ACCOUNTS) };
+  } finally {
+    chain.close();
+  }
+}

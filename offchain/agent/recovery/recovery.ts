@@ -1,0 +1,413 @@
+/**
+ * `agent.recovery`: what the owner of an identity does about its recovery, and what it does as a guardian of others.
+ * The claimant's side is in claim.ts.
+ */
+
+import type { ContractCall } from "../../chain/contract-call.ts";
+import type { FeeQuote } from "../../chain/fee-limit.ts";
+import { quoteFee } from "../../chain/fee-limit.ts";
+import {
+  approveRecoveryCall,
+  encodeRecoveryData,
+  openRecoveryCall,
+  type RecoveryPlan,
+  type RecoveryRequest,
+  readFirstLiveVersion,
+  retireVersionsCall,
+  vetoRecoveryCall,
+} from "../../chain/recovery-policy.ts";
+import { publishSecretCall, scanNamings } from "../../chain/recovery-publications.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
+import { IntegrityError, InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { holdsIdentity, recoveryWords, sealIdentity } from "../../core/identity/identity-secret.ts";
+import type { AgentContext } from "../context.ts";
+import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
+import { loadSuite } from "../pipeline/oprf-stage.ts";
+import {
+  checkProtection,
+  identityPlace,
+  identitySecretOf,
+  type Protection,
+  readProtection,
+  requireProtection,
+} from "./protection.ts";
+import { isUnderWay, type RequestView, readRequests, withDetails } from "./requests.ts";
+
+/** A protection that is sealed and not published yet. */
+export interface PreparedProtection extends FeeQuote {
+  readonly version: number;
+  readonly plan: RecoveryPlan;
+  readonly committeeId: bigint;
+  readonly call: ContractCall;
+  readonly sealed: Uint8Array;
+}
+
+/** What protects the identity now. */
+export interface ProtectionView {
+  readonly account: string;
+  readonly version: number;
+  readonly isLive: boolean;
+  readonly plan: RecoveryPlan;
+  readonly committeeId: bigint;
+  /** Why the sealed bytes are of no use; absent when their proof is right and they hold the identity. */
+  readonly problem?: TallystickError;
+  readonly requests: readonly RequestView[];
+}
+
+/** A request that concerns this account as a guardian. */
+export interface GuardedRequest extends RequestView {
+  /** Whose identity. */
+  readonly account: string;
+  /** Whom it would go to. */
+  readonly requester: string;
+  readonly sessionKey: string;
+  /** What the requester reads out. */
+  readonly words: string;
+  /** Whether this account has approved it. */
+  readonly isApproved: boolean;
+}
+
+/** An account whose owner has named this one. */
+export interface Guarded {
+  readonly account: string;
+  readonly version: number;
+  readonly plan: RecoveryPlan;
+  readonly requests: readonly GuardedRequest[];
+}
+
+/** Accounts that name this one, the newest last. */
+export interface GuardedAccounts {
+  readonly guarded: readonly Guarded[];
+  /** How many older ones were not looked at: they can be asked for by name. */
+  readonly leftOut: number;
+}
+
+/** What the requester gives to guardians. */
+export interface AskedFor {
+  readonly requester: string;
+  /** X25519 public key, 32 bytes, 0x hex. */
+  readonly sessionKey: string;
+}
+
+export interface Approval extends SentTransaction {
+  readonly account: string;
+  readonly requestId: string;
+  /** Whether this account has opened it, because there was none. */
+  readonly isOpened: boolean;
+  readonly approvals: number;
+  readonly threshold: number;
+  /** Unix seconds; present when enough have approved. */
+  readonly releasableAt?: number;
+}
+
+export interface Vetoed extends SentTransaction {
+  readonly path: RecoveryRequest["path"];
+  readonly proposer: string;
+  readonly requestId: string;
+}
+
+/** Owners that named this account, of which one look reads so many. Anybody can name anybody. */
+const MOST_GUARDED = 64;
+
+export class Recovery {
+  readonly #context: AgentContext;
+
+  constructor(context: AgentContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Seals the identity to the committee under a plan, and says what publishing it would cost.
+   * @throws InvalidInputError for a plan that the contract refuses, or that names this account itself
+   * @throws TallystickError CONFLICT while the committee has no keys; FUNDS; ChainRevertedError
+   */
+  async prepare(plan: RecoveryPlan): Promise<PreparedProtection> {
+    const { account, deployment, identity } = this.#context;
+    encodeRecoveryData(plan);
+    requireOthers(plan, account.address);
+    await loadSuite();
+    const chain = await this.#context.chain();
+    const place = identitySecretOf(chain, account.address);
+    const [link, before, first] = await Promise.all([
+      this.#context.committee(),
+      readProtection(chain, account.address),
+      readFirstLiveVersion(chain, place),
+    ]);
+    const version = Math.max((before?.secret.version ?? 0) + 1, first);
+    const secret = { ...place, version, plan };
+    const sealed = sealIdentity(link.committee.keys.record.groupPublicKey, identityPlace(chain, secret), identity);
+    const committeeId = link.committee.id;
+    const call = publishSecretCall(deployment, { secret, committeeId, sealed });
+    const quote = await quoteFee(chain, call, account.address);
+    return { version, plan, committeeId, call, sealed, ...quote };
+  }
+
+  /**
+   * Publishes what was prepared. The earlier version is retired by the same transaction.
+   * @throws TallystickError FUNDS; CONFLICT when the chain does not return what was published; ChainRevertedError
+   */
+  async publish(prepared: PreparedProtection, options: SendOptions = {}): Promise<SentTransaction> {
+    const sent = await sendWithin(this.#context, prepared.call, options);
+    const found = await readProtection(await this.#context.chain(), this.#context.account.address);
+    if (found?.isLive === true && toHex(found.sealed) === toHex(prepared.sealed)) return sent;
+    throw new TallystickError("the chain does not return the sealed identity that was published", {
+      code: "CONFLICT",
+      party: "chain",
+      check: "published recovery",
+      expected: `version ${prepared.version}`,
+      received: found === undefined ? "none" : `version ${found.secret.version}`,
+      hint: "look at it with `tallystick recovery show`, and run the command again",
+    });
+  }
+
+  /** What protects the identity; undefined when nothing was ever published. */
+  async show(): Promise<ProtectionView | undefined> {
+    const chain = await this.#context.chain();
+    const found = await readProtection(chain, this.#context.account.address);
+    if (found === undefined) return undefined;
+    const problem = await problemOf(this.#context, found);
+    const { version, plan } = found.secret;
+    return {
+      account: found.account,
+      version,
+      isLive: found.isLive,
+      plan,
+      committeeId: found.committeeId,
+      ...(problem === undefined ? {} : { problem }),
+      requests: found.isLive ? await readRequests(chain, found) : [],
+    };
+  }
+
+  /** Requests that are under way against this account's live version. */
+  async underWay(): Promise<RequestView[]> {
+    const chain = await this.#context.chain();
+    const found = await readProtection(chain, this.#context.account.address);
+    if (found?.isLive !== true) return [];
+    return (await readRequests(chain, found)).filter(isUnderWay);
+  }
+
+  /**
+   * Vetoes the request of one proposer, or of all. Each is barred from this version.
+   * @throws TallystickError NOT_FOUND when there is nothing to veto; CONFLICT naming the proposer whose delay is over,
+   *   before anything is sent; FUNDS; ChainRevertedError
+   */
+  async veto(proposer?: string, options: SendOptions = {}): Promise<Vetoed[]> {
+    const { account, deployment } = this.#context;
+    const chain = await this.#context.chain();
+    const protection = await requireProtection(chain, account.address);
+    const requests = (await readRequests(chain, protection)).filter(
+      (view) => isUnderWay(view) && (proposer === undefined || isAddressEqual(view.proposer, proposer)),
+    );
+    const [late] = requests.filter(({ phase }) => phase === "releasable");
+    if (late !== undefined && (proposer !== undefined || requests.length === 1)) throw tooLate(late);
+    const open = requests.filter(({ phase }) => phase !== "releasable");
+    if (open.length === 0) throw nothingToVeto(proposer);
+    const vetoed: Vetoed[] = [];
+    for (const { path, proposer: by, requestId } of open) {
+      const call = vetoRecoveryCall(deployment, protection.secret, { path, proposer: by });
+      vetoed.push({ path, proposer: by, requestId, ...(await sendWithin(this.#context, call, options)) });
+    }
+    return vetoed;
+  }
+
+  /** Ends the recovery: no node releases this version from then on. @throws as `requireProtection`; FUNDS */
+  async retire(options: SendOptions = {}): Promise<SentTransaction & { readonly version: number }> {
+    const chain = await this.#context.chain();
+    const { secret } = await requireProtection(chain, this.#context.account.address);
+    const call = retireVersionsCall(this.#context.deployment, secret, secret.version + 1);
+    return { version: secret.version, ...(await sendWithin(this.#context, call, options)) };
+  }
+
+  /**
+   * Owners that name this account as a guardian now, with the requests that are under way.
+   * @param account only this one, which needs no logs of the past
+   */
+  async guarded(account?: string): Promise<GuardedAccounts> {
+    const chain = await this.#context.chain();
+    const own = this.#context.account.address;
+    const authors = new Set<string>(account === undefined ? [] : [account]);
+    if (account === undefined) {
+      for await (const { author, path } of scanNamings(chain, own)) {
+        // The newest ones, if there are too many.
+        if (path !== "guardians") continue;
+        authors.delete(author);
+        authors.add(author);
+      }
+    }
+    const guarded: Guarded[] = [];
+    for (const author of [...authors].slice(-MOST_GUARDED)) {
+      const found = await readProtection(chain, author);
+      if (found?.isLive !== true || !isGuardian(found.secret.plan, own)) continue;
+      const requests = (await readRequests(chain, found)).filter(
+        (view) => view.path === "guardians" && isUnderWay(view),
+      );
+      const detailed = await withDetails(chain, found, requests);
+      guarded.push({
+        account: author,
+        version: found.secret.version,
+        plan: found.secret.plan,
+        requests: detailed.map(({ request, ...view }) => ({
+          ...view,
+          account: author,
+          requester: request.requester,
+          sessionKey: request.sessionKey,
+          words: recoveryWords(author, request.requester, fromHex(request.sessionKey)),
+          isApproved: view.approvedBy.some((one) => isAddressEqual(one, own)),
+        })),
+      });
+    }
+    return { guarded, leftOut: Math.max(0, authors.size - MOST_GUARDED) };
+  }
+
+  /**
+   * Approves a recovery as a guardian: the request that is open for exactly this requester and session key, or a new
+   * one when there is none.
+   *
+   * @throws TallystickError NOT_OWNER when the account does not name this one; CONFLICT when this guardian has approved
+   *   it before, is barred, or enough have approved; FUNDS; ChainRevertedError
+   */
+  async approve(account: string, asked: AskedFor, options: SendOptions = {}): Promise<Approval> {
+    const chain = await this.#context.chain();
+    const { deployment } = this.#context;
+    const own = this.#context.account.address;
+    const protection = await requireProtection(chain, account);
+    const { plan } = protection.secret;
+    if (!isGuardian(plan, own)) throw noGuardian(account, own, plan);
+    const requests = await readRequests(chain, protection);
+    const candidates = await withDetails(
+      chain,
+      protection,
+      requests.filter((view) => view.path === "guardians" && isUnderWay(view)),
+    );
+    const same = candidates.filter(
+      ({ request }) =>
+        isAddressEqual(request.requester, asked.requester) && request.sessionKey === asked.sessionKey.toLowerCase(),
+    );
+    const mine = same.find(({ approvedBy }) => approvedBy.some((one) => isAddressEqual(one, own)));
+    const done = same.find(({ phase }) => phase !== "collecting");
+    if (mine !== undefined) throw approvedBefore(own, mine);
+    if (done !== undefined) throw enoughApproved(own, done);
+    const [best] = same.toSorted((a, b) => b.approvedBy.length - a.approvedBy.length);
+    let call: ContractCall;
+    if (best === undefined) {
+      const place = requests.find((view) => view.path === "guardians" && isAddressEqual(view.proposer, own));
+      if (place?.phase === "barred") throw barred(own, account);
+      const request: RecoveryRequest = {
+        path: "guardians",
+        proposer: own,
+        ...asked,
+        number: (place?.number ?? 0n) + 1n,
+      };
+      call = openRecoveryCall(deployment, protection.secret, request);
+    } else call = approveRecoveryCall(deployment, protection.secret, best.request, own);
+    const sent = await sendWithin(this.#context, call, options);
+    const after = (await readRequests(chain, protection)).find(
+      (view) => view.path === "guardians" && isAddressEqual(view.proposer, best?.proposer ?? own),
+    );
+    return {
+      ...sent,
+      account,
+      requestId: after?.requestId ?? "",
+      isOpened: best === undefined,
+      approvals: after?.approvedBy.length ?? 0,
+      threshold: plan.guardians?.threshold ?? 0,
+      ...(after?.releasableAt === undefined ? {} : { releasableAt: after.releasableAt }),
+    };
+  }
+}
+
+async function problemOf(context: AgentContext, protection: Protection): Promise<TallystickError | undefined> {
+  try {
+    const { secret } = await checkProtection(context, protection);
+    return holdsIdentity(secret, context.identity) ? undefined : notThisIdentity(protection.account);
+  } catch (error) {
+    if (error instanceof TallystickError && error.code !== "CHAIN_UNAVAILABLE") return error;
+    throw error;
+  }
+}
+
+function notThisIdentity(account: string): IntegrityError {
+  return new IntegrityError("the sealed bytes do not hold this identity", {
+    party: `author ${account}`,
+    check: "sealed identity",
+    hint: "`tallystick recovery protect` seals it anew",
+  });
+}
+
+function isGuardian({ guardians }: RecoveryPlan, account: string): boolean {
+  return guardians?.accounts.some((one) => isAddressEqual(one, account)) === true;
+}
+
+/** Whoever has lost the phrase has lost this account too. */
+function requireOthers(plan: RecoveryPlan, own: string): void {
+  const named = [...(plan.wallet === undefined ? [] : [plan.wallet.account]), ...(plan.guardians?.accounts ?? [])];
+  if (!named.some((account) => isAddressEqual(account, own))) return;
+  throw new InvalidInputError("an identity cannot be its own recovery wallet or guardian", {
+    party: "you",
+    check: "recovery plan",
+    expected: "accounts whose keys are kept elsewhere",
+    received: own,
+  });
+}
+
+function tooLate({ proposer, releasableAt, requestId }: RequestView): TallystickError {
+  return new TallystickError("the delay of the request is over, so key nodes may have released the identity", {
+    code: "CONFLICT",
+    party: `proposer ${proposer}`,
+    check: "time of the veto",
+    expected: `before ${new Date((releasableAt ?? 0) * 1000).toISOString()}`,
+    received: `request ${requestId} is releasable`,
+    hint: "`tallystick recovery retire` stops nodes that have not answered; then move to a new identity",
+  });
+}
+
+function nothingToVeto(proposer: string | undefined): TallystickError {
+  return new TallystickError("there is no request to veto", {
+    code: "NOT_FOUND",
+    party: "you",
+    check: "requests under way",
+    ...(proposer === undefined ? {} : { received: proposer }),
+    hint: "`tallystick recovery show` lists the requests",
+  });
+}
+
+function noGuardian(account: string, own: string, { guardians }: RecoveryPlan): TallystickError {
+  return new TallystickError(`${own} is no guardian of ${account}`, {
+    code: "NOT_OWNER",
+    party: "you",
+    check: "guardians of the account",
+    expected: guardians === undefined ? "none" : guardians.accounts.join(" or "),
+    received: own,
+  });
+}
+
+function approvedBefore(own: string, { requestId, approvedBy, approvalsNeeded }: RequestView): TallystickError {
+  return new TallystickError(`guardian ${own} has approved this request already, and counts once`, {
+    code: "CONFLICT",
+    party: `guardian ${own}`,
+    check: "approvals of the request",
+    expected: "one of each guardian",
+    received: `${approvedBy.length} of ${approvalsNeeded}, this guardian's among them`,
+    details: { requestId },
+  });
+}
+
+function enoughApproved(own: string, { requestId, approvalsNeeded }: RequestView): TallystickError {
+  return new TallystickError("enough guardians have approved this request", {
+    code: "CONFLICT",
+    party: `guardian ${own}`,
+    check: "approvals of the request",
+    received: `${approvalsNeeded} of ${approvalsNeeded}`,
+    details: { requestId },
+  });
+}
+
+function barred(own: string, account: string): TallystickError {
+  return new TallystickError(`the owner of ${account} has vetoed a request of this guardian`, {
+    code: "CONFLICT",
+    party: `guardian ${own}`,
+    check: "veto of the owner",
+    hint: "another guardian has to run the command first; this one can approve that guardian's request",
+  });
+}

@@ -1,0 +1,268 @@
+/**
+ * Owner, guardians and claimants on a real chain, without key nodes: what each is told, and what is refused before it
+ * is sent.
+ */
+
+import { expect } from "chai";
+import { AgentContext } from "../../../offchain/agent/context.ts";
+import { SILENT } from "../../../offchain/agent/progress.ts";
+import { RecoveryClaim } from "../../../offchain/agent/recovery/claim.ts";
+import { accountsNaming } from "../../../offchain/agent/recovery/find.ts";
+import { identitySecretOf, type Protection, requireProtection } from "../../../offchain/agent/recovery/protection.ts";
+import { Recovery } from "../../../offchain/agent/recovery/recovery.ts";
+import { readRequests, withDetails } from "../../../offchain/agent/recovery/requests.ts";
+import { WatchedRecovery } from "../../../offchain/agent/watch/watched-recovery.ts";
+import type { ChainReader } from "../../../offchain/chain/deployment.ts";
+import { openRecoveryCall, type RecoveryPlan } from "../../../offchain/chain/recovery-policy.ts";
+import { publishSecretCall } from "../../../offchain/chain/recovery-publications.ts";
+import { toHex } from "../../../offchain/core/encoding/hex.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
+import { identityFromEntropy } from "../../../offchain/core/identity/identity.ts";
+import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
+import { memoryPlatform } from "../../helpers/memory-platform.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+
+const HOUR = 3600;
+
+describe("agent.recovery", () => {
+  let local: LocalChain;
+  let chain: ChainReader;
+  const contexts: AgentContext[] = [];
+  let people = 0;
+
+  before(async () => {
+    local = await startLocalChain();
+    chain = local.chain;
+  });
+  after(async () => {
+    for (const context of contexts) await context.close();
+    await local?.stop();
+  });
+
+  async function newContext(): Promise<AgentContext> {
+    people += 1;
+    const context = new AgentContext({
+      identity: identityFromEntropy(new Uint8Array(16).fill(people)),
+      deployment: local.deployment,
+      platform: memoryPlatform(),
+      logger: SILENT,
+      confirmations: 1,
+    });
+    contexts.push(context);
+    await local.fund([context.account.address]);
+    return context;
+  }
+
+  async function pass(seconds: number): Promise<void> {
+    await chain.provider.send("evm_increaseTime", [seconds]);
+    await local.mine(1);
+  }
+
+  async function publish(owner: AgentContext, plan: RecoveryPlan, version = 1): Promise<Protection> {
+    const secret = { ...identitySecretOf(chain, owner.account.address), version, plan };
+    await owner.send(publishSecretCall(local.deployment, { secret, committeeId: 1n, sealed: new Uint8Array(178) }));
+    return await requireProtection(chain, owner.account.address);
+  }
+
+  async function guarded() {
+    const [owner, wallet, first, second, third] = [
+      await newContext(),
+      await newContext(),
+      await newContext(),
+      await newContext(),
+      await newContext(),
+    ];
+    const plan: RecoveryPlan = {
+      wallet: { account: wallet.account.address, delaySeconds: 3 * HOUR },
+      guardians: {
+        accounts: [first, second, third].map(({ account }) => account.address),
+        threshold: 2,
+        delaySeconds: 2 * HOUR,
+      },
+      windowSeconds: 10 * HOUR,
+    };
+    const protection = await publish(owner, plan);
+    const claimant = await newContext();
+    const account = owner.account.address;
+    const claim = new RecoveryClaim(claimant, account, "guardians");
+    const asked = { requester: claim.requester, sessionKey: claim.sessionKey };
+    return { owner, wallet, first, second, third, protection, claimant, account, claim, asked };
+  }
+
+  it("tells of a request in each phase, to the owner once each", async () => {
+    const { owner, first, second, account, asked, claim } = await guarded();
+    const watched = new WatchedRecovery(owner);
+    expect(await watched.look(1)).to.deep.equal([]);
+    expect(await claim.look()).to.not.have.property("request");
+
+    await new Recovery(first).approve(account, asked);
+    const [told] = await watched.look(2);
+    expect(told).to.include({ kind: "recovery-requested", severity: "alarm", proposer: first.account.address });
+    expect(told?.hint).to.contain(`tallystick recovery veto ${first.account.address}`);
+    expect(await watched.look(3)).to.deep.equal([]);
+    expect((await claim.look()).request).to.deep.include({
+      phase: "collecting",
+      approvedBy: [first.account.address],
+      approvalsNeeded: 2,
+    });
+
+    const last = await new Recovery(second).approve(account, asked);
+    expect(last).to.include({ isOpened: false, approvals: 2, threshold: 2 });
+    expect((await watched.look(4))[0]).to.include({ releasableAt: last.releasableAt });
+    expect((await claim.look()).request?.phase).to.equal("scheduled");
+    await pass(2 * HOUR);
+    expect((await claim.look()).request?.phase).to.equal("releasable");
+    expect((await watched.look(5))[0]).to.include({ kind: "recovery-due" });
+    await pass(10 * HOUR + 1);
+    expect(await claim.look()).to.not.have.property("request");
+    expect(await watched.look(6)).to.deep.equal([]);
+  });
+
+  it("refuses a guardian's second approval, one beyond the threshold, and a stranger's, naming them", async () => {
+    const { owner, first, second, third, account, asked } = await guarded();
+    const nonces = () =>
+      Promise.all([owner, first, third].map((one) => chain.provider.getTransactionCount(one.account.address)));
+    await new Recovery(first).approve(account, asked);
+    const before = await nonces();
+    const twice = await expectAsyncRejection(() => new Recovery(first).approve(account, asked), "CONFLICT");
+    expect(twice.party).to.equal(`guardian ${first.account.address}`);
+    await expectAsyncRejection(() => new Recovery(owner).approve(account, asked), "NOT_OWNER");
+    await new Recovery(second).approve(account, asked);
+    const late = await expectAsyncRejection(() => new Recovery(third).approve(account, asked), "CONFLICT", /enough/);
+    expect(late.party).to.equal(`guardian ${third.account.address}`);
+    expect(await nonces()).to.deep.equal(before);
+  });
+
+  it("approves for nobody but whom the guardian names", async () => {
+    const { first, second, account, asked, claim } = await guarded();
+    const other = { ...asked, sessionKey: toHex(new Uint8Array(32).fill(5)) };
+    await new Recovery(first).approve(account, other);
+    expect(await new Recovery(second).approve(account, asked)).to.include({ isOpened: true, approvals: 1 });
+    expect((await claim.look()).request?.approvedBy).to.deep.equal([second.account.address]);
+  });
+
+  it("bars a guardian whose request was vetoed from opening another, and not from approving one", async () => {
+    const { owner, first, second, account, asked } = await guarded();
+    await new Recovery(first).approve(account, asked);
+    const [vetoed] = await new Recovery(owner).veto();
+    expect(vetoed).to.include({ proposer: first.account.address, path: "guardians" });
+    await expectAsyncRejection(() => new Recovery(owner).veto(), "NOT_FOUND");
+    const barred = await expectAsyncRejection(() => new Recovery(first).approve(account, asked), "CONFLICT", /vetoed/);
+    expect(barred.party).to.equal(`guardian ${first.account.address}`);
+    await new Recovery(second).approve(account, asked);
+    expect(await new Recovery(first).approve(account, asked)).to.include({ isOpened: false, approvals: 2 });
+  });
+
+  it("sends no veto when the delay is over, and vetoes what can be vetoed beside it", async () => {
+    const { owner, wallet, first, account, asked, protection } = await guarded();
+    const byWallet = new RecoveryClaim(wallet, account, "wallet");
+    await byWallet.relay(await byWallet.opening(protection, 0n));
+    await pass(3 * HOUR);
+    const late = await expectAsyncRejection(() => new Recovery(owner).veto(), "CONFLICT", /delay/);
+    expect(late.party).to.equal(`proposer ${wallet.account.address}`);
+    await new Recovery(first).approve(account, asked);
+    expect(await new Recovery(owner).veto()).to.have.length(1);
+    expect((await new Recovery(owner).underWay()).map(({ path }) => path)).to.deep.equal(["wallet"]);
+    await new Recovery(owner).retire();
+    expect(await new Recovery(owner).underWay()).to.deep.equal([]);
+    const retired = await expectAsyncRejection(() => byWallet.look(), "CONFLICT", /retired/);
+    expect(retired.party).to.equal(`account ${account}`);
+  });
+
+  it("says who vetoed a claim, and opens none by a key that is not the wallet's", async () => {
+    const { owner, wallet, first, account, protection } = await guarded();
+    const claim = new RecoveryClaim(wallet, account, "wallet");
+    const opening = await claim.opening(protection, 0n);
+    await expectAsyncRejection(() => claim.openBy(first.identity.signingKey, opening), "INVALID_INPUT");
+    await claim.openBy(wallet.identity.signingKey, opening);
+    // The same once more.
+    await expectAsyncRejection(
+      () => claim.openBy(wallet.identity.signingKey, opening),
+      "CHAIN_REVERTED",
+      /WrongNumber/,
+    );
+    await new Recovery(owner).veto(wallet.account.address);
+    const error = await expectAsyncRejection(() => claim.look(), "CONFLICT", /vetoed/);
+    expect(error.party).to.equal(`account ${account}`);
+    await expectAsyncRejection(
+      async () => await claim.openBy(wallet.identity.signingKey, await claim.opening(protection, 0n)),
+      "CHAIN_REVERTED",
+      /ProposerBarred/,
+    );
+  });
+
+  it("leaves out a request whose event is another's", async () => {
+    const { first, account, asked, protection } = await guarded();
+    await new Recovery(first).approve(account, asked);
+    const [view] = await readRequests(chain, protection);
+    if (view === undefined) throw new Error("no request");
+    expect(await withDetails(chain, protection, [view])).to.have.length(1);
+    const { provider } = chain;
+    const lying: ChainReader = {
+      ...chain,
+      provider: new Proxy(provider, {
+        get: (target, name) => {
+          const value: unknown = Reflect.get(target, name);
+          if (name !== "getLogs") return typeof value === "function" ? value.bind(target) : value;
+          return async (filter: Parameters<typeof provider.getLogs>[0]) =>
+            (await provider.getLogs(filter)).map((log) =>
+              Object.create(log, {
+                data: {
+                  value: log.data.replace(asked.requester.slice(2).toLowerCase(), first.account.address.slice(2)),
+                },
+              }),
+            );
+        },
+      }),
+    };
+    expect(await withDetails(lying, protection, [view])).to.deep.equal([]);
+  });
+
+  it("finds who named an address, as long as the version lives", async () => {
+    const { wallet, first, account, owner } = await guarded();
+    const { accounts } = await accountsNaming(local.deployment, first.account.address);
+    expect(accounts.map((one) => [one.account, one.path])).to.deep.equal([[account, "guardians"]]);
+    expect((await new Recovery(first).guarded()).guarded).to.have.length(1);
+    await publish(owner, { wallet: { account: wallet.account.address, delaySeconds: HOUR }, windowSeconds: HOUR }, 2);
+    expect(await accountsNaming(local.deployment, first.account.address)).to.deep.equal({ accounts: [], leftOut: 0 });
+    expect(await new Recovery(first).guarded()).to.deep.equal({ guarded: [], leftOut: 0 });
+    expect((await accountsNaming(local.deployment, wallet.account.address)).accounts).to.have.length(1);
+  });
+
+  it("refuses a plan that names the owner itself, before anything is sealed", async () => {
+    const owner = await newContext();
+    const wallet = { account: owner.account.address, delaySeconds: HOUR };
+    const error = await expectAsyncRejection(
+      () => new Recovery(owner).prepare({ wallet, windowSeconds: HOUR }),
+      "INVALID_INPUT",
+      /its own/,
+    );
+    expect(error).to.be.instanceOf(TallystickError);
+  });
+
+  it("says of an account without a recovery, and of a way that it has not, whose it is", async () => {
+    const { account, wallet, owner } = await guarded();
+    await publish(owner, { wallet: { account: wallet.account.address, delaySeconds: HOUR }, windowSeconds: HOUR }, 2);
+    const claimant = await newContext();
+    const none = await expectAsyncRejection(
+      () => new RecoveryClaim(claimant, wallet.account.address, "wallet").look(),
+      "NOT_FOUND",
+      /never published/,
+    );
+    expect(none.party).to.equal(`account ${wallet.account.address}`);
+    await expectAsyncRejection(
+      () => new RecoveryClaim(claimant, account, "guardians").look(),
+      "NOT_FOUND",
+      /guardians/,
+    );
+  });
+
+  it("opens a request at most as dear as allowed", async () => {
+    const { wallet, account, protection } = await guarded();
+    const claim = new RecoveryClaim(wallet, account, "wallet");
+    const opening = await claim.opening(protection, 0n);
+    const limit = { maximumFee: 1n };
+    await expectAsyncRejection(() => claim.openBy(wallet.identity.signingKey, opening, limit), "FUNDS");
+    expect(opening.call).to.deep.equal(openRecoveryCall(local.deployment, protection.secret, opening.request));
+  });
+});
