@@ -4,6 +4,7 @@
  */
 
 import { Interface } from "ethers";
+import { IAccountDirectory__factory } from "./types/factories/interfaces/IAccountDirectory__factory.ts";
 import { IDrandRandomness__factory } from "./types/factories/interfaces/IDrandRandomness__factory.ts";
 import { IKeyLedger__factory } from "./types/factories/interfaces/IKeyLedger__factory.ts";
 import { INodeRegistry__factory } from "./types/factories/interfaces/INodeRegistry__factory.ts";
@@ -48,6 +49,7 @@ export const ESCROW_ABI = new Interface([
   ...BESIDE_THE_INTERFACE,
 ]) as StorageEscrowInterface;
 export const RANDOMNESS_ABI = IRandomnessSource__factory.createInterface();
+export const DIRECTORY_ABI = IAccountDirectory__factory.createInterface();
 export const OWNERS_POLICY_ABI = IOwnersPolicy__factory.createInterface();
 export const RECOVERY_ABI = IRecoveryPolicy__factory.createInterface();
 /** Has the errors and events of all sources that record. */

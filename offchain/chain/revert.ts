@@ -7,6 +7,7 @@ import { AbiCoder, ErrorFragment, isError } from "ethers";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { TallystickError } from "../core/errors.ts";
 import {
+  DIRECTORY_ABI,
   DISPUTES_ABI,
   DRAND_ABI,
   ESCROW_ABI,
@@ -74,7 +75,17 @@ export class ChainUnavailableError extends TallystickError {
 }
 
 const CUSTOM_ERRORS: ReadonlyMap<string, ErrorFragment> = new Map(
-  [ESCROW_ABI, REGISTRY_ABI, DISPUTES_ABI, LEDGER_ABI, RANDOMNESS_ABI, DRAND_ABI, OWNERS_POLICY_ABI, RECOVERY_ABI]
+  [
+    ESCROW_ABI,
+    REGISTRY_ABI,
+    DISPUTES_ABI,
+    LEDGER_ABI,
+    RANDOMNESS_ABI,
+    DRAND_ABI,
+    DIRECTORY_ABI,
+    OWNERS_POLICY_ABI,
+    RECOVERY_ABI,
+  ]
     .flatMap(({ fragments }) => fragments)
     .filter((fragment) => fragment.type === "error")
     .map((fragment) => fragment as ErrorFragment)

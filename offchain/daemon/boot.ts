@@ -21,6 +21,7 @@ import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import type { DaemonBase, DaemonProgram } from "./program.ts";
 import { SharedRates } from "./quota.ts";
+import { ReplacedAccounts } from "./replaced-accounts.ts";
 import { createServer, type HealthCheck } from "./server.ts";
 import { Sessions } from "./sessions.ts";
 
@@ -94,6 +95,7 @@ async function openBase<Config extends DaemonConfig, Data extends DaemonDatabase
     },
     checkSignature,
     admit: admissionBy(config.admission, chain),
+    replaced: ReplacedAccounts.on(chain),
   });
   const sender = new TransactionSender(chain, signingKey, {
     ...(config.maximumFeeGwei === undefined
