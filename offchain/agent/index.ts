@@ -44,7 +44,7 @@ import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
 import type { ReadableTree, TreeEntry, TreeFile } from "./read/readable-tree.ts";
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
 import { StoredTrees, type TreeLimits } from "./read/stored-trees.ts";
-import { accountSnapshotKeys } from "./snapshots/account-keys.ts";
+import { readingSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
@@ -143,8 +143,11 @@ export class Agent {
   trees(limits: Partial<TreeLimits> = {}): StoredTrees {
     const openRoot = (dataId: string) => openStoredRoot(this.#context, dataId, undefined);
     const source = this.#context.providers();
-    const keys = accountSnapshotKeys(this.#context);
-    return new StoredTrees(openRoot, source, limits, (metadataId) => readMetadata(keys, metadataId, source));
+    const context = this.#context;
+    const metadata = async function* (metadataId: string) {
+      yield* readMetadata(await readingSnapshotKeys(context), metadataId, source);
+    };
+    return new StoredTrees(openRoot, source, limits, metadata);
   }
 
   /** Makes the keys of a revocable put's stub files, as far as they were given away, open nothing new. @see rekey */

@@ -22,6 +22,7 @@ import { registerPhrase } from "./commands/phrase.ts";
 import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
 import { registerRekey } from "./commands/rekey.ts";
+import { registerRotate } from "./commands/rotate.ts";
 import { registerServe } from "./commands/serve.ts";
 import { registerSnapshots } from "./commands/snapshots.ts";
 import { registerStatus } from "./commands/status.ts";
@@ -103,6 +104,7 @@ export function buildProgram(): Command {
     registerDataSet,
     registerWatch,
     registerPhrase,
+    registerRotate,
     registerNetwork,
     registerNode,
     registerCompletion,

@@ -1,6 +1,6 @@
 /**
- * Accounts that were replaced open no sessions, and those that they have end. The chain is asked about an account once
- * in `KNOWN_SECONDS` of its requests. While it does not answer, no session is opened, and sessions that are open go on
+ * Accounts that were replaced open no sessions, and those that they have end. The chain is asked at every opening, and
+ * once in `KNOWN_SECONDS` of an account's requests. While it does not answer, no session is opened, and sessions that are open go on
  * until their own end: an endpoint that is down must not stop every upload and download.
  */
 
@@ -11,6 +11,8 @@ import { TallystickError } from "../core/errors.ts";
 /** How long an answer of the chain is used: the longest that a session outlives the naming of a successor. */
 export const KNOWN_SECONDS = 30;
 const MAXIMUM_KNOWN = 10_000;
+/** Of a successor: one answer is enough. */
+const FOR_GOOD = Number.POSITIVE_INFINITY;
 
 interface Known {
   readonly replacement: Promise<Replacement | undefined>;
@@ -40,7 +42,8 @@ export class ReplacedAccounts {
 
   /** For who asks for a session. @throws TallystickError ACCOUNT_REPLACED, CHAIN_UNAVAILABLE */
   async requireCurrent(account: string): Promise<void> {
-    const replacement = await this.#ask(account, this.#known.get(account));
+    const before = this.#known.get(account);
+    const replacement = await (before?.until === FOR_GOOD ? before.replacement : this.#ask(account));
     if (replacement !== undefined) throw replaced(account, replacement);
   }
 
@@ -49,16 +52,15 @@ export class ReplacedAccounts {
     const before = this.#known.get(account);
     let replacement: Replacement | undefined;
     try {
-      replacement = await this.#ask(account, before);
+      const isKnown = before !== undefined && before.until > this.#now();
+      replacement = await (isKnown ? before.replacement : this.#ask(account));
     } catch (error) {
       if (!(error instanceof TallystickError) || error.code !== "CHAIN_UNAVAILABLE") throw error;
     }
     if (replacement !== undefined) throw replaced(account, replacement);
   }
 
-  /** A successor is for good, so that one answer is enough. */
-  #ask(account: string, before: Known | undefined): Promise<Replacement | undefined> {
-    if (before !== undefined && before.until > this.#now()) return before.replacement;
+  #ask(account: string): Promise<Replacement | undefined> {
     const replacement = this.#read(account);
     const known: Known = { replacement, until: this.#now() + KNOWN_SECONDS * 1000 };
     this.#known.delete(account);
@@ -70,7 +72,7 @@ export class ReplacedAccounts {
     replacement.then(
       (found) => {
         if (found !== undefined && this.#known.get(account) === known) {
-          this.#known.set(account, { replacement, until: Number.POSITIVE_INFINITY });
+          this.#known.set(account, { replacement, until: FOR_GOOD });
         }
       },
       () => {
