@@ -44,6 +44,7 @@ import type { ReadEntry, ReadFile } from "./read/read-entries.ts";
 import type { ReadableTree, TreeEntry, TreeFile } from "./read/readable-tree.ts";
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
 import { StoredTrees, type TreeLimits } from "./read/stored-trees.ts";
+import { collectFromPredecessors, type PaidOut } from "./rotation/pay-out.ts";
 import { readingSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
@@ -175,6 +176,11 @@ export class Agent {
     return await recover(this.#context, options);
   }
 
+  /** Moves to this account what the accounts that it has replaced still have. @see collectFromPredecessors */
+  async collectFromPredecessors(): Promise<(PaidOut & { readonly account: string })[]> {
+    return await collectFromPredecessors(this.#context);
+  }
+
   /** Closes the catalogue and the connections. */
   async close(): Promise<void> {
     await this.#context.close();
@@ -203,6 +209,7 @@ export type {
   MigrationPlan,
   MigrationReport,
   NotSet,
+  PaidOut,
   PutInput,
   PutOptions,
   PutReport,

@@ -1,7 +1,7 @@
 /**
  * Accounts that were replaced open no sessions, and those that they have end. The chain is asked at every opening, and
- * once in `KNOWN_SECONDS` of an account's requests. While it does not answer, no session is opened, and sessions that are open go on
- * until their own end: an endpoint that is down must not stop every upload and download.
+ * once in `KNOWN_SECONDS` of an account's requests. While it does not answer, no session is opened, and sessions that
+ * are open go on until their own end: an endpoint that is down must not stop every upload and download.
  */
 
 import { type Replacement, readReplacement } from "../chain/account-directory.ts";

@@ -1,7 +1,7 @@
 /**
  * Gas of recovering a sealed secret, with five guardians of whom three must approve, and of replacing an account: whole
- * transactions with call data, on Hardhat's own network. What nodes ask a policy costs nobody anything; its figure shows how far it is below the
- * cap.
+ * transactions with call data, on Hardhat's own network. What nodes ask a policy costs nobody anything; its figure
+ * shows how far it is below the cap.
  *
  *   node scripts/bench/gas-policies.ts
  */

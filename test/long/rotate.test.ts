@@ -34,6 +34,7 @@ describe("rotating an identity", function () {
   let folder: string;
   let put: PutReport;
   let revocable: PutReport;
+  let shared: PutReport;
   let newPhrase: string;
   let successor: Person;
   let report: Record<string, unknown>;
@@ -74,6 +75,9 @@ describe("rotating an identity", function () {
       put = await agent.put([folder]);
       revocable = await agent.put([{ name: "revocable", bytes: pseudoRandomBytes("revocable", 300_000) }], {
         keyMode: "revocable",
+      });
+      shared = await agent.put([{ name: "shared", bytes: pseudoRandomBytes("shared", 10_000) }], {
+        recipients: "shares",
       });
     });
     oldSessions = new SessionTokens(
@@ -166,12 +170,22 @@ describe("rotating an identity", function () {
     expect((await ledgerEvents(net)).length).to.equal(before);
   });
 
+  it("moves what comes to the old account later, and nothing when there is nothing", async () => {
+    await net.fund([person.account], 10n ** 18n);
+    const collected = await tallystick(successor, ["rotate", "--collect"]);
+    expect(collected.exitCode, collected.stderr).to.equal(0);
+    const [paid] = collected.document.paidOut as Record<string, unknown>[];
+    expect(paid).to.include({ account: person.account, from: "account" });
+    expect(BigInt(String(paid?.amount)) > 9n * 10n ** 17n).to.equal(true);
+    expect((await tallystick(successor, ["rotate", "--collect"])).document.paidOut).to.deep.equal([]);
+  });
+
   it("gives everything to the new phrase alone, on a new device", async () => {
     const device = await personFrom(net, "device", newPhrase);
     await withAgentOf(net, device, async (agent) => {
       const { recovered, failed } = await agent.recover();
       expect(failed).to.deep.equal([]);
-      expect(recovered.map(({ dataId }) => dataId)).to.have.members([put.dataId, revocable.dataId]);
+      expect(recovered.map(({ dataId }) => dataId)).to.have.members([put.dataId, revocable.dataId, shared.dataId]);
       const { snapshots, failures } = await agent.snapshots.list();
       expect(failures).to.deep.equal([]);
       expect(snapshots.map(({ dataId }) => dataId)).to.include.members([put.dataId, revocable.dataId]);
@@ -187,7 +201,9 @@ describe("rotating an identity", function () {
     // Another device of the successor gets the key from the nodes too, in the predecessor's right.
     const context = contextOf(device, join(net.dir, "fresh"));
     try {
-      expect(await openFileKey(context, put.dataId, "committee")).to.include({ source: "committee" });
+      for (const { dataId } of [put, shared]) {
+        expect(await openFileKey(context, dataId, "committee"), dataId).to.include({ source: "committee" });
+      }
     } finally {
       await context.close();
     }
@@ -212,12 +228,18 @@ describe("rotating an identity", function () {
     mkdirSync(join(net.dir, "thief"));
     const thief = contextOf(person, join(net.dir, "thief"));
     try {
-      const failure = await openFileKey(thief, put.dataId, "committee").then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      if (!(failure instanceof TallystickError)) throw new Error("the key was released to the old account");
-      expect(JSON.stringify(failure.details)).to.include("ACCOUNT_REPLACED");
+      for (const [{ dataId }, answer] of [
+        [put, "ACCOUNT_REPLACED"],
+        // Shares are asked for without a session: the request is signed.
+        [shared, "NOT_OWNER"],
+      ] as const) {
+        const failure = await openFileKey(thief, dataId, "committee").then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        if (!(failure instanceof TallystickError)) throw new Error("the key was released to the old account");
+        expect(JSON.stringify(failure.details)).to.include(answer);
+      }
       // What the thief of the phrase keeps: old self envelopes, which are on the chain.
       expect(await openFileKey(thief, put.dataId, "self")).to.include({ source: "self" });
       await expectAsyncRejection(
@@ -233,6 +255,7 @@ describe("rotating an identity", function () {
     const command = await tallystick(await personFrom(net, "old-device", person.recoveryPhrase), [
       "get",
       put.dataId,
+      "-o",
       join(net.dir, "stolen"),
     ]);
     expect(command.exitCode).to.not.equal(0);

@@ -1,4 +1,6 @@
-/** Rotates the identity of a home folder: opens both identities on it, has the agent do the work, exchanges the files. */
+/**
+ * Rotates the identity of a home folder: opens both identities on it, has the agent do the work, exchanges the files.
+ */
 
 import type { Deployment } from "../../chain/deployment.ts";
 import type { Identity } from "../../core/identity/identity.ts";

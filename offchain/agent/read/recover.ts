@@ -1,7 +1,8 @@
 /**
  * `recover`: the catalogue of a new device from the recovery phrase alone. Every record that this account owns is found
- * in the archives and held against contract state, as are those of its predecessors; its self envelope holds data id and key; the root recipe is fetched,
- * which shows that the provider still has the data. Data sets of other devices are found on chain, to be audited.
+ * in the archives and held against contract state, as are those of its predecessors; its self envelope holds data id
+ * and key; the root recipe is fetched, which shows that the provider still has the data. Data sets of other devices are
+ * found on chain, to be audited.
  */
 
 import type { Deployment } from "../../chain/deployment.ts";

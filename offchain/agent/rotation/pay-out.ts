@@ -5,7 +5,7 @@ import { NATIVE_TOKEN } from "../../chain/data-set-words.ts";
 import { dataSetsOpened } from "../../chain/escrow-events.ts";
 import { offeredPerGas } from "../../chain/fee-limit.ts";
 import { readChain } from "../../chain/revert.ts";
-import type { AgentContext } from "../context.ts";
+import { AgentContext } from "../context.ts";
 import { DataSets } from "../data-sets/data-sets.ts";
 
 /** Gas of a notice, of a withdrawal, and of a transfer, rounded up. */
@@ -49,6 +49,25 @@ export async function payOut(old: AgentContext, to: string, notices: number): Pr
   const call: ContractCall = { to, data: "0x", value: coins - kept, description: "moving coins to the successor" };
   await old.send(call);
   return [...moved, { token: NATIVE_TOKEN, amount: coins - kept, from: "account" }];
+}
+
+/**
+ * Moves what the predecessors of an account have left or got since: once the notice period of their data sets is over,
+ * the rest of their balance is free.
+ * @throws as `AgentContext.predecessors`, and as `AgentContext.send`
+ */
+export async function collectFromPredecessors(next: AgentContext): Promise<(PaidOut & { readonly account: string })[]> {
+  const { platform, logger, confirmations, deployment, account: successor } = next;
+  const moved: (PaidOut & { account: string })[] = [];
+  for (const { identity, account } of await next.predecessors()) {
+    const old = new AgentContext({ identity, deployment, platform, logger, confirmations, successor });
+    try {
+      for (const paid of await payOut(old, successor.address, 0)) moved.push({ ...paid, account });
+    } finally {
+      old.disconnect();
+    }
+  }
+  return moved;
 }
 
 export async function coinsOf(context: AgentContext): Promise<bigint> {

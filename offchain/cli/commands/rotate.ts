@@ -18,7 +18,15 @@ import { interruptible } from "../interrupt.ts";
 import { formatBytes } from "../output.ts";
 import { createProgressBar } from "../progress-bar.ts";
 import { ask, isTerminal, readPassphrase } from "../secrets.ts";
-import { agentLogger, endWith, requireDeployment, type Surroundings, surroundings, withIdentity } from "../session.ts";
+import {
+  agentLogger,
+  endWith,
+  requireDeployment,
+  type Surroundings,
+  surroundings,
+  withAgent,
+  withIdentity,
+} from "../session.ts";
 import { shortId, tellingCosts } from "./data-set-lines.ts";
 import { confirmPhrase, fundOnDevelopmentChain, phraseLines } from "./init.ts";
 import { damageLines } from "./migrate.ts";
@@ -26,6 +34,7 @@ import { damageLines } from "./migrate.ts";
 interface RotateFlags {
   readonly yes?: boolean;
   readonly removeOld?: boolean;
+  readonly collect?: boolean;
 }
 
 export function registerRotate(program: Command): void {
@@ -36,6 +45,10 @@ export function registerRotate(program: Command): void {
     )
     .option("--yes", "carry out what an earlier run has shown, without asking")
     .option("--remove-old", "remove the files of the old identity at the end")
+    .option(
+      "--collect",
+      "move what replaced accounts still have to this one, such as what data sets left that ended since",
+    )
     .addHelpText(
       "after",
       "\nThe old key then opens no session and gets no release. What its thief has read already, and the keys of\n" +
@@ -45,6 +58,7 @@ export function registerRotate(program: Command): void {
     .action(async (flags: RotateFlags, command: Command) => {
       const around = surroundings(command);
       const { homeDir, output } = around;
+      if (flags.collect === true) return await collect(command);
       const account = exchangedAccount(homeDir);
       if (account !== undefined) {
         const oldFiles = exchangeFiles(homeDir, account);
@@ -77,6 +91,18 @@ export function registerRotate(program: Command): void {
         { passphrase },
       );
     });
+}
+
+async function collect(command: Command): Promise<void> {
+  await withAgent(command, async ({ agent, output }) => {
+    const paidOut = await agent.collectFromPredecessors();
+    output.result(
+      { account: agent.account, paidOut },
+      paidOut.length === 0
+        ? ["no account that this one has replaced has anything that is free"]
+        : paidOut.map(({ token, amount, from, account }) => `${formatAmount(amount, token)} from ${account}, ${from}`),
+    );
+  });
 }
 
 async function run(
@@ -141,8 +167,8 @@ function planLines({ account, successor, dataSets, gasFee, isNamed }: RotationPl
     `replacing ${account}`,
     `  by       ${successor}${isNamed ? ", which is named on chain already" : ""}`,
     ...dataSets.flatMap(({ id, provider, objects, bytes, fee, feeNow, deposit, token }) => [
-      `  set      ${shortId(id)} at provider ${provider}: ${counted(objects, "object")}, ${formatBytes(bytes)}, to be ` +
-        "read and tagged again; nothing is sent",
+      `  set      ${shortId(id)} at provider ${provider}: ${counted(objects, "object")}, ${formatBytes(bytes)}, ` +
+        "to be read and tagged again; nothing is sent",
       `           at most ${formatAmount(fee, token)} per epoch, now ${formatAmount(feeNow, token)}; both are paid ` +
         `until the notice period is over; deposit ${formatAmount(deposit, token)}`,
     ]),

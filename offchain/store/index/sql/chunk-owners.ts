@@ -324,8 +324,8 @@ export async function addOwners(
 }
 
 /**
- * Gives what an account owns to another one. A chunk that both own is owned by the second one, and released only if both
- * have released it.
+ * Gives what an account owns to another one. A chunk that both own is owned by the second one, and released only if
+ * both have released it.
  */
 export async function passOwnership(
   database: SqlDatabase<ProviderTables>,
