@@ -9,6 +9,7 @@ import type { PutReport } from "../../offchain/agent/index.ts";
 import { openFileKey } from "../../offchain/agent/keys/file-key.ts";
 import { nodePlatform } from "../../offchain/agent/node/platform.ts";
 import { SILENT } from "../../offchain/agent/progress.ts";
+import { successionCall } from "../../offchain/agent/rotation/name-successor.ts";
 import { readReplacement } from "../../offchain/chain/account-directory.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
@@ -260,5 +261,36 @@ describe("rotating an identity", function () {
     ]);
     expect(command.exitCode).to.not.equal(0);
     expect(command.document.error).to.include({ code: "ACCOUNT_REPLACED" });
+  });
+
+  it("refuses, naming the other successor, when a thief of the phrase was first", async () => {
+    const robbed = await newPerson(net, "robbed");
+    expect((await tallystick(robbed, ["rotate"])).document).to.include({ sent: false });
+    const thief = await newPerson(net, "robber");
+    const [old, next] = [contextOf(robbed, robbed.home), contextOf(thief, thief.home)];
+    try {
+      await old.send(await successionCall(old, next));
+    } finally {
+      await next.close();
+      await old.close();
+    }
+    const refused = await tallystick(robbed, ["rotate", "--yes"]);
+    expect(refused.exitCode).to.not.equal(0);
+    const error = refused.document.error as Record<string, unknown>;
+    expect(error).to.include({ code: "CONFLICT", party: `account ${robbed.account}` });
+    expect(error.received).to.include(thief.account);
+    // The thief has this account's line, and no other one.
+    const stolen = new SessionTokens(
+      new AgentAccount(identityFromPhrase(thief.recoveryPhrase).signingKey),
+      net.deployment,
+    );
+    const provider = new HttpParty("provider", net.provider.url);
+    const head = async (of: string) =>
+      await stolen.with(provider, net.provider.account, async (token) =>
+        provider.bytes(`/v1/head?of=${of}`, 1_000_000, { token }),
+      );
+    await expectAsyncRejection(() => head(robbed.account), "NOT_FOUND");
+    const another = await expectAsyncRejection(() => head(person.account), "NOT_OWNER");
+    expect(another).to.include({ check: "successor in the directory of accounts" });
   });
 });

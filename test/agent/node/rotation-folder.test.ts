@@ -75,6 +75,13 @@ describe("the files of a rotation", () => {
     () => rmSync(join(home, "files.db")),
     () => renameSync(join(rotationFolder(home), "keystore.json"), join(home, "keystore.json")),
   ];
+  it("keep the old database when a command of the old account has begun another one in between", async () => {
+    for (const step of steps.slice(0, 4)) step();
+    writeFileSync(join(home, "agent.db"), "begun in between");
+    exchangeFiles(home, account);
+    await expectExchanged();
+  });
+
   for (let done = 1; done <= steps.length; done += 1) {
     it(`are exchanged by the next run when one is killed after step ${done} of ${steps.length}`, async () => {
       for (const step of steps.slice(0, done)) step();
