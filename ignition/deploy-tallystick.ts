@@ -45,6 +45,7 @@ export interface DeployedTallystick {
     readonly storageEscrow: string;
     readonly possessionVerifier: string;
     readonly randomness: string;
+    readonly accountDirectory: string;
     readonly ownersPolicy: string;
     readonly recoveryPolicy: string;
   };
@@ -78,6 +79,7 @@ export async function deployTallystick(
       storageEscrow: await deployed.storageEscrow.getAddress(),
       possessionVerifier: await deployed.possessionVerifier.getAddress(),
       randomness: await deployed.randomness.getAddress(),
+      accountDirectory: await deployed.accountDirectory.getAddress(),
       ownersPolicy: await deployed.ownersPolicy.getAddress(),
       recoveryPolicy: await deployed.recoveryPolicy.getAddress(),
     },

@@ -1,43 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { AccountDirectory } from "../AccountDirectory.sol";
+import { IAccountDirectory } from "../interfaces/IAccountDirectory.sol";
 import { IKeyLedger } from "../interfaces/IKeyLedger.sol";
 import { IOwnersPolicy } from "../interfaces/IOwnersPolicy.sol";
 import { IReleasePolicy } from "../interfaces/IReleasePolicy.sol";
 import { KeyLedger } from "../KeyLedger.sol";
 import { OwnersPolicy } from "../policies/OwnersPolicy.sol";
+import { AccountDirectoryBase } from "./AccountDirectoryBase.t.sol";
 import { KeyLedgerBase } from "./KeyLedgerBase.t.sol";
 import { vm } from "./Vm.sol";
 
-contract OwnersPolicyTest is KeyLedgerBase {
+contract OwnersPolicyTest is KeyLedgerBase, AccountDirectoryBase {
     OwnersPolicy private _policy;
     address private _maker;
     address private _joiner;
     address private _stranger;
+    uint256 private _makerKey;
+    uint256 private _joinerKey;
     IKeyLedger.KeyRecord private _record;
     /// @dev The secret id of the record.
     bytes32 private _id;
 
     function setUp() public {
         _deployLedger();
-        _policy = new OwnersPolicy(_ledger);
-        uint256 makerKey;
-        uint256 joinerKey;
-        (_maker, makerKey) = _account("maker");
-        (_joiner, joinerKey) = _account("joiner");
+        _directory = new AccountDirectory();
+        _policy = new OwnersPolicy(_ledger, _directory);
+        (_maker, _makerKey) = _account("maker");
+        (_joiner, _joinerKey) = _account("joiner");
         (_stranger, ) = _account("stranger");
         (address ownership, uint256 ownershipKey) = _account("file");
         uint64 time = uint64(block.timestamp);
         _record = IKeyLedger.KeyRecord(_maker, bytes32("tag"), ACTIVE, time, ownership, "payload");
         _id = _secretId(_record);
-        _ledger.record(_record, time, _signRecord(makerKey, _record, time));
+        _ledger.record(_record, time, _signRecord(_makerKey, _record, time));
         _ledger.addOwner(
             _header(_record),
             _joiner,
             "",
             time,
             _signOwnership(ownershipKey, _record, _joiner),
-            _signAddOwner(joinerKey, _record, _joiner, "", time)
+            _signAddOwner(_joinerKey, _record, _joiner, "", time)
         );
     }
 
@@ -150,9 +154,44 @@ contract OwnersPolicyTest is KeyLedgerBase {
         vm.assertLt(vm.lastCallGas().gasTotalUsed, 100_000);
     }
 
-    function test_refusesALedgerWithoutCode() public {
+    function test_ofAReplacedOwnerReleasesToItsSuccessorAlone() public {
+        (address heir, uint256 heirKey) = _account("heir");
+        (address last, uint256 lastKey) = _account("last");
+        bytes memory own = abi.encode(_header(_record));
+        bytes memory ofMaker = abi.encode(_header(_record), _maker);
+        bytes memory ofJoiner = abi.encode(_header(_record), _joiner);
+        vm.assertFalse(_ask(heir, ofMaker));
+        _replace(_maker, _makerKey, heir, heirKey);
+        vm.assertFalse(_ask(_maker, own));
+        vm.assertFalse(_ask(_maker, ofMaker));
+        vm.assertTrue(_ask(heir, ofMaker));
+        vm.assertFalse(_ask(heir, own));
+        vm.assertFalse(_ask(heir, ofJoiner));
+        vm.assertFalse(_ask(heir, abi.encode(_header(_record), _stranger)));
+        _replace(heir, heirKey, last, lastKey);
+        vm.assertFalse(_ask(heir, ofMaker));
+        vm.assertTrue(_ask(last, ofMaker));
+        vm.assertLt(vm.lastCallGas().gasTotalUsed, 100_000);
+
+        (address heirOfJoiner, uint256 key) = _account("heir of joiner");
+        _replace(_joiner, _joinerKey, heirOfJoiner, key);
+        vm.assertFalse(_ask(_joiner, own));
+        vm.assertTrue(_ask(heirOfJoiner, ofJoiner));
+        vm.assertFalse(_ask(heirOfJoiner, ofMaker));
+    }
+
+    /// @dev A right that an account names must be its own or that of its line.
+    function test_namingAnotherOwnerReleasesNothing() public view {
+        vm.assertTrue(_ask(_joiner, abi.encode(_header(_record), _joiner)));
+        vm.assertFalse(_ask(_stranger, abi.encode(_header(_record), _maker)));
+        vm.assertFalse(_ask(_joiner, abi.encode(_header(_record), _maker)));
+    }
+
+    function test_refusesALedgerOrDirectoryWithoutCode() public {
         vm.expectRevert(abi.encodeWithSelector(IOwnersPolicy.NotAContract.selector, _stranger));
-        new OwnersPolicy(IKeyLedger(_stranger));
+        new OwnersPolicy(IKeyLedger(_stranger), _directory);
+        vm.expectRevert(abi.encodeWithSelector(IOwnersPolicy.NotAContract.selector, _stranger));
+        new OwnersPolicy(_ledger, IAccountDirectory(_stranger));
     }
 
     /// @dev Whoever sealed the secret, in whichever version, all owners have the same right, and nobody else has any.

@@ -39,6 +39,7 @@ import {
 import type { ShareMember } from "./keys/share-collection.ts";
 import { loadSuite } from "./pipeline/oprf-stage.ts";
 import type { AgentPlatform } from "./platform.ts";
+import { type Predecessor, readPredecessors } from "./predecessors.ts";
 import type { AgentLogger } from "./progress.ts";
 import { CspClient } from "./providers/csp-client.ts";
 import { HttpStorageProvider } from "./providers/http-provider.ts";
@@ -55,6 +56,11 @@ export interface ContextOptions {
   readonly logger: AgentLogger;
   /** Blocks that must hold a transaction before it counts. */
   readonly confirmations: number;
+  /**
+   * The successor of the identity, which was replaced: sessions are the successor's, and what is read is sealed with
+   * the keys of the identity.
+   */
+  readonly successor?: AgentAccount | undefined;
 }
 
 /** A record's time may be so far from the block's. */
@@ -87,15 +93,18 @@ export class AgentContext {
   /** Blocks that must hold a transaction before it counts. */
   readonly confirmations: number;
   readonly #deployment: Deployment | undefined;
+  readonly #successor: AgentAccount | undefined;
   readonly #committees = new Map<bigint, Promise<CommitteeLink>>();
   #chain: Promise<ChainReader> | undefined;
   #sender: Promise<TransactionSender> | undefined;
   #providers: ProviderSet | undefined;
   #sessions: SessionTokens | undefined;
+  #predecessors: Promise<readonly Predecessor[]> | undefined;
 
   constructor(options: ContextOptions) {
     this.identity = options.identity;
     this.#deployment = options.deployment;
+    this.#successor = options.successor;
     this.platform = options.platform;
     this.logger = options.logger;
     this.waits = new WaitNotices(options.logger, options.platform.clock);
@@ -157,6 +166,7 @@ export class AgentContext {
         ({ url, account }) =>
           new HttpStorageProvider(
             new CspClient(url, account, this.#sessionTokens(), this.#httpTo(`provider ${originOf(url)}`)),
+            this.#successor === undefined ? undefined : this.account.address,
           ),
       ),
       () => this.noticeLoss(),
@@ -277,6 +287,19 @@ export class AgentContext {
   }
 
   /**
+   * The accounts that this one has replaced, the latest first; most have replaced none. Asked of the chain when it is
+   * first needed.
+   * @throws IntegrityError naming a predecessor whose handover does not open; NoDeploymentError, ChainUnavailableError
+   */
+  async predecessors(): Promise<readonly Predecessor[]> {
+    const read = async () => await readPredecessors(await this.chain(), this.identity);
+    this.#predecessors ??= forgetFailure(read(), () => {
+      this.#predecessors = undefined;
+    });
+    return await this.#predecessors;
+  }
+
+  /**
    * Runs what must not run twice at once for one catalogue.
    * @throws the signal's reason while waiting; whatever the work throws
    */
@@ -288,7 +311,18 @@ export class AgentContext {
 
   async close(): Promise<void> {
     await this.platform.close();
+    this.disconnect();
+  }
+
+  /** As `close`, for a context whose platform another one closes. */
+  disconnect(): void {
     this.#sessions?.close();
+    this.#predecessors?.then(
+      (line) => {
+        for (const { identity } of line) identity.wipe();
+      },
+      () => undefined,
+    );
     // A connection that is still being opened is closed as soon as it is open, without waiting for it here.
     this.#chain?.then(
       (chain) => chain.close(),
@@ -306,7 +340,7 @@ export class AgentContext {
   }
 
   #sessionTokens(): SessionTokens {
-    this.#sessions ??= new SessionTokens(this.account, this.deployment);
+    this.#sessions ??= new SessionTokens(this.#successor ?? this.account, this.deployment);
     return this.#sessions;
   }
 

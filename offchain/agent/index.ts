@@ -45,7 +45,8 @@ import type { ReadableTree, TreeEntry, TreeFile } from "./read/readable-tree.ts"
 import { type RecoverOptions, type RecoverReport, recover } from "./read/recover.ts";
 import { StoredTrees, type TreeLimits } from "./read/stored-trees.ts";
 import { Recovery } from "./recovery/recovery.ts";
-import { accountSnapshotKeys } from "./snapshots/account-keys.ts";
+import { collectFromPredecessors, type PaidOut } from "./rotation/pay-out.ts";
+import { readingSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
@@ -161,8 +162,11 @@ export class Agent {
   trees(limits: Partial<TreeLimits> = {}): StoredTrees {
     const openRoot = (dataId: string) => openStoredRoot(this.#context, dataId, undefined);
     const source = this.#context.providers();
-    const keys = accountSnapshotKeys(this.#context);
-    return new StoredTrees(openRoot, source, limits, (metadataId) => readMetadata(keys, metadataId, source));
+    const context = this.#context;
+    const metadata = async function* (metadataId: string) {
+      yield* readMetadata(await readingSnapshotKeys(context), metadataId, source);
+    };
+    return new StoredTrees(openRoot, source, limits, metadata);
   }
 
   /** Makes the keys of a revocable put's stub files, as far as they were given away, open nothing new. @see rekey */
@@ -188,6 +192,11 @@ export class Agent {
   /** Rebuilds the catalogue of this device from the ledger. @see recover */
   async recover(options: RecoverOptions = {}): Promise<RecoverReport> {
     return await recover(this.#context, options);
+  }
+
+  /** Moves to this account what the accounts that it has replaced still have. @see collectFromPredecessors */
+  async collectFromPredecessors(): Promise<(PaidOut & { readonly account: string })[]> {
+    return await collectFromPredecessors(this.#context);
   }
 
   /** Closes the catalogue and the connections. */
@@ -218,6 +227,7 @@ export type {
   MigrationPlan,
   MigrationReport,
   NotSet,
+  PaidOut,
   PutInput,
   PutOptions,
   PutReport,

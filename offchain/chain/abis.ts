@@ -5,6 +5,7 @@
 
 import { Interface } from "ethers";
 import { parsedOnce } from "./parsed-once.ts";
+import { IAccountDirectory__factory } from "./types/factories/interfaces/IAccountDirectory__factory.ts";
 import { IDrandRandomness__factory } from "./types/factories/interfaces/IDrandRandomness__factory.ts";
 import { IKeyLedger__factory } from "./types/factories/interfaces/IKeyLedger__factory.ts";
 import { INodeRegistry__factory } from "./types/factories/interfaces/INodeRegistry__factory.ts";
@@ -48,6 +49,7 @@ export const escrowAbi = parsedOnce(
   () => new Interface([...IStorageEscrow__factory.abi, ...BESIDE_THE_INTERFACE]) as StorageEscrowInterface,
 );
 export const randomnessAbi = parsedOnce(() => IRandomnessSource__factory.createInterface());
+export const directoryAbi = parsedOnce(() => IAccountDirectory__factory.createInterface());
 export const ownersPolicyAbi = parsedOnce(() => IOwnersPolicy__factory.createInterface());
 export const recoveryAbi = parsedOnce(() => IRecoveryPolicy__factory.createInterface());
 /** Has the errors and events of all sources that record. */

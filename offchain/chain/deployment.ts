@@ -22,6 +22,7 @@ export const ContractsSchema = Type.Object({
   storageEscrow: AddressText,
   possessionVerifier: AddressText,
   randomness: AddressText,
+  accountDirectory: AddressText,
   ownersPolicy: AddressText,
   recoveryPolicy: AddressText,
 });

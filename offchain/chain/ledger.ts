@@ -96,6 +96,11 @@ export function encodeHeader(header: RecordHeader): string {
   );
 }
 
+/** As evidence for the policy of owners, by an account that has replaced an owner of the record. */
+export function encodeHeaderFor(header: RecordHeader, owner: string): string {
+  return `${encodeHeader(header)}${owner.slice(2).toLowerCase().padStart(64, "0")}`;
+}
+
 export function recordCall(deployment: Deployment, signed: SignedRecord): ContractCall {
   const { record, deadline, signature } = signed;
   return {

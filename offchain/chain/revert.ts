@@ -7,6 +7,7 @@ import { AbiCoder, ErrorFragment, type Fragment, isError } from "ethers";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { TallystickError } from "../core/errors.ts";
 import {
+  directoryAbi,
   disputesAbi,
   drandAbi,
   escrowAbi,
@@ -77,7 +78,7 @@ export class ChainUnavailableError extends TallystickError {
 const customErrors = parsedOnce<ReadonlyMap<string, ErrorFragment>>(
   () =>
     new Map(
-      [escrowAbi, registryAbi, disputesAbi, ledgerAbi, randomnessAbi, drandAbi, ownersPolicyAbi, recoveryAbi]
+      [escrowAbi, registryAbi, disputesAbi, ledgerAbi, randomnessAbi, drandAbi, directoryAbi, ownersPolicyAbi, recoveryAbi]
         .flatMap((abi): readonly Fragment[] => abi().fragments)
         .filter((fragment) => fragment.type === "error")
         .map((fragment) => fragment as ErrorFragment)

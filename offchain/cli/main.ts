@@ -23,6 +23,7 @@ import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
 import { registerRecovery } from "./commands/recovery.ts";
 import { registerRekey } from "./commands/rekey.ts";
+import { registerRotate } from "./commands/rotate.ts";
 import { registerServe } from "./commands/serve.ts";
 import { registerSnapshots } from "./commands/snapshots.ts";
 import { registerStatus } from "./commands/status.ts";
@@ -105,6 +106,7 @@ export function buildProgram(): Command {
     registerDataSet,
     registerWatch,
     registerPhrase,
+    registerRotate,
     registerNetwork,
     registerNode,
     registerCompletion,

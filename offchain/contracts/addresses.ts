@@ -6,6 +6,7 @@ export interface ContractAddresses {
   readonly storageEscrow: string;
   readonly possessionVerifier: string;
   readonly randomness: string;
+  readonly accountDirectory: string;
   readonly ownersPolicy: string;
   readonly recoveryPolicy: string;
 }
@@ -17,12 +18,13 @@ export interface ContractAddresses {
  */
 export const CONTRACT_ADDRESSES: Readonly<Record<number, ContractAddresses>> = {
   31337: {
-    nodeRegistry: "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
-    keyLedger: "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
-    storageEscrow: "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9",
-    possessionVerifier: "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
-    randomness: "0x5FbDB2315678afecb367f032d93F642f64180aa3",
-    ownersPolicy: "0x0165878A594ca255338adfa4d48449f69242Eb8F",
-    recoveryPolicy: "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9",
+    nodeRegistry: "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
+    keyLedger: "0x0165878A594ca255338adfa4d48449f69242Eb8F",
+    storageEscrow: "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
+    possessionVerifier: "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9",
+    randomness: "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
+    accountDirectory: "0x5FbDB2315678afecb367f032d93F642f64180aa3",
+    ownersPolicy: "0xa513E6E4b8f2a923D98304ec87F64353C4D5C853",
+    recoveryPolicy: "0xDc64a140Aa3E981100a9becA4E685f962f0cF6C9",
   },
 };

@@ -5,6 +5,7 @@
  *   const { status } = await escrow.booksOf(id);
  */
 
+import { IAccountDirectory__factory } from "../chain/types/factories/interfaces/IAccountDirectory__factory.ts";
 import { IOwnersPolicy__factory } from "../chain/types/factories/interfaces/IOwnersPolicy__factory.ts";
 import { IPossessionVerifier__factory } from "../chain/types/factories/interfaces/IPossessionVerifier__factory.ts";
 import { IRandomnessSource__factory } from "../chain/types/factories/interfaces/IRandomnessSource__factory.ts";
@@ -20,16 +21,19 @@ export const STORAGE_ESCROW_ABI = StorageEscrow__factory.abi;
 export const POSSESSION_VERIFIER_ABI = IPossessionVerifier__factory.abi;
 export const RANDOMNESS_SOURCE_ABI = IRandomnessSource__factory.abi;
 export const RELEASE_POLICY_ABI = IReleasePolicy__factory.abi;
+export const ACCOUNT_DIRECTORY_ABI = IAccountDirectory__factory.abi;
 export const OWNERS_POLICY_ABI = IOwnersPolicy__factory.abi;
 export const RECOVERY_POLICY_ABI = IRecoveryPolicy__factory.abi;
 
 export type * from "../chain/types/common.ts";
+export { AccountDirectory__factory } from "../chain/types/factories/AccountDirectory__factory.ts";
 export { PossessionVerifier__factory } from "../chain/types/factories/PossessionVerifier__factory.ts";
 export { OwnersPolicy__factory } from "../chain/types/factories/policies/OwnersPolicy__factory.ts";
 export { RecoveryPolicy__factory } from "../chain/types/factories/policies/RecoveryPolicy__factory.ts";
 export { BlockRandomness__factory } from "../chain/types/factories/randomness/BlockRandomness__factory.ts";
 export { DrandRandomness__factory } from "../chain/types/factories/randomness/DrandRandomness__factory.ts";
 export { PrevrandaoRandomness__factory } from "../chain/types/factories/randomness/PrevrandaoRandomness__factory.ts";
+export type { IAccountDirectory } from "../chain/types/interfaces/IAccountDirectory.ts";
 export type { IOwnersPolicy } from "../chain/types/interfaces/IOwnersPolicy.ts";
 export type { IPossessionVerifier } from "../chain/types/interfaces/IPossessionVerifier.ts";
 export type { IRandomnessSource } from "../chain/types/interfaces/IRandomnessSource.ts";
@@ -45,6 +49,7 @@ export type { PrevrandaoRandomness } from "../chain/types/randomness/PrevrandaoR
 export type { StorageEscrow } from "../chain/types/StorageEscrow.ts";
 export { CONTRACT_ADDRESSES, type ContractAddresses } from "./addresses.ts";
 export {
+  IAccountDirectory__factory,
   IOwnersPolicy__factory,
   IPossessionVerifier__factory,
   IRandomnessSource__factory,

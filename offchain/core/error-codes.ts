@@ -212,6 +212,16 @@ export const ERROR_CODES = {
     cause: "It belongs to another identity.",
     remedy: "Use the identity that stored it.",
   },
+  ACCOUNT_REPLACED: {
+    ...PROTOCOL,
+    status: 403,
+    exit: "refused",
+    meaning: "The account has a successor and acts no more.",
+    cause: "`tallystick rotate` named a successor, here or on another device, or somebody who has the phrase did.",
+    remedy:
+      "Use the successor's recovery phrase. Where a rotation was interrupted, run `tallystick rotate --yes` on that " +
+      "device: it continues.",
+  },
   NOT_RELEASED: {
     ...PROTOCOL,
     status: 403,

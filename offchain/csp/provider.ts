@@ -70,6 +70,7 @@ import { addHeadRoutes } from "./routes/heads.ts";
 import { acceptStreams } from "./routes/request-body.ts";
 import { addStubFileRoutes } from "./routes/stub-files.ts";
 import { StubFileService } from "./stub-files/stub-files.ts";
+import { Successions } from "./successions.ts";
 
 /** 32 MiB in ten minutes: the slowest upload that is waited for. */
 const REQUEST_SECONDS = 600;
@@ -269,9 +270,11 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     if (report.objects > 0 || report.compactedBytes > 0)
       logger.info({ ...report }, "objects that nobody needs removed");
   });
+  const successions = new Successions({ chain, successions: index.successions, logger, now: unixSeconds });
+  sessions.onOpening((account) => successions.takeOver(account));
   const watchCoins = every(BALANCE_SECONDS, unixSeconds, () => coins.round());
   addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index });
-  addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas) });
+  addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas, index.successions) });
   addStubFileRoutes(server, { sessions, quotas, bodies, stubFiles: new StubFileService(index.stubFiles, quotas) });
   const { verifyWaitSeconds } = config;
   addDataSetRoutes(server, {

@@ -20,6 +20,7 @@ import { Closers, listen } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import type { DaemonBase, DaemonProgram } from "./program.ts";
+import { ReplacedAccounts } from "./replaced-accounts.ts";
 import { createServer, type HealthCheck } from "./server.ts";
 import { Sessions } from "./sessions.ts";
 import { WalletChecks } from "./wallet-checks.ts";
@@ -90,6 +91,7 @@ async function openBase<Config extends DaemonConfig, Data extends DaemonDatabase
     },
     checkSignature,
     admit: admissionBy(config.admission, chain),
+    replaced: ReplacedAccounts.on(chain),
   });
   const sender = new TransactionSender(chain, signingKey, {
     ...(config.maximumFeeGwei === undefined

@@ -17,6 +17,7 @@ import type { SqlDatabase } from "../store/index/sql/sql-database.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { AdmissionCheck } from "./admission.ts";
 import { SharedRates } from "./quota.ts";
+import type { ReplacedAccounts } from "./replaced-accounts.ts";
 import { CLOCK_SKEW_SECONDS, checkExpiry } from "./request-time.ts";
 import type { DaemonServer } from "./server.ts";
 import type { SignatureSource } from "./wallet-checks.ts";
@@ -70,6 +71,8 @@ export interface SessionOptions {
   ) => Promise<void>;
   /** Throws when the account may not open sessions; every account may unless given. See admission.ts. */
   readonly admit?: AdmissionCheck;
+  /** Refuses accounts that have a successor; none has unless given. */
+  readonly replaced?: Pick<ReplacedAccounts, "requireCurrent" | "requireStillCurrent">;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
   /** Milliseconds that never go back, for rates; the process's clock unless told. */
@@ -110,6 +113,7 @@ export class Sessions {
   readonly #options: SessionOptions;
   readonly #now: () => number;
   readonly #openings: SharedRates;
+  readonly #beforeOpening: ((account: string) => Promise<void>)[] = [];
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -118,13 +122,22 @@ export class Sessions {
   }
 
   /**
+   * Has work done for an account that opens a session, before its token is given out. What it throws is the answer.
+   * Called while the daemon is built.
+   */
+  onOpening(work: (account: string) => Promise<void>): void {
+    this.#beforeOpening.push(work);
+  }
+
+  /**
    * @param address where the request comes from
    * @returns a token for the account in the request.
    * @throws InvalidSignatureError when the message is expired, for another daemon, replayed or not by the account;
-   *   TallystickError RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED.
+   *   TallystickError RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED,
+   *   ACCOUNT_REPLACED when it has a successor, CHAIN_UNAVAILABLE when the chain does not tell.
    */
   async open(request: SessionRequest, address = "an unknown address"): Promise<SessionAnswer> {
-    const { audience, domain, checkSignature, admit } = this.#options;
+    const { audience, domain, checkSignature, admit, replaced } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");
     if (checksumAddress(request.audience, "audience") !== audience) {
@@ -136,8 +149,10 @@ export class Sessions {
     await checkSignature(account, typed, request.signature, { address });
     // Only now is it known who asks: limits before it would let a stranger use up another account's rate.
     this.#openings.takeOwn(`account ${account}`);
+    await replaced?.requireCurrent(account);
     await admit?.(account);
     this.#openings.takeTotal();
+    for (const work of this.#beforeOpening) await work(account);
 
     const token = newToken();
     await this.#add({ token_hash: sha256(token.bytes), account, nonce, expires_at: expiresAt }, now);
@@ -189,7 +204,10 @@ export class Sessions {
     }
   }
 
-  /** The live session of an `Authorization` header. @throws InvalidSignatureError when there is none. */
+  /**
+   * The live session of an `Authorization` header.
+   * @throws InvalidSignatureError when there is none; TallystickError ACCOUNT_REPLACED when its account has a successor
+   */
   async check(authorization: string | undefined): Promise<Session> {
     const token = tokenFromAuthorization(authorization);
     if (token === undefined) refuse("no session", "authorization header", "open one with POST /v1/sessions");
@@ -203,6 +221,7 @@ export class Sessions {
     if (row === undefined) refuse("unknown session", "token", "open a new one with POST /v1/sessions");
     const expiresAt = row.expires_at;
     if (expiresAt <= this.#now()) refuse("the session has expired", "token", "open a new one with POST /v1/sessions");
+    await this.#options.replaced?.requireStillCurrent(row.account);
     return { account: row.account, expiresAt };
   }
 

@@ -1,7 +1,7 @@
 /**
  * How the contracts are deployed, wherever their compiled code comes from: this repository's own build, or the package.
  * The order matters only for the ledger, which holds the registry's address for good, and for the policy of owners,
- * which holds the ledger's.
+ * which holds those of the ledger and of the directory of accounts.
  */
 import type { ArgumentType, ContractFuture, IgnitionModuleBuilder } from "@nomicfoundation/ignition-core";
 import { parseEther } from "ethers";
@@ -34,6 +34,7 @@ export type ContractName =
   | RandomnessContract
   | "StorageEscrow"
   | "PossessionVerifier"
+  | "AccountDirectory"
   | "OwnersPolicy"
   | "RecoveryPolicy";
 
@@ -44,6 +45,7 @@ export type DeployedName =
   | "randomness"
   | "storageEscrow"
   | "possessionVerifier"
+  | "accountDirectory"
   | "ownersPolicy"
   | "recoveryPolicy";
 
@@ -72,9 +74,19 @@ export function deploymentSteps<Deployed extends ContractFuture<string> & Argume
   const randomness = contract(RANDOMNESS_CONTRACTS[kind], randomnessArguments(module, kind));
   const storageEscrow = contract("StorageEscrow", [epochBlocks, noticeEpochs]);
   const possessionVerifier = contract("PossessionVerifier", []);
-  const ownersPolicy = contract("OwnersPolicy", [keyLedger]);
+  const accountDirectory = contract("AccountDirectory", []);
+  const ownersPolicy = contract("OwnersPolicy", [keyLedger, accountDirectory]);
   const recoveryPolicy = contract("RecoveryPolicy", []);
-  return { nodeRegistry, keyLedger, randomness, storageEscrow, possessionVerifier, ownersPolicy, recoveryPolicy };
+  return {
+    nodeRegistry,
+    keyLedger,
+    randomness,
+    storageEscrow,
+    possessionVerifier,
+    accountDirectory,
+    ownersPolicy,
+    recoveryPolicy,
+  };
 }
 
 function randomnessArguments(module: IgnitionModuleBuilder, kind: RandomnessKind): ArgumentType[] {

@@ -6,6 +6,7 @@
  */
 import { buildModule } from "@nomicfoundation/hardhat-ignition/modules";
 import type { RandomnessKind } from "../chain/deployment.ts";
+import { AccountDirectory__factory } from "../chain/types/factories/AccountDirectory__factory.ts";
 import { KeyLedger__factory } from "../chain/types/factories/KeyLedger__factory.ts";
 import { NodeRegistry__factory } from "../chain/types/factories/NodeRegistry__factory.ts";
 import { PossessionVerifier__factory } from "../chain/types/factories/PossessionVerifier__factory.ts";
@@ -30,6 +31,7 @@ const COMPILED: Readonly<Record<ContractName, Compiled>> = {
   DrandRandomness: DrandRandomness__factory,
   StorageEscrow: StorageEscrow__factory,
   PossessionVerifier: PossessionVerifier__factory,
+  AccountDirectory: AccountDirectory__factory,
   OwnersPolicy: OwnersPolicy__factory,
   RecoveryPolicy: RecoveryPolicy__factory,
 };

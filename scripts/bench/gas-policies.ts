@@ -1,7 +1,7 @@
 /**
- * Gas of recovering a sealed secret: whole transactions with call data, on Hardhat's own network, with five guardians
- * of whom three must approve. What nodes ask a policy costs nobody anything; its figure shows how far it is below the
- * cap.
+ * Gas of recovering a sealed secret, with five guardians of whom three must approve, and of replacing an account: whole
+ * transactions with call data, on Hardhat's own network. What nodes ask a policy costs nobody anything; its figure
+ * shows how far it is below the cap.
  *
  *   node scripts/bench/gas-policies.ts
  */
@@ -10,10 +10,14 @@ import { deployTallystick } from "../../ignition/deploy-tallystick.ts";
 import { encodeHeader } from "../../offchain/chain/ledger.ts";
 import type { RecoveryPlan } from "../../offchain/chain/recovery-policy.ts";
 import { encodeRecoveryData } from "../../offchain/chain/recovery-policy.ts";
-import { OwnersPolicy__factory, RecoveryPolicy__factory } from "../../offchain/chain/types/index.ts";
+import {
+  AccountDirectory__factory,
+  OwnersPolicy__factory,
+  RecoveryPolicy__factory,
+} from "../../offchain/chain/types/index.ts";
 import type { IRecoveryPolicy } from "../../offchain/chain/types/interfaces/IRecoveryPolicy.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
-import { recoveryApprovalTypedData } from "../../offchain/core/identity/typed-messages.ts";
+import { recoveryApprovalTypedData, successionTypedData } from "../../offchain/core/identity/typed-messages.ts";
 import { type GasFigure, GasMeter, measuringNetwork } from "./gas-figure.ts";
 
 const DAY = 86_400;
@@ -33,7 +37,13 @@ function structOf(plan: RecoveryPlan): IRecoveryPolicy.RecoveryDataStruct {
   return struct.toArray(true)[0] as IRecoveryPolicy.RecoveryDataStruct;
 }
 
-/** Measures every function of both policies. @throws Error when a step is refused or a function was not called */
+/** As long as the phrase entropy of a new identity, sealed. */
+const HANDOVER = `0x${"11".repeat(49)}`;
+
+/**
+ * Measures every function of both policies and of the directory of accounts.
+ * @throws Error when a step is refused or a function was not called
+ */
 export async function measurePolicyGas(): Promise<GasFigure[]> {
   const connection = await measuringNetwork();
   try {
@@ -155,7 +165,35 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
       secretIdOf: [header],
     });
     ofOwners.checkComplete(owners);
-    return [...meter.figures, ...ofOwners.figures.map((figure) => ({ ...figure, name: `${figure.name}, owners` }))];
+    const directory = AccountDirectory__factory.connect(contracts.accountDirectory, relay);
+    const ofDirectory = new GasMeter();
+    const [account, successor] = [new Wallet(bytes32("account")), new Wallet(bytes32("successor"))];
+    const succession = {
+      account: account.address,
+      successor: successor.address,
+      handoverHash: keccak256(HANDOVER),
+      deadline: 2n ** 40n,
+    };
+    const naming = successionTypedData(BigInt(chainId), contracts.accountDirectory, succession);
+    const [byAccount, bySuccessor] = await Promise.all(
+      [account, successor].map((one) => one.signTypedData(naming.domain, naming.types, { ...naming.message })),
+    );
+    if (byAccount === undefined || bySuccessor === undefined) throw new Error("two accounts, two signatures");
+    await ofDirectory.measure(
+      "replace",
+      directory.replace(account, successor, HANDOVER, succession.deadline, byAccount, bySuccessor),
+    );
+    await ofDirectory.measureViews(directory, relay, {
+      replacementOf: [account.address],
+      predecessorOf: [successor.address],
+      originOf: [successor.address],
+      mayActFor: [successor.address, account.address],
+      successionSignatureHash: [account.address, successor.address, succession.handoverHash, succession.deadline],
+    });
+    ofDirectory.checkComplete(directory);
+    const named = (figures: readonly GasFigure[], of: string) =>
+      figures.map((figure) => ({ ...figure, name: `${figure.name}, ${of}` }));
+    return [...meter.figures, ...named(ofOwners.figures, "owners"), ...named(ofDirectory.figures, "directory")];
   } finally {
     await connection.close();
   }

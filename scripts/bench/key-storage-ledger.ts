@@ -246,6 +246,7 @@ async function deploymentOf(connection: NetworkConnection, keyLedger: string): P
       randomness: REGISTRY,
       ownersPolicy: REGISTRY,
       recoveryPolicy: REGISTRY,
+      accountDirectory: REGISTRY,
     },
     deployedAtBlock: 0,
     committeeId: String(COMMITTEE_ID),

@@ -58,6 +58,7 @@ const DEPLOYMENT: Deployment = {
     randomness: LEDGER.keyLedger,
     ownersPolicy: LEDGER.keyLedger,
     recoveryPolicy: LEDGER.keyLedger,
+    accountDirectory: LEDGER.keyLedger,
   },
   deployedAtBlock: 0,
   committeeId: String(COMMITTEE_ID),

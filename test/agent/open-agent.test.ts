@@ -77,6 +77,7 @@ describe("opening an agent", () => {
       randomness: address,
       ownersPolicy: address,
       recoveryPolicy: address,
+      accountDirectory: address,
     };
     const deployment = {
       version: 1 as const,

@@ -30,6 +30,7 @@ function sample(): Deployment {
       randomness: ADDRESS,
       ownersPolicy: ADDRESS,
       recoveryPolicy: ADDRESS,
+      accountDirectory: ADDRESS,
     },
     deployedAtBlock: 1,
     committeeId: "1",

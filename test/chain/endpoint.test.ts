@@ -355,6 +355,7 @@ function deploymentAt(rpcUrl: string): Deployment {
     randomness: NOWHERE,
     ownersPolicy: NOWHERE,
     recoveryPolicy: NOWHERE,
+    accountDirectory: NOWHERE,
   };
   return { version: 1, chainId: CHAIN_ID, rpcUrl, contracts, deployedAtBlock: 0, committeeId: "0", providers: [] };
 }

@@ -33,6 +33,7 @@ describe("a transaction sender, when blocks are replaced", function () {
       randomness: nowhere,
       ownersPolicy: nowhere,
       recoveryPolicy: nowhere,
+      accountDirectory: nowhere,
     };
     const place = { version: 1, chainId: CHAIN_ID, rpcUrl: anvil.url, deployedAtBlock: 0 } as const;
     const deployment = { ...place, contracts, committeeId: "0", providers: [] };
@@ -207,6 +208,7 @@ describe("the fee cap of a transaction sender", () => {
       randomness: nowhere,
       ownersPolicy: nowhere,
       recoveryPolicy: nowhere,
+      accountDirectory: nowhere,
     };
     const place = { version: 1, chainId: CHAIN_ID, rpcUrl: anvil.url, deployedAtBlock: 0 } as const;
     chain = {

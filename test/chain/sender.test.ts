@@ -475,6 +475,7 @@ describe("transaction sender, when the chain node dies", () => {
       randomness: SINK,
       ownersPolicy: SINK,
       recoveryPolicy: SINK,
+      accountDirectory: SINK,
     };
     return {
       deployment: {

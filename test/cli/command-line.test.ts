@@ -66,6 +66,7 @@ describe("command line", () => {
       randomness: address,
       ownersPolicy: address,
       recoveryPolicy: address,
+      accountDirectory: address,
     };
     const shared = { version: 1, chainId: 31337, rpcUrl, deployedAtBlock: 0, committeeId: "1" };
     writeFileSync(file, JSON.stringify({ ...shared, contracts, providers: [] }));

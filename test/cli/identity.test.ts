@@ -168,6 +168,7 @@ describe("identity on the command line", () => {
         randomness: address,
         ownersPolicy: address,
         recoveryPolicy: address,
+        accountDirectory: address,
       };
       const document = {
         version: 1,

@@ -60,6 +60,7 @@ function readerOf(provider: JsonRpcProvider): ChainReader {
     randomness: nowhere,
     ownersPolicy: nowhere,
     recoveryPolicy: nowhere,
+    accountDirectory: nowhere,
   };
   const deployment = {
     version: 1 as const,

@@ -39,10 +39,10 @@ describe("the Ignition module on Hardhat's network", () => {
   });
   afterEach(() => connection.close());
 
-  it("deploys all seven contracts, with code at each address", async () => {
+  it("deploys all eight contracts, with code at each address", async () => {
     const deployed = await deployTallystick(connection);
     const addresses = Object.values(deployed.contracts);
-    expect(new Set(addresses).size).to.equal(7);
+    expect(new Set(addresses).size).to.equal(8);
     for (const address of addresses) expect(await connection.ethers.provider.getCode(address)).to.not.equal("0x");
     expect(deployed.deployedAtBlock).to.equal(1);
     const file: Deployment = {
@@ -64,10 +64,11 @@ describe("the Ignition module on Hardhat's network", () => {
     expect(await registry.EXIT_DELAY_SECONDS()).to.equal(23n);
   });
 
-  it("gives the policy of owners the ledger", async () => {
+  it("gives the policy of owners the ledger and the directory", async () => {
     const { contracts } = await deployTallystick(connection);
     const policy = OwnersPolicy__factory.connect(contracts.ownersPolicy, connection.ethers.provider);
     expect(await policy.LEDGER()).to.equal(contracts.keyLedger);
+    expect(await policy.DIRECTORY()).to.equal(contracts.accountDirectory);
   });
 
   it("gives the escrow of data sets its epochs", async () => {
@@ -190,6 +191,7 @@ describe("the Ignition module on anvil", () => {
         "storageEscrow",
         "possessionVerifier",
         "randomness",
+        "accountDirectory",
         "recoveryPolicy",
       ] as const) {
         expect(await anvil.rpc("eth_getCode", [there.contracts[name], "latest"]), name).to.equal(

@@ -23,6 +23,7 @@ const DEPLOYMENT = {
     randomness: ADDRESS,
     ownersPolicy: ADDRESS,
     recoveryPolicy: ADDRESS,
+    accountDirectory: ADDRESS,
   },
   committeeId: "1",
   providers: [],

@@ -170,11 +170,15 @@ describe("keys of records that a committee releases", function () {
     const { records } = await archives.find({ fileTag: tag });
     const [found] = records;
     if (found === undefined) throw new Error("no record");
-    const refused = await expectAsyncRejection(() => openSealedKey(stranger, found, dataId), "NOT_RELEASED");
+    const { address } = stranger.account;
+    const refused = await expectAsyncRejection(() => openSealedKey(stranger, found, address, dataId), "NOT_RELEASED");
+    // Nor in the right of the account that does own it, which has not been replaced.
+    const { account: owner } = found.record;
+    await expectAsyncRejection(() => openSealedKey(stranger, found, owner, dataId), "NOT_RELEASED");
     expect(refused).to.include({ check: "said no", party: "policy of the secret" });
     // The sealed key is bound to its header: under one of the stranger's own it does not even pass as sealed bytes.
     const own = { ...found, record: { ...found.record, account: stranger.account.address } };
-    await expectAsyncRejection(() => openSealedKey(stranger, own, dataId), "INVALID_PROOF");
+    await expectAsyncRejection(() => openSealedKey(stranger, own, address, dataId), "INVALID_PROOF");
     for (const node of some(1, 2, 3)) {
       const { json } = await node.request("GET", "/metrics");
       const lines = String(json).split("\n");

@@ -33,7 +33,7 @@ describe("contracts of the package", () => {
       await deployed(tallystickModule as unknown as typeof tallystick),
     ];
     expect(packaged.contracts).to.deep.equal(own.contracts);
-    expect(Object.keys(own.contracts)).to.have.length(7);
+    expect(Object.keys(own.contracts)).to.have.length(8);
     for (const { code } of Object.values(own.contracts)) expect(code).to.have.length.greaterThan(2);
   });
 

@@ -696,6 +696,8 @@ def typed_message_vectors():
         (ledger, f"RecoveryApproval({recovery_request})", recovery),
         (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),
         (ledger, "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion)", [other, filled("2"), 2]),
+        (ledger, "Succession(address account,address successor,bytes32 handoverHash,uint64 deadline)",
+         [account, other, filled("7"), 1_790_000_600]),
         (ledger, "OprfAnswer(uint64 committeeId,uint32 generation,bytes32 keyMaterialHash,uint16 index,address account,"
          "bytes32 blinded,bytes32 evaluated,bytes32 c,bytes32 s)",
          [3, 1, filled("e"), 2, other, *(filled(digit) for digit in "f123")]),
@@ -708,6 +710,23 @@ def typed_message_vectors():
             }
             for contract, type_text, values in messages
         }
+    }
+
+
+def handover_vectors():
+    """Section 15: what a replaced account leaves to its successor. Phrases and accounts are those of identity.json."""
+    entropy = unhexed("7f" * 32)
+    account = unhexed("2f826cb22E80a2c40f149Ecb92b2Fa5ecBf67170")
+    successor = unhexed("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
+    catalogue_key = unhexed("2cf432efab4697ae65e7917e10383bfe6855781d3d23e277061021d23f4dc896")
+    directory = sha256(b"directory")[:20]
+    scope = u(31337, 8) + directory + account + successor
+    key = kdf(catalogue_key, "handover", scope)
+    sealed = AESGCMSIV(key).encrypt(bytes(12), entropy, tag("handover") + b"\1" + scope)
+    return {
+        "chainId": "31337", "directory": checksummed(directory), "account": checksummed(account),
+        "successor": checksummed(successor), "catalogueKey": hexed(catalogue_key), "entropy": hexed(entropy),
+        "handover": hexed(b"\1" + sealed),
     }
 
 
@@ -837,6 +856,7 @@ if __name__ == "__main__":
     write("audit-layouts.json", audit_vectors())
     write("session.json", session_vectors())
     write("eip712.json", typed_message_vectors())
+    write("handover.json", handover_vectors())
     write("run-messages.json", run_message_vectors())
     write("daemon-keys.json", daemon_vectors())
     write("randomness.json", randomness_vectors())

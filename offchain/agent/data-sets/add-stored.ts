@@ -5,7 +5,7 @@ import type { DataSetProgress, ProgressListener } from "../progress.ts";
 import { chosenProviders } from "../providers/chosen-providers.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { openStoredRoot } from "../read/open-root.ts";
-import { accountSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
+import { readingSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
 import { metadataObjects } from "../snapshots/snapshot-objects.ts";
 import { openDataSetLane } from "./lane.ts";
 import type { DataSetReport } from "./lane-report.ts";
@@ -28,7 +28,7 @@ export async function addStored(
   dataId: string,
   { provider: wanted, onProgress, signal, ...wishes }: AddOptions = {},
 ): Promise<DataSetReport[]> {
-  const keys = accountSnapshotKeys(context);
+  const keys = await readingSnapshotKeys(context);
   const reports: DataSetReport[] = [];
   for (const provider of await chosenProviders(context, wanted === undefined ? undefined : [wanted])) {
     const lane = await openDataSetLane(context, provider, wishes);

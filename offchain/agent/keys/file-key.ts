@@ -2,17 +2,22 @@
  * From a data id to its key: a record that the account owns, from the archives, then the self envelope, or else the
  * committee, which releases the sealed key or the shares of it.
  *
+ * What a predecessor of the account owns is found and opened in the same way, with the keys that it handed over.
+ *
  * The self envelope comes first because nobody has to release anything for it: with the record from one archive, or
  * from the chain's logs, the key is available. The committee is asked when the envelope does not open.
  */
 
-import { ledgerScope } from "../../chain/ledger.ts";
+import type { Deployment } from "../../chain/deployment.ts";
+import { ledgerScope, readRecordedAt } from "../../chain/ledger.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { Identity } from "../../core/identity/identity.ts";
 import { fileTag, openOwnKey } from "../../core/record/key-record.ts";
 import type { AgentContext } from "../context.ts";
-import type { ArchiveReport, VerifiedRecord } from "./archives.ts";
+import type { Predecessor } from "../predecessors.ts";
+import type { ArchiveReport, Archives, VerifiedRecord } from "./archives.ts";
 import { rebuildFromRecord } from "./key-shares.ts";
 import type { NodeReport } from "./quorum.ts";
 
@@ -42,12 +47,7 @@ export async function openFileKey(context: AgentContext, dataId: string, source?
   const tag = toHex(fileTag(dataId));
   const account = context.account.address;
   const archives = await context.archives();
-  // Others' records of the file may be many: this account's are what is asked for.
-  const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
-  const owned = records.flatMap((found) => {
-    const role = roleIn(found, account);
-    return role === undefined ? [] : [{ found, role }];
-  });
+  const { owned, reports } = await findOwned(context, archives, tag);
   // One's own records first, the newest before all: others may have made theirs wrongly.
   owned.sort((a, b) =>
     a.role === b.role
@@ -55,9 +55,9 @@ export async function openFileKey(context: AgentContext, dataId: string, source?
       : Number(b.role === "recorder") - Number(a.role === "recorder"),
   );
   let failure: unknown;
-  for (const { found, role } of owned) {
+  for (const { found, role, holder } of owned) {
     try {
-      const opened = await openFromRecord(context, found, role, dataId, source);
+      const opened = await openFromRecord(context, found, role, holder, dataId, source);
       return { ...opened, recordId: found.recordId, role };
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
@@ -69,17 +69,76 @@ export async function openFileKey(context: AgentContext, dataId: string, source?
   throw noRecord(dataId, account, others.records.length > 0, reports);
 }
 
+/** A record that this account owns, and with which of the keys of its line. */
+export interface OwnedRecord {
+  readonly found: VerifiedRecord;
+  readonly role: OpenedKey["role"];
+  /** The account itself, or a predecessor. */
+  readonly holder: Identity;
+}
+
+/** Records of the account, or of the latest of its predecessors that has any. */
+async function findOwned(
+  context: AgentContext,
+  archives: Archives,
+  tag: string,
+): Promise<{ readonly owned: OwnedRecord[]; readonly reports: readonly ArchiveReport[] }> {
+  // Others' records of the file may be many: this account's are what is asked for.
+  const first = await archives.find({ fileTag: tag, account: context.account.address });
+  const owned = ownedBy(first.records, context.identity);
+  if (owned.length > 0) return { owned, reports: first.reports };
+  const line = await context.predecessors();
+  for (const predecessor of line) {
+    const { records, reports } = await archives.find({ fileTag: tag, account: predecessor.account });
+    const kept = ownedBy(await madeBefore(context, records, predecessor), predecessor.identity);
+    if (kept.length > 0) return { owned: kept, reports };
+  }
+  let reports = first.reports;
+  for (const { identity, ...predecessor } of [{ identity: context.identity }, ...line]) {
+    const scanned = await archives.findOrScan({ fileTag: tag, account: identity.account });
+    reports = scanned.reports;
+    const records =
+      "replacedAt" in predecessor ? await madeBefore(context, scanned.records, predecessor) : scanned.records;
+    const kept = ownedBy(records, identity);
+    if (kept.length > 0) return { owned: kept, reports };
+  }
+  return { owned: [], reports };
+}
+
+/** @param holder whose account the records were looked up for */
+export function ownedBy(records: readonly VerifiedRecord[], holder: Identity): OwnedRecord[] {
+  return records.flatMap((found) => {
+    const role = roleIn(found, holder.account);
+    return role === undefined ? [] : [{ found, role, holder }];
+  });
+}
+
+/** Without what whoever has the key of a replaced account has recorded since. */
+export async function madeBefore(
+  context: AgentContext,
+  records: readonly VerifiedRecord[],
+  { replacedAt }: Pick<Predecessor, "replacedAt">,
+): Promise<VerifiedRecord[]> {
+  const kept: VerifiedRecord[] = [];
+  for (const found of records) {
+    const recordedAt = await readRecordedAt(await context.chain(), found.recordId);
+    if (recordedAt !== undefined && recordedAt <= BigInt(replacedAt)) kept.push(found);
+  }
+  return kept;
+}
+
 async function openFromRecord(
   context: AgentContext,
   found: VerifiedRecord,
   role: OpenedKey["role"],
+  holder: Identity,
   dataId: string,
   source: KeySource | undefined,
 ): Promise<Pick<OpenedKey, "fileKey" | "source" | "nodes">> {
   let damage: unknown;
   if (source !== "committee") {
     try {
-      return { fileKey: openSelf(context, found, role).fileKey, source: "self", nodes: [] };
+      return { fileKey: openSelf(context.deployment, holder, found, role).fileKey, source: "self", nodes: [] };
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       damage = error;
@@ -91,13 +150,14 @@ async function openFromRecord(
   if (recipients === "sealed") {
     // Loaded when it is needed: the self envelope nearly always opens.
     const { openSealedKey } = await import("./sealed-key.ts");
-    return { ...(await openSealedKey(context, found, dataId)), source: "committee" };
+    return { ...(await openSealedKey(context, found, holder.account, dataId)), source: "committee" };
   }
   const link = await context.committeeById(found.record.committeeId);
   const collecting = {
     account: context.account,
     ledger: ledgerScope(context.deployment),
     logger: context.logger,
+    owner: holder.account,
   };
   // The shares are with those who were members when the record was made.
   let failure: unknown;
@@ -114,12 +174,14 @@ async function openFromRecord(
 }
 
 /**
- * Opens the account's self envelope of a record: data id and file key, checked against the record.
+ * Opens the self envelope of a record: data id and file key, checked against the record.
  *
+ * @param identity of the account that sealed it
  * @throws IntegrityError, UnknownVersionError when none opens; NOT_OWNER when there is none
  */
 export function openSelf(
-  { identity, deployment }: Pick<AgentContext, "identity" | "deployment">,
+  deployment: Deployment,
+  identity: Pick<Identity, "catalogueKey">,
   found: VerifiedRecord,
   role: OpenedKey["role"],
 ): { dataId: string; fileKey: Uint8Array } {

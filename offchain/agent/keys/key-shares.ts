@@ -20,6 +20,8 @@ export interface ShareCollectorContext {
   readonly account: AgentAccount;
   readonly ledger: LedgerScope;
   readonly logger?: AgentLogger;
+  /** A predecessor of the account that owns the record; the account itself unless given. */
+  readonly owner?: string;
 }
 
 export interface RebuiltKey {
@@ -70,7 +72,9 @@ async function requestShare(
     expiresAt: BigInt(expiresAt),
   });
   const signature = await context.account.sign(typed);
-  const answer = await member.client.share(recordId, { account, sessionKey, expiresAt, signature }, signal);
+  const owner = context.owner === undefined || context.owner === account ? {} : { owner: context.owner };
+  const request = { account, ...owner, sessionKey, expiresAt, signature };
+  const answer = await member.client.share(recordId, request, signal);
   const party = `node ${member.url}`;
   if (answer.index !== member.index) {
     throw new TallystickError(`${party} answered with the share of another member`, {

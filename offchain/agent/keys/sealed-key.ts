@@ -5,7 +5,8 @@
 
 import pRetry from "p-retry";
 import { recordSealOf } from "../../chain/group-keys.ts";
-import { encodeHeader, headerOf } from "../../chain/ledger.ts";
+import { encodeHeader, encodeHeaderFor, headerOf } from "../../chain/ledger.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { checkSealedKey, fileKeyFrom } from "../../core/record/sealed-record.ts";
 import type { AgentContext } from "../context.ts";
@@ -20,13 +21,21 @@ import { onceConfirmed } from "./young-records.ts";
 const RETRIES = { retries: 3, minTimeout: 1000, factor: 2 };
 
 /**
- * Has the key of a record released to this account, which owns it.
+ * Has the key of a record released to this account.
  *
+ * @param owner of the record: the account, or a predecessor
  * @throws TallystickError NOT_RELEASED, SHARES_MISSING with what every node answered, the former retryable while the
  *   account has owned the record for a few blocks only, and the next ones do not come; INTEGRITY, INVALID_PROOF and
  *   others naming the recorder when it made the record wrongly
  */
-export async function openSealedKey(context: AgentContext, found: VerifiedRecord, dataId: string): Promise<RebuiltKey> {
+export async function openSealedKey(
+  context: AgentContext,
+  found: VerifiedRecord,
+  owner: string,
+  dataId: string,
+): Promise<RebuiltKey> {
+  const header = headerOf(found.record);
+  const isOwn = isAddressEqual(owner, context.account.address);
   await loadSuite();
   const open = async (): Promise<RebuiltKey> => {
     const { committee, members } = await context.committeeById(found.record.committeeId);
@@ -36,7 +45,7 @@ export async function openSealedKey(context: AgentContext, found: VerifiedRecord
       secret,
       sealed: found.payload.sealedKey ?? new Uint8Array(),
       policyData: new Uint8Array(),
-      evidence: encodeHeader(headerOf(found.record)),
+      evidence: isOwn ? encodeHeader(header) : encodeHeaderFor(header, owner),
     };
     const chain = await context.chain();
     const { payload, nodes } = await releaseSecret(wanted, { chain, committee, members, account, logger });

@@ -14,7 +14,7 @@ import type { JournaledDataSet } from "../data-sets/journal.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 import type { ObjectSource } from "../read/object-source.ts";
-import { accountSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
+import { readingSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
 import { metadataObjects, snapshotObjects } from "../snapshots/snapshot-objects.ts";
 import { openTree } from "../snapshots/snapshot-tree.ts";
 
@@ -52,7 +52,7 @@ export async function takeInventory(
   source: ObjectSource,
   signal?: AbortSignal,
 ): Promise<Inventory> {
-  const keys = accountSnapshotKeys(context);
+  const keys = await readingSnapshotKeys(context);
   const version = await inventoryVersion(context, opened, from, signal);
   const list = await snapshotListAt(context, from).read(signal);
   const objects = new Map<string, number>();

@@ -189,8 +189,16 @@ async function blockHash(deployment: Deployment, number: number): Promise<string
 
 function savePin(homeDir: string, deployment: Deployment, deploymentBlock: NetworkPin["deploymentBlock"]): void {
   const { chainId, contracts, committeeId, committeeKeys } = deployment;
-  const { nodeRegistry, keyLedger, storageEscrow, possessionVerifier, randomness, ownersPolicy, recoveryPolicy } =
-    contracts;
+  const {
+    nodeRegistry,
+    keyLedger,
+    storageEscrow,
+    possessionVerifier,
+    randomness,
+    accountDirectory,
+    ownersPolicy,
+    recoveryPolicy,
+  } = contracts;
   const pin: NetworkPin = {
     version: VERSION,
     chainId,
@@ -200,6 +208,7 @@ function savePin(homeDir: string, deployment: Deployment, deploymentBlock: Netwo
       storageEscrow,
       possessionVerifier,
       randomness,
+      accountDirectory,
       ownersPolicy,
       recoveryPolicy,
     },

@@ -102,10 +102,15 @@ export class CspClient {
     return (await this.#call("POST", "/v1/chunks/inspect", InspectAnswer, { json: { ids }, signal })).lost;
   }
 
-  /** The sealed head of the snapshot list. @throws TallystickError NOT_FOUND when there is none */
-  async head(signal?: AbortSignal): Promise<Uint8Array> {
+  /**
+   * The sealed head of the snapshot list.
+   * @param of a predecessor of the account, whose list is meant; the account's own unless given
+   * @throws TallystickError NOT_FOUND when there is none
+   */
+  async head(signal?: AbortSignal, of?: string): Promise<Uint8Array> {
+    const path = of === undefined ? "/v1/head" : `/v1/head?of=${of}`;
     return await this.#sessions.with(this.#party, this.account, (token) =>
-      this.#party.bytes("/v1/head", MAX_HEAD_BYTES, { token, signal }),
+      this.#party.bytes(path, MAX_HEAD_BYTES, { token, signal }),
     );
   }
 

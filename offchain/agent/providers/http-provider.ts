@@ -41,9 +41,12 @@ const CLAIM_DELAY_MILLISECONDS = 300;
 /** A provider that speaks the HTTP protocol of `core/wire/csp.ts`. */
 export class HttpStorageProvider implements StorageProvider {
   readonly #client: CspClient;
+  readonly #headOf: string | undefined;
 
-  constructor(client: CspClient) {
+  /** @param headOf a predecessor of the session's account, whose snapshot list is read; nobody changes it any more */
+  constructor(client: CspClient, headOf?: string) {
     this.#client = client;
+    this.#headOf = headOf;
   }
 
   get account(): string {
@@ -140,7 +143,7 @@ export class HttpStorageProvider implements StorageProvider {
 
   async head(signal?: AbortSignal): Promise<Uint8Array | undefined> {
     try {
-      return await this.#client.head(signal);
+      return await this.#client.head(signal, this.#headOf);
     } catch (error) {
       if (error instanceof TallystickError && error.code === "NOT_FOUND") return undefined;
       throw error;

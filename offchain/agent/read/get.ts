@@ -8,7 +8,7 @@ import type { NodeReport } from "../keys/quorum.ts";
 import type { RestoreTarget, TargetRemark } from "../platform.ts";
 import type { AgentLogger, GetProgress, ProgressListener } from "../progress.ts";
 import { restate } from "../restate-error.ts";
-import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
+import { readingSnapshotKeys } from "../snapshots/account-keys.ts";
 import { readMetadata } from "../snapshots/read-metadata.ts";
 import { dataIdIn, type ResolvedPlace, resolvePlace } from "../snapshots/resolve.ts";
 import { resolveListed } from "../snapshots/snapshot-lists.ts";
@@ -127,7 +127,7 @@ export async function get(
   const metadata =
     snapshot === undefined
       ? undefined
-      : readMetadata(accountSnapshotKeys(context), snapshot.metadataId, context.providers(), signal);
+      : readMetadata(await readingSnapshotKeys(context), snapshot.metadataId, context.providers(), signal);
   const damaged: DamagedFile[] = [];
   const onDamage = (file: DamagedFile) => {
     damaged.push(file);

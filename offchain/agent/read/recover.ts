@@ -1,15 +1,17 @@
 /**
  * `recover`: the catalogue of a new device from the recovery phrase alone. Every record that this account owns is found
- * in the archives and held against contract state; its self envelope holds data id and key; the root recipe is fetched,
- * which shows that the provider still has the data. Data sets of other devices are found on chain, to be audited.
+ * in the archives and held against contract state, as are those of its predecessors; its self envelope holds data id
+ * and key; the root recipe is fetched, which shows that the provider still has the data. Data sets of other devices are
+ * found on chain, to be audited.
  */
 
+import type { Deployment } from "../../chain/deployment.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { CataloguedPut } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
 import { recoverDataSets } from "../data-sets/recovery.ts";
 import type { VerifiedRecord } from "../keys/archives.ts";
-import { openSelf, roleIn } from "../keys/file-key.ts";
+import { madeBefore, type OwnedRecord, openSelf, ownedBy } from "../keys/file-key.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { readListing } from "./read-content.ts";
 
@@ -39,18 +41,24 @@ export interface RecoverReport {
  * @throws TallystickError UNREACHABLE when no archive answered; CHAIN_UNAVAILABLE
  */
 export async function recover(context: AgentContext, options: RecoverOptions = {}): Promise<RecoverReport> {
-  const { records, reports } = await (await context.archives()).find({ account: context.account.address });
-  const archives = reports.map(({ source, records: count, error }) => ({
+  const archives = await context.archives();
+  const { records, reports } = await archives.find({ account: context.account.address });
+  const owned = ownedBy(records, context.identity);
+  for (const predecessor of await context.predecessors()) {
+    const before = await archives.find({ account: predecessor.account });
+    owned.push(...ownedBy(await madeBefore(context, before.records, predecessor), predecessor.identity));
+  }
+  const answers = reports.map(({ source, records: count, error }) => ({
     archive: source,
     answer: error === undefined ? `${count} records` : error.code,
   }));
-  if (reports.every(({ error }) => error !== undefined)) throw noArchive(archives);
+  if (reports.every(({ error }) => error !== undefined)) throw noArchive(answers);
   const recovered: CataloguedPut[] = [];
   const failed: { recordId: string; dataId?: string; error: TallystickError }[] = [];
-  const files = filesOf(records);
+  const files = filesOf(owned);
   for (const [done, ofFile] of files.entries()) {
     options.signal?.throwIfAborted();
-    const outcome = openAny(context, ofFile);
+    const outcome = openAny(context.deployment, ofFile);
     if ("dataId" in outcome) {
       const { dataId, found } = outcome;
       try {
@@ -64,7 +72,7 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
     } else failed.push(outcome);
     options.onProgress?.(done + 1, files.length);
   }
-  return { recovered, failed, archives, ...(await findDataSets(context)) };
+  return { recovered, failed, archives: answers, ...(await findDataSets(context)) };
 }
 
 /** Keys do not need logs, so they are recovered without what does. */
@@ -79,25 +87,25 @@ async function findDataSets(context: AgentContext): Promise<Pick<RecoverReport, 
 }
 
 /** Records by the file that they are of, the newest first: an account may have several of one. */
-function filesOf(records: readonly VerifiedRecord[]): VerifiedRecord[][] {
-  const files = new Map<string, VerifiedRecord[]>();
-  for (const found of [...records].sort((a, b) => Number(b.record.keyTime - a.record.keyTime))) {
-    const ofFile = files.get(found.record.fileTag);
-    if (ofFile === undefined) files.set(found.record.fileTag, [found]);
-    else ofFile.push(found);
+function filesOf(records: readonly OwnedRecord[]): OwnedRecord[][] {
+  const files = new Map<string, OwnedRecord[]>();
+  for (const owned of [...records].sort((a, b) => Number(b.found.record.keyTime - a.found.record.keyTime))) {
+    const ofFile = files.get(owned.found.record.fileTag);
+    if (ofFile === undefined) files.set(owned.found.record.fileTag, [owned]);
+    else ofFile.push(owned);
   }
   return [...files.values()];
 }
 
 /** The data id from the first of a file's records that opens; why the first one did not, when none does. */
 function openAny(
-  context: AgentContext,
-  records: readonly VerifiedRecord[],
+  deployment: Deployment,
+  records: readonly OwnedRecord[],
 ): { readonly dataId: string; readonly found: VerifiedRecord } | { recordId: string; error: TallystickError } {
   let failure: { recordId: string; error: TallystickError } | undefined;
-  for (const found of records) {
+  for (const { found, role, holder } of records) {
     try {
-      const { dataId, fileKey } = openSelf(context, found, roleIn(found, context.account.address) ?? "owner");
+      const { dataId, fileKey } = openSelf(deployment, holder, found, role);
       fileKey.fill(0);
       return { dataId, found };
     } catch (error) {

@@ -11,6 +11,14 @@ export function accountSnapshotKeys({ identity, deployment, account }: AgentCont
   return snapshotKeys(identity.snapshotKey, ledgerScope(deployment), account.address);
 }
 
+/** The same, to read metadata with that a predecessor may have sealed. @throws as `AgentContext.predecessors` */
+export async function readingSnapshotKeys(context: AgentContext): Promise<SnapshotKeys> {
+  const ledger = ledgerScope(context.deployment);
+  const line = await context.predecessors();
+  const earlier = line.map(({ identity }) => snapshotKeys(identity.snapshotKey, ledger, identity.account));
+  return { ...accountSnapshotKeys(context), earlier };
+}
+
 /** The account's list at one provider. */
 export function snapshotListAt(context: AgentContext, provider: StorageProvider): SnapshotList {
   return new SnapshotList({

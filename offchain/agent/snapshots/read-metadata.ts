@@ -1,7 +1,7 @@
 /** The metadata of a snapshot as a stream, from the objects of a provider. */
 
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
-import { type MetadataRoot, openMetadataPiece, openMetadataRoot } from "../../core/snapshot/metadata-objects.ts";
+import { type MetadataRoot, openMetadataPiece, openMetadataRootOf } from "../../core/snapshot/metadata-objects.ts";
 import { decodeMetadataStream } from "../../core/snapshot/metadata-stream.ts";
 import type { SnapshotKeys } from "../../core/snapshot/snapshot-keys.ts";
 import { mapOrdered } from "../pipeline/map-ordered.ts";
@@ -10,14 +10,17 @@ import type { ObjectSource } from "../read/object-source.ts";
 /** Pieces that are fetched ahead: 4 MiB. */
 const PIECES_AHEAD = 2;
 
-/** @throws IntegrityError when the root is damaged; what the source throws */
+/**
+ * @returns the root, and the keys under which its pieces open
+ * @throws IntegrityError when the root is damaged; what the source throws
+ */
 export async function readMetadataRoot(
   keys: SnapshotKeys,
   metadataId: string,
   source: ObjectSource,
   signal?: AbortSignal,
-): Promise<MetadataRoot> {
-  return openMetadataRoot(keys, metadataId, await source.fetch(metadataId, signal));
+): Promise<{ readonly root: MetadataRoot; readonly keys: SnapshotKeys }> {
+  return openMetadataRootOf(keys, metadataId, await source.fetch(metadataId, signal));
 }
 
 /** One item for each entry of the put, in listing order. @throws as `readMetadataRoot`, when it is read */
@@ -27,13 +30,13 @@ export async function* readMetadata(
   source: ObjectSource,
   signal?: AbortSignal,
 ): AsyncGenerator<EntryMetadata, void, undefined> {
-  const root = await readMetadataRoot(keys, metadataId, source, signal);
+  const { root, keys: sealedWith } = await readMetadataRoot(keys, metadataId, source, signal);
   async function* refs() {
     yield* root.pieces;
   }
   const pieces = mapOrdered(
     refs(),
-    async (piece) => await openMetadataPiece(keys, piece, await source.fetch(piece.id, signal)),
+    async (piece) => await openMetadataPiece(sealedWith, piece, await source.fetch(piece.id, signal)),
     { concurrency: PIECES_AHEAD },
   );
   yield* decodeMetadataStream(pieces, root);

@@ -28,9 +28,9 @@ export async function* metadataObjects(
   signal?: AbortSignal,
 ): AsyncGenerator<ManifestChunk, void, undefined> {
   const sealed = await source.fetch(metadataId, signal);
-  const { pieces } = await readMetadataRoot(keys, metadataId, { fetch: async () => sealed }, signal);
+  const { root } = await readMetadataRoot(keys, metadataId, { fetch: async () => sealed }, signal);
   const seen = new Set<string>();
-  for (const { id, sealedBytes } of pieces) {
+  for (const { id, sealedBytes } of root.pieces) {
     if (!seen.has(id)) yield { id, sizeBytes: sealedBytes };
     seen.add(id);
   }

@@ -10,7 +10,7 @@ import { openStoredRoot } from "../read/open-root.ts";
 import { readListing } from "../read/read-content.ts";
 import { belowOrAt, noSuchPath } from "../read/tree-path.ts";
 import { withMetadata } from "../read/with-metadata.ts";
-import { accountSnapshotKeys } from "./account-keys.ts";
+import { readingSnapshotKeys } from "./account-keys.ts";
 import { readMetadata } from "./read-metadata.ts";
 import type { ResolvedPlace } from "./resolve.ts";
 
@@ -38,7 +38,7 @@ export async function openTree(
   source: ObjectSource = context.providers(),
 ): Promise<SnapshotTree> {
   const { root, sealedBytes } = await openStoredRoot(context, dataId, signal, undefined, []);
-  const keys = accountSnapshotKeys(context);
+  const keys = await readingSnapshotKeys(context);
   return {
     dataId,
     ...(snapshot === undefined ? {} : { snapshot }),

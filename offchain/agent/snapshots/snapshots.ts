@@ -12,7 +12,7 @@ import { isDamage } from "../read/damage.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { withStubsOf } from "../read/stubbed-source.ts";
 import { checkStubFile } from "../stubs/check-stub-file.ts";
-import { accountSnapshotKeys, snapshotListAt } from "./account-keys.ts";
+import { readingSnapshotKeys, snapshotListAt } from "./account-keys.ts";
 import { diffTrees, type TreeChange } from "./diff.ts";
 import { globMatcher } from "./glob.ts";
 import { type ObjectsOf, type ReleaseOutcome, releaseUnneeded } from "./release.ts";
@@ -146,7 +146,7 @@ export class Snapshots {
     { signal, ...filter }: SignalOptions & SnapshotFilter = {},
   ): Promise<StatsReport> {
     const meant = await this.#meant(places, filter, signal);
-    const keys = accountSnapshotKeys(this.#context);
+    const keys = await readingSnapshotKeys(this.#context);
     const trees = this.#trees(meant, signal);
     return await measureTrees(trees, (tree) => snapshotObjects(keys, tree, signal), signal);
   }
@@ -278,13 +278,15 @@ export class Snapshots {
 
   #objectsAt(provider: StorageProvider, signal: AbortSignal | undefined): ObjectsOf {
     const context = this.#context;
-    const keys = accountSnapshotKeys(context);
     return {
       async *data(dataId) {
         const { root, rootBytes } = await openTree(context, { dataId }, signal, provider);
         yield* objectOrder(dataId, root, rootBytes, provider, signal);
       },
-      metadata: (metadataId) => metadataObjects(keys, metadataId, { source: provider }, signal),
+      async *metadata(metadataId) {
+        const keys = await readingSnapshotKeys(context);
+        yield* metadataObjects(keys, metadataId, { source: provider }, signal);
+      },
     };
   }
 }

@@ -10,7 +10,7 @@ import { ask, isTerminal, readNewPassphrase } from "../secrets.ts";
 import { type Surroundings, surroundings } from "../surroundings.ts";
 
 /** Words that are typed again on a terminal. */
-const CONFIRMED_WORDS = 2;
+export const CONFIRMED_WORDS = 2;
 
 export function registerInit(program: Command): void {
   program
@@ -73,7 +73,7 @@ export function phraseLines(phrase: string): string[] {
  * Asks for some of the words until they are right.
  * @throws InterruptedError when the user ends it; nothing is kept then
  */
-async function confirmPhrase({ output }: Surroundings, phrase: string): Promise<void> {
+export async function confirmPhrase({ output }: Surroundings, phrase: string): Promise<void> {
   const words = phrase.split(" ");
   for (const place of randomPlaces(words.length, CONFIRMED_WORDS)) {
     const question = `Word ${place + 1} of the recovery phrase`;

@@ -207,6 +207,16 @@ export interface RecoveryRetirementMessage {
   firstVersion: bigint;
 }
 
+/** What an account and its successor both sign, so that the second takes the place of the first. */
+export interface SuccessionMessage {
+  account: string;
+  successor: string;
+  /** keccak256 of the handover, 32 bytes, 0x hex. */
+  handoverHash: string;
+  /** Unix seconds. */
+  deadline: bigint;
+}
+
 /** What a key node signs of its answer to a batch of blinded elements, so that it pays for a wrong one. */
 export interface OprfAnswerMessage {
   committeeId: bigint;
@@ -327,6 +337,12 @@ const TYPES = {
     { name: "ledger", type: "address" },
     { name: "recordId", type: "bytes32" },
     { name: "firstVersion", type: "uint32" },
+  ],
+  Succession: [
+    { name: "account", type: "address" },
+    { name: "successor", type: "address" },
+    { name: "handoverHash", type: "bytes32" },
+    { name: "deadline", type: "uint64" },
   ],
   OprfAnswer: [
     { name: "committeeId", type: "uint64" },
@@ -492,6 +508,15 @@ export function recoveryRetirementTypedData(
   message: RecoveryRetirementMessage,
 ): TypedData<RecoveryRetirementMessage> {
   return typedData("RecoveryRetirement", contractDomain(chainId, policy), message);
+}
+
+/** Message for `AccountDirectory.replace`. @throws InvalidInputError for a malformed field. */
+export function successionTypedData(
+  chainId: bigint,
+  directory: string,
+  message: SuccessionMessage,
+): TypedData<SuccessionMessage> {
+  return typedData("Succession", contractDomain(chainId, directory), message);
 }
 
 /** Message for the answer to `POST /v1/oprf/evaluate`. @throws InvalidInputError for a malformed field. */

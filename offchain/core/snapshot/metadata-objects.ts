@@ -119,6 +119,29 @@ export function sealMetadataRoot(keys: SnapshotKeys, root: MetadataRoot): Sealed
 }
 
 /**
+ * Opens a root under the account's keys, or those of a predecessor that has sealed it.
+ * @param id content id that the bytes must have
+ * @returns with the keys under which its pieces open
+ * @throws IntegrityError for other bytes, UnknownVersionError, InvalidInputError
+ */
+export function openMetadataRootOf(
+  keys: SnapshotKeys,
+  id: string,
+  sealed: Uint8Array,
+): { readonly root: MetadataRoot; readonly keys: SnapshotKeys } {
+  let failure: unknown;
+  for (const one of [keys, ...(keys.earlier ?? [])]) {
+    try {
+      return { root: openMetadataRoot(one, id, sealed), keys: one };
+    } catch (error) {
+      if (!(error instanceof IntegrityError)) throw error;
+      failure ??= error;
+    }
+  }
+  throw failure;
+}
+
+/**
  * @param id content id that the bytes must have
  * @throws IntegrityError for other bytes, UnknownVersionError, InvalidInputError
  */

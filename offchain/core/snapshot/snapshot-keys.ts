@@ -33,6 +33,11 @@ export interface SnapshotKeys {
   readonly metadataKey: Uint8Array;
   /** 32 bytes. */
   readonly listKey: Uint8Array;
+  /**
+   * Keys of predecessors, for metadata that is named under the account's own keys. Lists do not open under them: who
+   * has a predecessor's keys could make one.
+   */
+  readonly earlier?: readonly SnapshotKeys[];
 }
 
 /**

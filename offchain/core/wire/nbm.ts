@@ -241,7 +241,14 @@ export type KeyMaterialAnswer = Static<typeof KeyMaterialAnswer>;
  * `POST /v1/records/:recordId/share`: EIP-712 `ShareRequest` for this node; `sessionKey` is a fresh X25519 public key.
  */
 export const ShareRequestBody = Type.Object(
-  { account: AddressText, sessionKey: Bytes32Text, expiresAt: UnixSeconds, signature: SignatureText },
+  {
+    account: AddressText,
+    /** A predecessor of the account that owns the record; the account itself unless given. */
+    owner: Type.Optional(AddressText),
+    sessionKey: Bytes32Text,
+    expiresAt: UnixSeconds,
+    signature: SignatureText,
+  },
   closed,
 );
 export type ShareRequestBody = Static<typeof ShareRequestBody>;

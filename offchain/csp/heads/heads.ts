@@ -7,15 +7,22 @@ import { equalBytes } from "#primitives";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { headVersion } from "../../core/snapshot/list-objects.ts";
 import type { ExpectedHead, HeadIndex } from "../../store/index/head-index.ts";
+import type { SuccessionIndex } from "../../store/index/succession-index.ts";
 import type { AccountQuotas } from "../quotas.ts";
 
 export class HeadService {
   readonly #index: HeadIndex;
   readonly #quotas: Pick<AccountQuotas, "requireHead">;
+  readonly #successions: Pick<SuccessionIndex, "hasTakenOver">;
 
-  constructor(index: HeadIndex, quotas: Pick<AccountQuotas, "requireHead">) {
+  constructor(
+    index: HeadIndex,
+    quotas: Pick<AccountQuotas, "requireHead">,
+    successions: Pick<SuccessionIndex, "hasTakenOver">,
+  ) {
     this.#index = index;
     this.#quotas = quotas;
+    this.#successions = successions;
   }
 
   /** @throws TallystickError NOT_FOUND when the account has none */
@@ -26,6 +33,21 @@ export class HeadService {
       code: "NOT_FOUND",
       party: "client",
       check: "head of the snapshot list",
+    });
+  }
+
+  /**
+   * The head of a predecessor, as it left it.
+   * @throws TallystickError NOT_OWNER when the account took over from no such one here; as `find`
+   */
+  async findOf(account: string, predecessor: string): Promise<Uint8Array> {
+    if (await this.#successions.hasTakenOver(account, predecessor)) return await this.find(predecessor);
+    throw new TallystickError("the account is no successor of the one whose snapshot list it asks for", {
+      code: "NOT_OWNER",
+      party: `account ${account}`,
+      check: "successor in the directory of accounts",
+      expected: `a successor of ${predecessor}`,
+      hint: "open a new session after the successor was named",
     });
   }
 

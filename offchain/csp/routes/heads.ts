@@ -1,7 +1,7 @@
 /** Routes of the snapshot list's head. */
 import { MAX_HEAD_BYTES } from "../../core/snapshot/list-objects.ts";
 import { OCTET_STREAM } from "../../core/wire/csp.ts";
-import { HeadAnswer, HeadQuery } from "../../core/wire/heads.ts";
+import { HeadAnswer, HeadOfQuery, HeadQuery } from "../../core/wire/heads.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { HeadService } from "../heads/heads.ts";
@@ -17,8 +17,10 @@ export function addHeadRoutes(
   const { sessions, quotas, bodies, heads } = services;
   const onRequest = forAccounts(sessions, quotas);
 
-  server.get("/v1/head", { onRequest }, async (request, reply) => {
-    const sealed = await heads.find(sessionOf(request).account);
+  server.get("/v1/head", { onRequest, schema: { querystring: HeadOfQuery } }, async (request, reply) => {
+    const { account } = sessionOf(request);
+    const { of } = request.query;
+    const sealed = of === undefined ? await heads.find(account) : await heads.findOf(account, of);
     return reply.type(OCTET_STREAM).send(sealed);
   });
 

@@ -94,6 +94,7 @@ export default async function writeDeployment(
       storageEscrow: address("StorageEscrow"),
       possessionVerifier: address("PossessionVerifier"),
       randomness: address(RANDOMNESS_CONTRACTS[kind]),
+      accountDirectory: address("AccountDirectory"),
       ownersPolicy: address("OwnersPolicy"),
       recoveryPolicy: address("RecoveryPolicy"),
     },

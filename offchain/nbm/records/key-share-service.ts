@@ -4,6 +4,7 @@
  * it is decrypted only while an answer is made, and never stored in the clear. Sealed keys: releases/.
  */
 
+import { mayActFor } from "../../chain/account-directory.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { headerOf, isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
@@ -78,7 +79,7 @@ export class ShareService {
    * @param asked the request, and the address that it comes from
    * @throws InvalidSignatureError when it is expired, or not signed by the account for this node; TallystickError
    *   NOT_FOUND when there is no such record or no share of it here, NOT_OWNER when the account does not own it on
-   *   chain; CHAIN_UNAVAILABLE.
+   *   chain, was replaced, or succeeds none of its owners; CHAIN_UNAVAILABLE.
    */
   async release(
     recordId: string,
@@ -90,13 +91,7 @@ export class ShareService {
     const account = checksumAddress(request.account, "account");
     await this.#checkRequest(recordId, account, request, address);
     const { record } = await this.#recordOnChain(recordId, archive, follower);
-    if (!(await isOwner(this.#options.chain, headerOf(record), account))) {
-      throw new TallystickError("the account does not own the record", {
-        code: "NOT_OWNER",
-        party: `account ${account}`,
-        check: "ownership on chain",
-      });
-    }
+    await this.#requireOwner(record, account, checksumAddress(request.owner ?? account, "owner"));
     const opened = await this.#open(record);
     if (opened === undefined) throw noShare(recordId);
     const { share, index } = opened;
@@ -108,6 +103,23 @@ export class ShareService {
       return answer;
     } finally {
       share.fill(0);
+    }
+  }
+
+  /** The rule of `OwnersPolicy`. */
+  async #requireOwner(record: KeyRecord, account: string, owner: string): Promise<void> {
+    const { chain } = this.#options;
+    const refuse = (message: string, check: string): never => {
+      throw new TallystickError(message, { code: "NOT_OWNER", party: `account ${account}`, check });
+    };
+    if (!(await isOwner(chain, headerOf(record), owner))) {
+      refuse("the account does not own the record", "ownership on chain");
+    }
+    if (!(await mayActFor(chain, account, owner))) {
+      refuse(
+        "the account was replaced, or is no successor of the one that owns the record",
+        "successor in the directory of accounts",
+      );
     }
   }
 

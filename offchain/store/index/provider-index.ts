@@ -15,6 +15,7 @@ import type { HeadIndex } from "./head-index.ts";
 import type { Leases } from "./leases.ts";
 import type { SegmentIndex } from "./segment-index.ts";
 import type { StubFileIndex } from "./stub-file-index.ts";
+import type { SuccessionIndex } from "./succession-index.ts";
 
 /** Named values that describe the database itself, for example which object store belongs to it. */
 export interface MetaIndex {
@@ -34,6 +35,7 @@ export interface ProviderIndex {
   readonly segments: SegmentIndex;
   readonly heads: HeadIndex;
   readonly stubFiles: StubFileIndex;
+  readonly successions: SuccessionIndex;
   /** Asks the database something trivial. @throws DiskFailedError when it does not answer */
   ping(): Promise<void>;
 }

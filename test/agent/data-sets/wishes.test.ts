@@ -61,6 +61,7 @@ const deployment: Deployment = {
     randomness: RANDOMNESS,
     ownersPolicy: VERIFIER,
     recoveryPolicy: VERIFIER,
+    accountDirectory: VERIFIER,
   },
   deployedAtBlock: 0,
   committeeId: "1",

@@ -60,7 +60,8 @@ describe("the key of a data id", () => {
   const open = async (found: VerifiedRecord, source?: "self" | "committee") => {
     const context = {
       account: { address: us },
-      identity: { catalogueKey },
+      identity: { account: us, catalogueKey },
+      predecessors: async () => [],
       deployment: { chainId: 1, contracts: { keyLedger: SCOPE.keyLedger } },
       archives: async () => ({
         find: async () => ({ records: [found], reports: [] }),

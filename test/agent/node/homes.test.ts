@@ -147,6 +147,7 @@ describe("deployment file", () => {
       randomness: zero,
       ownersPolicy: zero,
       recoveryPolicy: zero,
+      accountDirectory: zero,
     },
     deployedAtBlock: 0,
     committeeId: "1",

@@ -27,6 +27,7 @@ function deploymentAt(rpcUrl: string): Deployment {
       randomness: address(4),
       ownersPolicy: address(6),
       recoveryPolicy: address(8),
+      accountDirectory: `0x${"ab".repeat(20)}`,
     },
     deployedAtBlock: 0,
     committeeId: "1",

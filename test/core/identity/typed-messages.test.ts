@@ -23,6 +23,7 @@ import {
   releaseRequestTypedData,
   sessionTypedData,
   shareRequestTypedData,
+  successionTypedData,
   type TypedData,
 } from "../../../offchain/core/identity/typed-messages.ts";
 import { expectRejection } from "../../helpers/rejection.ts";
@@ -114,6 +115,12 @@ const messages: Record<string, TypedData<object>> = {
     recordId: word("2"),
     firstVersion: 2n,
   }),
+  Succession: successionTypedData(31_337n, ledger, {
+    account,
+    successor: other,
+    handoverHash: word("7"),
+    deadline: 1_790_000_600n,
+  }),
   OprfAnswer: oprfAnswerTypedData(31_337n, ledger, {
     committeeId: 3n,
     generation: 1n,
@@ -131,6 +138,7 @@ describe("core/eip712", () => {
   for (const [contract, names] of Object.entries({
     KeyLedger: ["KeyRecord", "KeyRecords", "Ownership", "AddOwner"],
     OprfDisputes: ["OprfAnswer"],
+    AccountDirectory: ["Succession"],
   })) {
     it(`has the type strings that ${contract} hashes`, () => {
       const file = new URL(`../../../contracts/${contract}.sol`, import.meta.url);

@@ -87,6 +87,87 @@ export function describeProviderIndex(
       expect(await index.stubFiles.bytesOf(ALICE)).to.equal(60 + 50 + 2 * 128);
     });
 
+    describe("successors of accounts", () => {
+      const CAROL = `0x${"ca".repeat(20)}`;
+      const file = (epoch: number, bytes: number) => ({ epoch, sealed: new Uint8Array(bytes).fill(epoch) });
+
+      /** Alice owns 1, 2 and 3, has released 3, and Bob owns 2 (released) and 4. */
+      const fill = async () => {
+        await index.chunks.record(ALICE, [chunk(1), chunk(2), chunk(3)], 10);
+        await index.chunks.record(BOB, [chunk(2), chunk(4)], 10);
+        for (const account of [ALICE, BOB]) {
+          const releases = await index.heads.releasesOf(account);
+          await index.heads.replace(account, { version: 0, releases }, { version: 1, sealed: digest(1) });
+        }
+        await index.chunks.noteRelease(ALICE, [digest(3)], 1, 20);
+        await index.chunks.noteRelease(BOB, [digest(2)], 1, 20);
+        await index.stubFiles.replace(ALICE, digest(1), 0, file(1, 100));
+        await index.stubFiles.replace(ALICE, digest(2), 0, file(2, 50));
+        await index.stubFiles.replace(BOB, digest(2), 0, file(9, 70));
+      };
+      const whole = async () => ({
+        ownedBy: await Promise.all([ALICE, BOB].map((account) => index.chunks.ownedBy(account, 10))),
+        owners: await index.chunks.ownersOf([1, 2, 3, 4].map(digest)),
+        usage: await Promise.all([ALICE, BOB].map((account) => index.chunks.usageOf(account))),
+        totals: await index.chunks.totals(),
+        stubBytes: await Promise.all([ALICE, BOB].map((account) => index.stubFiles.bytesOf(account))),
+      });
+
+      it("take over chunks and stub files, once, and keep what is theirs", async () => {
+        await fill();
+        expect(await index.successions.hasTakenOver(BOB, ALICE)).to.equal(false);
+        await index.successions.takeOver(ALICE_LOWER, BOB, 30);
+        await reopen();
+        const after = await whole();
+        expect(after).to.deep.equal({
+          ownedBy: [[], [1, 2, 3, 4].map(digest)],
+          owners: [1, 1, 1, 1],
+          usage: [
+            { chunks: 0, bytes: 0 },
+            { chunks: 4, bytes: 101 + 102 + 103 + 104 },
+          ],
+          totals: { chunks: 4, storedBytes: 410, ownedBytes: 410, lostChunks: 0 },
+          stubBytes: [0, 100 + 70 + 2 * 128],
+        });
+        expect(await index.stubFiles.find(BOB, digest(1))).to.deep.equal(file(1, 100));
+        expect(await index.stubFiles.find(BOB, digest(2)), "its own").to.deep.equal(file(9, 70));
+        expect(await index.heads.find(ALICE), "for the successor to read").to.include({ version: 1 });
+        expect(await index.successions.hasTakenOver(BOB, ALICE)).to.equal(true);
+        expect(await index.successions.hasTakenOver(ALICE, BOB)).to.equal(false);
+        await index.successions.takeOver(ALICE, BOB, 31);
+        expect(await whole(), "again").to.deep.equal(after);
+        // What only one of the two has released is needed; what the predecessor has released, and nobody else, is not.
+        await index.chunks.endReleases(100, 10, 100);
+        expect(await index.chunks.ownedBy(BOB, 10)).to.deep.equal([1, 2, 4].map(digest));
+        expect(await index.chunks.ownersOf([1, 2, 3, 4].map(digest))).to.deep.equal([1, 1, 0, 1]);
+      });
+
+      it("take over what comes later, and what their predecessor took over", async () => {
+        await fill();
+        await index.successions.takeOver(ALICE, BOB, 30);
+        await index.chunks.record(ALICE, [chunk(1), chunk(5)], 40);
+        await index.successions.takeOver(ALICE, BOB, 50);
+        await index.successions.takeOver(BOB, CAROL, 60);
+        expect(await index.chunks.ownedBy(CAROL, 10)).to.deep.equal([1, 2, 3, 4, 5].map(digest));
+        expect(await index.chunks.ownersOf([1, 5].map(digest))).to.deep.equal([1, 1]);
+        expect(await index.chunks.usageOf(CAROL)).to.deep.equal({ chunks: 5, bytes: 515 });
+        expect(await index.successions.hasTakenOver(CAROL, ALICE)).to.equal(true);
+        expect(await index.successions.hasTakenOver(BOB, ALICE)).to.equal(true);
+        expect(await index.successions.hasTakenOver(ALICE, CAROL)).to.equal(false);
+      });
+
+      it("take over once when several processes do it at the same time, and lose nothing that is added", async () => {
+        await fill();
+        await Promise.all([
+          index.successions.takeOver(ALICE, BOB, 30),
+          index.chunks.record(BOB, [chunk(6)], 30),
+          index.successions.takeOver(ALICE, BOB, 30),
+        ]);
+        expect(await index.chunks.usageOf(BOB)).to.deep.equal({ chunks: 5, bytes: 410 + 106 });
+        expect(await index.chunks.usageOf(ALICE)).to.deep.equal({ chunks: 0, bytes: 0 });
+      });
+    });
+
     describe("chunks", () => {
       it("are found by batch, in the order asked for, unknown ones as undefined", async () => {
         await index.chunks.record(ALICE, [chunk(1), chunk(2)], 5);

@@ -14,15 +14,17 @@ export declare namespace IKeyLedger {
     }
 
   export interface IOwnersPolicyInterface extends Interface {
-    getFunction(nameOrSignature: "LEDGER" | "mayRelease" | "secretIdOf"): FunctionFragment;
+    getFunction(nameOrSignature: "DIRECTORY" | "LEDGER" | "mayRelease" | "secretIdOf"): FunctionFragment;
 
     
 
-    encodeFunctionData(functionFragment: 'LEDGER', values?: undefined): string;
+    encodeFunctionData(functionFragment: 'DIRECTORY', values?: undefined): string;
+encodeFunctionData(functionFragment: 'LEDGER', values?: undefined): string;
 encodeFunctionData(functionFragment: 'mayRelease', values: [BytesLike, AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'secretIdOf', values: [IKeyLedger.RecordHeaderStruct]): string;
 
-    decodeFunctionResult(functionFragment: 'LEDGER', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'DIRECTORY', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'LEDGER', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'mayRelease', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'secretIdOf', data: BytesLike): Result;
   }
@@ -63,6 +65,14 @@ decodeFunctionResult(functionFragment: 'secretIdOf', data: BytesLike): Result;
 
     
     
+    DIRECTORY: TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >
+    
+
+    
     LEDGER: TypedContractMethod<
       [],
       [string],
@@ -89,7 +99,12 @@ decodeFunctionResult(functionFragment: 'secretIdOf', data: BytesLike): Result;
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'LEDGER'): TypedContractMethod<
+    getFunction(nameOrSignature: 'DIRECTORY'): TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'LEDGER'): TypedContractMethod<
       [],
       [string],
       'view'

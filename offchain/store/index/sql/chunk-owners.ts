@@ -323,6 +323,43 @@ export async function addOwners(
   return new Set(inserted.map(({ digest }) => toHex(digest)));
 }
 
+/**
+ * Gives what an account owns to another one. A chunk that both own is owned by the second one, and released only if
+ * both have released it.
+ */
+export async function passOwnership(
+  database: SqlDatabase<ProviderTables>,
+  transaction: Tables,
+  from: string,
+  to: string,
+  now: number,
+): Promise<void> {
+  const ofFrom = transaction.selectFrom("owners").select("digest").where("account", "=", from);
+  const unreleased = ofFrom.where("released_at", "is", null);
+  await transaction
+    .updateTable("owners")
+    .set({ released_at: null })
+    .where("account", "=", to)
+    .where("released_at", "is not", null)
+    .where("digest", "in", unreleased)
+    .execute();
+  const shared = transaction
+    .selectFrom("owners as mine")
+    .innerJoin("owners as theirs", "theirs.digest", "mine.digest")
+    .select("mine.digest")
+    .where("mine.account", "=", from)
+    .where("theirs.account", "=", to)
+    .orderBy("mine.digest");
+  const digests = (await shared.execute()).map(({ digest }) => digest);
+  await endOwnership(transaction, from, digests, now);
+  await transaction.updateTable("owners").set({ account: to }).where("account", "=", from).execute();
+  const query = transaction.selectFrom("accounts").selectAll().where("account", "=", from);
+  const row = await database.locking(query).executeTakeFirst();
+  if (row === undefined) return;
+  await addUsage(transaction, to, { chunks: row.owned_chunks, bytes: row.owned_bytes });
+  await addUsage(transaction, from, { chunks: -row.owned_chunks, bytes: -row.owned_bytes });
+}
+
 /** @returns how many of these chunks the account owned */
 async function endOwnership(
   transaction: Tables,

@@ -11,6 +11,7 @@ import type { ProviderTables } from "./provider-tables.ts";
 import { SqlSegmentIndex } from "./segments.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 import { SqlStubFileIndex } from "./stub-files.ts";
+import { SqlSuccessionIndex } from "./successions.ts";
 
 /** Name of the number from which releases are counted. */
 const RELEASES_FROM = "releases counted from";
@@ -65,6 +66,7 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly segments: SqlSegmentIndex;
   readonly heads: SqlHeadIndex;
   readonly stubFiles: SqlStubFileIndex;
+  readonly successions: SqlSuccessionIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
   private constructor(
@@ -82,6 +84,7 @@ export class SqlProviderIndex implements ProviderIndex {
     this.segments = new SqlSegmentIndex(database, leases, unixSeconds);
     this.heads = new SqlHeadIndex(database.part(), releasesFrom);
     this.stubFiles = new SqlStubFileIndex(database.part());
+    this.successions = new SqlSuccessionIndex(database);
   }
 
   /** @param database with the tables of `provider-tables.ts`; whoever opened it closes it, after the index */

@@ -49,6 +49,7 @@ export interface ProviderTables extends HeadTables, StubFileTables, DataSetTable
   accounts: { account: string; owned_chunks: number; owned_bytes: number; unpaid_since: number | null };
   totals: { shard: number; chunks: number; stored_bytes: number; lost_chunks: number };
   leases: { name: string; holder: string; expires_at: number };
+  successions: { account: string; successor: string };
 }
 
 /** Part of the provider's first migration. */
@@ -144,5 +145,11 @@ const ownTables = ({ bytes, integer, counted, appended, clustered }: ColumnTypes
     name TEXT NOT NULL PRIMARY KEY,
     holder TEXT NOT NULL,
     expires_at ${integer} NOT NULL
+  ) ${clustered}`,
+
+  // Accounts whose successor took over what they had here.
+  `CREATE TABLE successions (
+    account TEXT NOT NULL PRIMARY KEY,
+    successor TEXT NOT NULL
   ) ${clustered}`,
 ];

@@ -82,6 +82,24 @@ export class SqlStubFileIndex implements StubFileIndex {
   }
 }
 
+/** Gives an account's stub files to another one, which keeps its own of the same put. */
+export async function passStubFiles(transaction: Transaction<StubFileTables>, from: string, to: string): Promise<void> {
+  // Locks both accounts, in one order.
+  for (const account of [from, to].sort()) await addBytes(transaction, account, 0);
+  const own = transaction.selectFrom("stub_files").select("digest").where("account", "=", to);
+  await transaction.deleteFrom("stub_files").where("account", "=", from).where("digest", "in", own).execute();
+  await transaction.updateTable("stub_files").set({ account: to }).where("account", "=", from).execute();
+  await transaction.deleteFrom("stub_accounts").where("account", "=", from).execute();
+  await transaction
+    .updateTable("stub_accounts")
+    .set({
+      stub_bytes: sql`(SELECT COALESCE(SUM(length(sealed) + ${STUB_ROW_BYTES}), 0) FROM stub_files
+        WHERE stub_files.account = ${to})`,
+    })
+    .where("account", "=", to)
+    .execute();
+}
+
 async function addBytes(
   transaction: Pick<Transaction<StubFileTables>, "insertInto">,
   account: string,

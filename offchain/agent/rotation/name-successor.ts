@@ -1,0 +1,47 @@
+/** Names the successor of an account on chain: both keys are at hand, and either account pays for the transaction. */
+
+import { keccak256 } from "ethers";
+import { readReplacement, replaceAccountCall } from "../../chain/account-directory.ts";
+import type { ContractCall } from "../../chain/contract-call.ts";
+import { readChain } from "../../chain/revert.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { sealHandover } from "../../core/identity/handover.ts";
+import { successionTypedData } from "../../core/identity/typed-messages.ts";
+import type { AgentContext } from "../context.ts";
+
+/** How long the signatures may be used. Whoever sees them can do no more than send what this device sends. */
+const DEADLINE_SECONDS = 3600n;
+
+/** @returns whether the successor is named already @throws TallystickError CONFLICT when another one is */
+export async function isNamed(old: AgentContext, successor: string): Promise<boolean> {
+  const replacement = await readReplacement(await old.chain(), old.account.address);
+  if (replacement === undefined) return false;
+  if (isAddressEqual(replacement.successor, successor)) return true;
+  throw new TallystickError("the account has another successor already", {
+    code: "CONFLICT",
+    party: `account ${old.account.address}`,
+    check: "successor in the directory of accounts",
+    expected: successor,
+    received: `${replacement.successor}, named at ${new Date(replacement.at * 1000).toISOString()}`,
+    hint:
+      "use the phrase of that successor; if you did not name it, somebody else has your old phrase: the new identity " +
+      "cannot take over, so put your files again with it",
+  });
+}
+
+/** @param old and `next` are open on the same deployment @throws ChainUnavailableError */
+export async function successionCall(old: AgentContext, next: AgentContext): Promise<ContractCall> {
+  const chain = await old.chain();
+  const { chainId, contracts } = chain.deployment;
+  const [account, successor] = [old.account.address, next.account.address];
+  const scope = { chainId: BigInt(chainId), directory: contracts.accountDirectory, account, successor };
+  const handover = sealHandover(scope, next.identity.catalogueKey, old.identity.phraseEntropy);
+  const block = await readChain("reading the latest block", () => chain.provider.getBlock("latest"));
+  const deadline = BigInt(block?.timestamp ?? 0) + DEADLINE_SECONDS;
+  const message = { account, successor, handoverHash: keccak256(handover), deadline };
+  const typed = successionTypedData(scope.chainId, scope.directory, message);
+  const [accountSignature, successorSignature] = [await old.account.sign(typed), await next.account.sign(typed)];
+  const signed = { account, successor, handover, deadline, accountSignature, successorSignature };
+  return replaceAccountCall(chain.deployment, signed);
+}

@@ -1,0 +1,76 @@
+/** Moves the money of a replaced account to its successor: balances in the escrow, and coins but for its last gas. */
+
+import type { ContractCall } from "../../chain/contract-call.ts";
+import { NATIVE_TOKEN } from "../../chain/data-set-words.ts";
+import { dataSetsOpened } from "../../chain/escrow-events.ts";
+import { offeredPerGas } from "../../chain/fee-limit.ts";
+import { readChain } from "../../chain/revert.ts";
+import { AgentContext } from "../context.ts";
+import { DataSets } from "../data-sets/data-sets.ts";
+
+/** Gas of a notice, of a withdrawal, and of a transfer, rounded up. */
+const NOTICE_GAS = 150_000n;
+const WITHDRAWAL_GAS = 150_000n;
+const TRANSFER_GAS = 25_000n;
+/** Gas may become so much dearer until the last transaction of the old account. */
+const DEARER = 3n;
+
+export interface PaidOut {
+  readonly token: string;
+  readonly amount: bigint;
+  readonly from: "escrow" | "account";
+}
+
+/**
+ * May be repeated: what was moved is there no more.
+ * @param old with the keys of the replaced account
+ * @param notices that the old account still has to send
+ * @returns what was moved now
+ */
+export async function payOut(old: AgentContext, to: string, notices: number): Promise<PaidOut[]> {
+  const chain = await old.chain();
+  const tokens = new Set([NATIVE_TOKEN]);
+  for await (const { terms } of dataSetsOpened(chain, { user: old.account.address })) tokens.add(terms.token);
+  const sets = new DataSets(old);
+  const moved: PaidOut[] = [];
+  for (const token of tokens) {
+    const { withdrawable } = await sets.balance(token);
+    if (withdrawable === 0n || (await coinsOf(old)) === 0n) continue;
+    await sets.withdraw(token, withdrawable, to);
+    moved.push({ token, amount: withdrawable, from: "escrow" });
+  }
+  const later = BigInt(notices) * NOTICE_GAS + (notices > 0 ? BigInt(tokens.size) * WITHDRAWAL_GAS : 0n);
+  // Once nothing else is to be sent, the transfer takes all but its own gas.
+  const kept =
+    ((later === 0n ? 0n : later + WITHDRAWAL_GAS) * DEARER + 2n * TRANSFER_GAS) *
+    (await offeredPerGas(chain, undefined));
+  const coins = await coinsOf(old);
+  if (coins <= 2n * kept) return moved;
+  const call: ContractCall = { to, data: "0x", value: coins - kept, description: "moving coins to the successor" };
+  await old.send(call);
+  return [...moved, { token: NATIVE_TOKEN, amount: coins - kept, from: "account" }];
+}
+
+/**
+ * Moves what the predecessors of an account have left or got since: once the notice period of their data sets is over,
+ * the rest of their balance is free.
+ * @throws as `AgentContext.predecessors`, and as `AgentContext.send`
+ */
+export async function collectFromPredecessors(next: AgentContext): Promise<(PaidOut & { readonly account: string })[]> {
+  const { platform, logger, confirmations, deployment, account: successor } = next;
+  const moved: (PaidOut & { account: string })[] = [];
+  for (const { identity, account } of await next.predecessors()) {
+    const old = new AgentContext({ identity, deployment, platform, logger, confirmations, successor });
+    try {
+      for (const paid of await payOut(old, successor.address, 0)) moved.push({ ...paid, account });
+    } finally {
+      old.disconnect();
+    }
+  }
+  return moved;
+}
+
+export async function coinsOf(context: AgentContext): Promise<bigint> {
+  const chain = await context.chain();
+  return await readChain("reading an account's balance", () => chain.provider.getBalance(context.account.address));
+}

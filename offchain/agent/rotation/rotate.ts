@@ -1,0 +1,284 @@
+/**
+ * `rotate`: a new identity takes the place of the one of this device. The order is fixed, and each step is idempotent,
+ * so that a run after any interruption does what is missing and pays nothing twice:
+ *
+ *   1. The successor is named on chain. From now on the old key opens no session and gets no release, and providers
+ *      give what the old account has to the new one, at its first session.
+ *   2. Money of the old account that nothing needs moves to the new one.
+ *   3. For each data set that goes on: the new account tags its objects under secrets of its own, in a set of its own
+ *      at the same provider. A thief of the old phrase knows the secrets of the old tags. No object is sent again.
+ *   4. Snapshots are listed, and stub files sealed, under the new keys. Lists under old keys would be anybody's who has
+ *      the old phrase.
+ *   5. Notice is given to the old sets.
+ *
+ * Key records and metadata objects stay as they are: the old phrase is handed over, sealed, with the naming.
+ */
+
+import type { OpenedDataSet } from "../../chain/data-set-words.ts";
+import { dataSetsOpened } from "../../chain/escrow-events.ts";
+import { quoteFee } from "../../chain/fee-limit.ts";
+import type { TallystickError } from "../../core/errors.ts";
+import type { AgentContext } from "../context.ts";
+import { DataSets } from "../data-sets/data-sets.ts";
+import { type DataSetOnChain, hasEnded, readOnChain } from "../data-sets/following.ts";
+import type { DataSetListener } from "../data-sets/lane-report.ts";
+import type { LaneWishes } from "../data-sets/wishes.ts";
+import { openFileKey } from "../keys/file-key.ts";
+import { type CopyTotals, copyObjects } from "../migration/copy-objects.ts";
+import { type Damaged, type Inventory, takeInventory } from "../migration/inventory.ts";
+import { leaveOld, type OldSetEnd } from "../migration/leave-old.ts";
+import { oldSource } from "../migration/old-source.ts";
+import { planMigration } from "../migration/plan.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
+import { isDamage } from "../read/damage.ts";
+import { snapshotListAt } from "../snapshots/account-keys.ts";
+import { accountStubs } from "../stubs/account-stubs.ts";
+import { readStubs, storeStubs } from "../stubs/owner-stubs.ts";
+import { isNamed, successionCall } from "./name-successor.ts";
+import { coinsOf, type PaidOut, payOut } from "./pay-out.ts";
+
+/** Ciphertext after which a set is brought on chain. */
+const ROUND_BYTES = 2 ** 30;
+
+/** The two identities, on one deployment. */
+export interface Rotation {
+  /** Of the account that is replaced, with sessions of its own: it is used until the successor is named. */
+  readonly old: AgentContext;
+  /** With its keys and journal, and sessions of the successor. */
+  readonly asSuccessor: AgentContext;
+  readonly next: AgentContext;
+}
+
+export interface RotateOptions {
+  readonly onStep?: ((step: string) => void) | undefined;
+  readonly onDataSet?: DataSetListener;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What a data set that goes on will become. */
+export interface RotatedSetPlan {
+  readonly id: string;
+  readonly provider: string;
+  readonly objects: number;
+  readonly bytes: number;
+  readonly token: string;
+  /** Of the old and of the new set, per epoch: both are paid until the notice period of the old one is over. */
+  readonly feeNow: bigint;
+  readonly fee: bigint;
+  /** Of the new account. */
+  readonly deposit: bigint;
+}
+
+export interface RotationPlan {
+  readonly account: string;
+  readonly successor: string;
+  readonly isNamed: boolean;
+  readonly dataSets: readonly RotatedSetPlan[];
+  /** Gas of the naming and of what each set needs, at the current price, in wei. */
+  readonly gasFee: bigint;
+}
+
+export interface RotatedSet extends OldSetEnd {
+  readonly id: string;
+  /** The set that takes its place. */
+  readonly successor: string;
+  readonly provider: string;
+  readonly copied: Readonly<CopyTotals>;
+}
+
+export interface RotationReport {
+  readonly account: string;
+  readonly successor: string;
+  /** Of the naming; absent when an earlier run had named it. */
+  readonly transactionHash?: string;
+  readonly dataSets: readonly RotatedSet[];
+  readonly listedSnapshots: number;
+  readonly paidOut: readonly PaidOut[];
+  readonly damaged: readonly Damaged[];
+  readonly seconds: number;
+}
+
+interface OldSet {
+  readonly opened: OpenedDataSet;
+  readonly onChain: DataSetOnChain;
+}
+
+/** What a rotation would come to. Sends nothing. @throws as `rotate` */
+export async function planRotation(rotation: Rotation, signal?: AbortSignal): Promise<RotationPlan> {
+  const { old, asSuccessor, next } = rotation;
+  const named = await isNamed(old, next.account.address);
+  const reader = named ? asSuccessor : old;
+  const dataSets: RotatedSetPlan[] = [];
+  const call = named ? undefined : await successionCall(old, next);
+  let gasFee = call === undefined ? 0n : (await quoteFee(await old.chain(), call, old.account.address)).gasFee;
+  for (const { opened, onChain } of await goingOn(old)) {
+    const provider = providerOf(reader, opened);
+    const inventory = await takeInventory(reader, opened, provider, sourceOf(reader, provider), signal);
+    const to = providerOf(next, opened);
+    const wishes = wishesOf(opened, inventory);
+    const plan = await planMigration(next, opened, onChain, to, wishes, inventory, ROUND_BYTES);
+    const { id, objects, bytes, token, feeNow, fee, deposit } = plan;
+    gasFee += plan.gasFee;
+    dataSets.push({ id, provider: to.account, objects, bytes, token, feeNow, fee, deposit });
+  }
+  return { account: old.account.address, successor: next.account.address, isNamed: named, dataSets, gasFee };
+}
+
+/**
+ * Carries a rotation out, or goes on with one.
+ *
+ * @throws TallystickError CONFLICT when the account has another successor; FUNDS when neither account has the coins;
+ *   what providers and the chain answer. A later run goes on.
+ */
+export async function rotate(rotation: Rotation, options: RotateOptions = {}): Promise<RotationReport> {
+  const started = performance.now();
+  const { old, asSuccessor, next } = rotation;
+  const { onStep = () => undefined, signal } = options;
+  const successor = next.account.address;
+  let transactionHash: string | undefined;
+  if (!(await isNamed(old, successor))) {
+    onStep("naming the successor on chain");
+    const payer = (await coinsOf(old)) > 0n ? old : next;
+    transactionHash = (await payer.send(await successionCall(old, next))).hash;
+  }
+  const sets = await goingOn(asSuccessor);
+  const paidOut = await payOut(asSuccessor, successor, sets.length);
+  for (const put of await old.catalogue.puts()) await next.catalogue.savePut(put);
+
+  const damaged: Damaged[] = [];
+  const dataSets: RotatedSet[] = [];
+  const inventories = new Map<string, Inventory>();
+  for (const set of sets) {
+    onStep(`making the tags of data set ${set.opened.id.slice(0, 10)} anew`);
+    const { inventory, ...copied } = await copySet(rotation, set, options);
+    damaged.push(...inventory.damaged, ...copied.damaged);
+    inventories.set(set.opened.terms.provider, inventory);
+    dataSets.push({ ...copied.rotated });
+  }
+  let listedSnapshots = 0;
+  for (const from of asSuccessor.providers()) {
+    onStep(`listing the snapshots at ${from.name} under the new keys`);
+    listedSnapshots += await relist(rotation, from, inventories.get(from.account), damaged, signal);
+  }
+  const ended: RotatedSet[] = [];
+  for (const [place, set] of sets.entries()) {
+    onStep(`giving notice to data set ${set.opened.id.slice(0, 10)}`);
+    const giveNotice = async () => await new DataSets(asSuccessor).giveNotice(set.opened.id);
+    const end = await leaveOld(asSuccessor, { opened: set.opened, giveNotice }, signal);
+    const rotated = dataSets[place];
+    if (rotated !== undefined) ended.push({ ...rotated, ...end });
+  }
+  paidOut.push(...(await payOut(asSuccessor, successor, 0)));
+  return {
+    account: old.account.address,
+    successor,
+    ...(transactionHash === undefined ? {} : { transactionHash }),
+    dataSets: ended,
+    listedSnapshots,
+    paidOut,
+    damaged,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** Sets of the account that nothing ends. Notice is given last, so one that was given it has nothing left to do. */
+async function goingOn(old: AgentContext): Promise<OldSet[]> {
+  const chain = await old.chain();
+  const sets: OldSet[] = [];
+  for await (const opened of dataSetsOpened(chain, { user: old.account.address })) {
+    const onChain = await readOnChain(chain, opened);
+    if (onChain !== undefined && !hasEnded(onChain)) sets.push({ opened, onChain });
+  }
+  return sets;
+}
+
+function providerOf(context: AgentContext, { terms }: OpenedDataSet): StorageProvider {
+  return context.providers().byAccount(terms.provider);
+}
+
+function sourceOf(context: AgentContext, from: StorageProvider) {
+  return oldSource(
+    from,
+    [...context.providers()].filter((one) => one !== from),
+  );
+}
+
+/** A set of the same mode and token, for what is there. */
+function wishesOf({ terms }: OpenedDataSet, { bytes }: Pick<Inventory, "bytes">): LaneWishes {
+  return { token: terms.token, mode: terms.mode, expectedBytes: bytes };
+}
+
+async function copySet(
+  { asSuccessor, next }: Rotation,
+  { opened }: OldSet,
+  { onDataSet, signal }: RotateOptions,
+): Promise<{ inventory: Inventory; rotated: RotatedSet; damaged: readonly Damaged[] }> {
+  const from = providerOf(asSuccessor, opened);
+  const to = providerOf(next, opened);
+  const source = sourceOf(asSuccessor, from);
+  const inventory = await takeInventory(asSuccessor, opened, from, source, signal);
+  const { objects } = inventory;
+  const { totals, reports, damaged } = await copyObjects(next, {
+    source,
+    to,
+    wishes: wishesOf(opened, inventory),
+    objects,
+    roundBytes: ROUND_BYTES,
+    onCopied: () => undefined,
+    onDataSet,
+    signal,
+  });
+  const successor = reports.at(-1)?.id ?? "";
+  return { inventory, rotated: { id: opened.id, successor, provider: to.account, copied: totals }, damaged };
+}
+
+/** Appends what the old list names to the new account's, and seals stub files for it. @returns how many snapshots */
+async function relist(
+  { asSuccessor, next }: Rotation,
+  from: StorageProvider,
+  inventory: Inventory | undefined,
+  damaged: Damaged[],
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const to = next.providers().byAccount(from.account);
+  const { snapshots } = await snapshotListAt(asSuccessor, from).read(signal);
+  const lost = new Set(damaged.map(({ id }) => id));
+  const ids = async function* () {
+    for (const id of inventory?.objects.keys() ?? []) if (!lost.has(id)) yield { id };
+  };
+  const needed = { releases: await to.releases(signal), ids };
+  const { appended } = await snapshotListAt(next, to).appendAll(snapshots, needed, signal);
+  for (const dataId of inventory?.revocable ?? []) {
+    const error = await resealStubs(asSuccessor, next, to, dataId, signal);
+    if (error !== undefined) damaged.push({ id: dataId, error });
+  }
+  return appended;
+}
+
+/** The provider has passed the file on to the new account: it opens under the old keys until it is sealed anew. */
+async function resealStubs(
+  old: AgentContext,
+  next: AgentContext,
+  provider: StorageProvider,
+  dataId: string,
+  signal: AbortSignal | undefined,
+): Promise<TallystickError | undefined> {
+  const { fileKey } = await openFileKey(old, dataId);
+  try {
+    const owner = accountStubs(next, dataId, fileKey);
+    try {
+      if ((await readStubs(provider, owner, signal)) !== undefined) return undefined;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+    }
+    const found = await readStubs(provider, accountStubs(old, dataId, fileKey), signal);
+    if (found !== undefined) await storeStubs(provider, owner, found.stubs, found.epoch + 1, signal);
+    return undefined;
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!isDamage(error)) throw error;
+    return error;
+  } finally {
+    fileKey.fill(0);
+  }
+}

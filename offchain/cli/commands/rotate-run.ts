@@ -1,0 +1,170 @@
+/**
+ * `tallystick rotate`: a new identity takes the place of the one of this home folder. The first run makes it and shows
+ * its phrase and the cost; with `--yes`, or after the questions on a terminal, it is carried out. A run after an
+ * interruption goes on.
+ */
+import { rmSync } from "node:fs";
+import type { Command } from "commander";
+import { meetNetwork } from "../../agent/node/network-pin.ts";
+import { type HomeRotation, planHomeRotation, rotateHome } from "../../agent/node/rotate-home.ts";
+import { exchangedAccount, exchangeFiles, hasRotation, openRotation } from "../../agent/node/rotation-folder.ts";
+import type { RotationPlan, RotationReport } from "../../agent/rotation/rotate.ts";
+import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
+import { counted } from "../../core/encoding/counted.ts";
+import { InvalidInputError } from "../../core/errors.ts";
+import { phraseOfEntropy } from "../../core/identity/identity.ts";
+import { agentLogger, requireDeployment } from "../agent-session.ts";
+import { EXIT } from "../exit-codes.ts";
+import { interruptible } from "../interrupt.ts";
+import { formatBytes } from "../output.ts";
+import { createProgressBar } from "../progress-bar.ts";
+import { ask, isTerminal, readPassphrase } from "../secrets.ts";
+import { withAgent } from "../session.ts";
+import { endWith, type Surroundings, surroundings, withIdentity } from "../surroundings.ts";
+import { shortId, tellingCosts } from "./data-set-lines.ts";
+import { confirmPhrase, fundOnDevelopmentChain, phraseLines } from "./init.ts";
+import { damageLines } from "./migrate.ts";
+
+export interface RotateFlags {
+  readonly yes?: boolean;
+  readonly removeOld?: boolean;
+  readonly collect?: boolean;
+}
+
+export async function rotateIdentity(flags: RotateFlags, command: Command): Promise<void> {
+  const around = surroundings(command);
+  const { homeDir, output } = around;
+  if (flags.collect === true) return await collect(command);
+  const account = exchangedAccount(homeDir);
+  if (account !== undefined) {
+    const oldFiles = exchangeFiles(homeDir, account);
+    output.result({ account, oldFiles, ...removal(flags, oldFiles) }, ["the rotation is complete", oldLine(oldFiles)]);
+    return;
+  }
+  if (flags.yes === true && !hasRotation(homeDir)) throw notShown();
+  const passphrase = await readPassphrase(around.options.passphraseFile);
+  await withIdentity(
+    around,
+    async (old) => {
+      const next = await openRotation(homeDir, passphrase);
+      try {
+        const { deployment } = requireDeployment(around);
+        const meeting = meetNetwork(homeDir, deployment);
+        try {
+          await meeting.pinned();
+        } finally {
+          meeting.close();
+        }
+        const home: HomeRotation = { homeDir, deployment, old, next, logger: agentLogger(output) };
+        await interruptible(async (signal) => await run(around, command, flags, home, signal));
+      } finally {
+        next.wipe();
+      }
+    },
+    { passphrase },
+  );
+}
+
+async function collect(command: Command): Promise<void> {
+  await withAgent(command, async ({ agent, output }) => {
+    const paidOut = await agent.collectFromPredecessors();
+    output.result(
+      { account: agent.account, paidOut },
+      paidOut.length === 0
+        ? ["no account that this one has replaced has anything that is free"]
+        : paidOut.map(({ token, amount, from, account }) => `${formatAmount(amount, token)} from ${account}, ${from}`),
+    );
+  });
+}
+
+async function run(
+  around: Surroundings,
+  command: Command,
+  flags: RotateFlags,
+  home: HomeRotation,
+  signal: AbortSignal,
+): Promise<void> {
+  const { output } = around;
+  await fundOnDevelopmentChain(around, home.next.account);
+  const recoveryPhrase = phraseOfEntropy(home.next.phraseEntropy);
+  if (flags.yes !== true) {
+    const plan = await planHomeRotation(home, signal);
+    const isAsked = !output.json && isTerminal() && process.stdout.isTTY === true;
+    await output.confirmedResult({ plan, recoveryPhrase, sent: false }, [
+      ...planLines(plan),
+      "",
+      ...phraseLines(recoveryPhrase),
+      ...(isAsked ? [] : ["", "Nothing was sent. `tallystick rotate --yes` carries it out."]),
+    ]);
+    if (!isAsked) return;
+    await confirmPhrase(around, recoveryPhrase);
+    const answer = await ask("Replace the identity for good? Type yes");
+    if (answer.trim().toLowerCase() !== "yes") {
+      output.say("tallystick: nothing was sent");
+      return;
+    }
+  }
+  const progress = createProgressBar(!output.json && around.options.quiet !== true);
+  try {
+    const report = await rotateHome(home, {
+      onStep: (step) => output.say(`tallystick: ${step}`),
+      onDataSet: tellingCosts({ output, progress }),
+      signal,
+    });
+    progress.stop();
+    if (report.damaged.length > 0) endWith(command, EXIT.incomplete);
+    const isShown = flags.yes === true ? {} : { recoveryPhrase };
+    output.result({ ...report, ...isShown, ...removal(flags, report.oldFiles) }, reportLines(report));
+  } finally {
+    progress.stop();
+  }
+}
+
+function removal({ removeOld }: RotateFlags, oldFiles: string): { readonly removed?: true } {
+  if (removeOld !== true) return {};
+  rmSync(oldFiles, { recursive: true, force: true });
+  return { removed: true };
+}
+
+function notShown(): InvalidInputError {
+  return new InvalidInputError("there is no successor yet", {
+    party: "you",
+    check: "rotation in the home folder",
+    hint: "run `tallystick rotate` first: it shows the new recovery phrase, which nobody could restore later",
+  });
+}
+
+function planLines({ account, successor, dataSets, gasFee, isNamed }: RotationPlan): string[] {
+  return [
+    `replacing ${account}`,
+    `  by       ${successor}${isNamed ? ", which is named on chain already" : ""}`,
+    ...dataSets.flatMap(({ id, provider, objects, bytes, fee, feeNow, deposit, token }) => [
+      `  set      ${shortId(id)} at provider ${provider}: ${counted(objects, "object")}, ${formatBytes(bytes)}, ` +
+        "to be read and tagged again; nothing is sent",
+      `           at most ${formatAmount(fee, token)} per epoch, now ${formatAmount(feeNow, token)}; both are paid ` +
+        `until the notice period is over; deposit ${formatAmount(deposit, token)}`,
+    ]),
+    `  gas      ${formatEther(gasFee)} at the current price`,
+    "  money    what the old account has, on chain and in the escrow, moves to the new one but for its last gas",
+  ];
+}
+
+function reportLines(report: RotationReport & { readonly oldFiles: string }): string[] {
+  const { account, successor, dataSets, listedSnapshots, paidOut, damaged, oldFiles } = report;
+  return [
+    `account ${account} is replaced by ${successor}`,
+    ...dataSets.map(
+      ({ id, successor: fresh, lastEpoch }) =>
+        `  set      ${shortId(id)} goes on as ${shortId(fresh)}` +
+        (lastEpoch === undefined ? "" : `, and ends after epoch ${lastEpoch}`),
+    ),
+    `  listed   ${counted(listedSnapshots, "snapshot")} under the new keys`,
+    ...paidOut.map(({ token, amount, from }) => `  money    ${formatAmount(amount, token)} from the old ${from}`),
+    ...damageLines(damaged),
+    oldLine(oldFiles),
+  ];
+}
+
+function oldLine(oldFiles: string): string {
+  return `  old      keystore and catalogue are in ${oldFiles}; remove that folder when you need it no more`;
+}

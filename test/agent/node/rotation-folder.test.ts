@@ -1,0 +1,93 @@
+import {
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect } from "chai";
+import { createIdentity, loadIdentity } from "../../../offchain/agent/node/identity-store.ts";
+import {
+  exchangedAccount,
+  exchangeFiles,
+  hasRotation,
+  openRotation,
+  replacedFolder,
+  rotationFolder,
+} from "../../../offchain/agent/node/rotation-folder.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
+
+const COST = { n: 2, r: 8, p: 1 };
+const PASSPHRASE = "passphrase";
+
+describe("the files of a rotation", () => {
+  let home: string;
+  let account: string;
+  let successor: string;
+
+  beforeEach(async () => {
+    home = mkdtempSync(join(tmpdir(), "tallystick-rotation-"));
+    account = (await createIdentity(home, PASSPHRASE, undefined, COST)).identity.account;
+    writeFileSync(join(home, "agent.db"), "old database");
+    writeFileSync(join(home, "files.db"), "old cache");
+    successor = (await openRotation(home, PASSPHRASE, COST)).account;
+    writeFileSync(join(rotationFolder(home), "agent.db"), "new database");
+  });
+  afterEach(() => rmSync(home, { recursive: true, force: true }));
+
+  const expectExchanged = async () => {
+    expect((await loadIdentity(home, PASSPHRASE)).account).to.equal(successor);
+    expect(readFileSync(join(home, "agent.db"), "utf8")).to.equal("new database");
+    expect(existsSync(join(home, "files.db"))).to.equal(false);
+    const old = replacedFolder(home, account);
+    expect(readdirSync(old).sort()).to.deep.equal(["agent.db", "keystore.json"]);
+    expect(readFileSync(join(old, "agent.db"), "utf8")).to.equal("old database");
+    expect((await loadIdentity(old, PASSPHRASE)).account).to.equal(account);
+    expect(existsSync(rotationFolder(home))).to.equal(false);
+    expect([hasRotation(home), exchangedAccount(home)]).to.deep.equal([false, undefined]);
+  };
+
+  it("make one successor, whichever run asks, under the passphrase of the identity", async () => {
+    expect(successor).to.not.equal(account);
+    expect((await openRotation(home, PASSPHRASE, COST)).account).to.equal(successor);
+    await expectAsyncRejection(() => openRotation(home, "another", COST), "WRONG_PASSPHRASE");
+    expect((await loadIdentity(home, PASSPHRASE)).account, "until the exchange").to.equal(account);
+  });
+
+  it("take their places, and the old ones are kept", async () => {
+    expect(exchangeFiles(home, account)).to.equal(replacedFolder(home, account));
+    await expectExchanged();
+  });
+
+  /** What an exchange does, in its order: a process is killed after any number of these. */
+  const steps: (() => void)[] = [
+    () => writeFileSync(join(rotationFolder(home), "exchanging"), `${account}\n`),
+    () => mkdirSync(replacedFolder(home, account), { recursive: true }),
+    () => linkSync(join(home, "keystore.json"), join(replacedFolder(home, account), "keystore.json")),
+    () => renameSync(join(home, "agent.db"), join(replacedFolder(home, account), "agent.db")),
+    () => renameSync(join(rotationFolder(home), "agent.db"), join(home, "agent.db")),
+    () => rmSync(join(home, "files.db")),
+    () => renameSync(join(rotationFolder(home), "keystore.json"), join(home, "keystore.json")),
+  ];
+  it("keep the old database when a command of the old account has begun another one in between", async () => {
+    for (const step of steps.slice(0, 4)) step();
+    writeFileSync(join(home, "agent.db"), "begun in between");
+    exchangeFiles(home, account);
+    await expectExchanged();
+  });
+
+  for (let done = 1; done <= steps.length; done += 1) {
+    it(`are exchanged by the next run when one is killed after step ${done} of ${steps.length}`, async () => {
+      for (const step of steps.slice(0, done)) step();
+      expect(exchangedAccount(home)).to.equal(account);
+      exchangeFiles(home, account);
+      await expectExchanged();
+    });
+  }
+});
