@@ -78,7 +78,17 @@ export class ChainUnavailableError extends TallystickError {
 const customErrors = parsedOnce<ReadonlyMap<string, ErrorFragment>>(
   () =>
     new Map(
-      [escrowAbi, registryAbi, disputesAbi, ledgerAbi, randomnessAbi, drandAbi, directoryAbi, ownersPolicyAbi, recoveryAbi]
+      [
+        escrowAbi,
+        registryAbi,
+        disputesAbi,
+        ledgerAbi,
+        randomnessAbi,
+        drandAbi,
+        directoryAbi,
+        ownersPolicyAbi,
+        recoveryAbi,
+      ]
         .flatMap((abi): readonly Fragment[] => abi().fragments)
         .filter((fragment) => fragment.type === "error")
         .map((fragment) => fragment as ErrorFragment)
