@@ -26,6 +26,7 @@ describe("snapshots of gas and code size", () => {
   it("are committed for every deployed contract, within the limit", () => {
     const sizes = committed("sizes");
     expect(Object.keys(sizes)).to.have.members([
+      "AccountDirectory",
       "BlockRandomness",
       "DataSetRules",
       "DrandRandomness",
