@@ -632,8 +632,11 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
             word := sload(slot)
         }
         uint256 nowLocked = (word >> 128) + locked - freed;
-        uint256 total = uint256(int256(uint256(uint128(word))) + change);
-        // A total that would be negative is a huge number here.
+        uint256 total;
+        unchecked {
+            // A total that is negative, or wraps, is a huge number below.
+            total = uint256(int256(uint256(uint128(word))) + change);
+        }
         if (total > type(uint128).max || (nowLocked > total && (locked > freed || change < 0))) {
             revert CollateralTooLow(token, provider, uint128(word), nowLocked);
         }
@@ -801,8 +804,9 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     function _settle(Visit memory visit) private {
         uint256 settled = visit.books.settledThrough;
         uint256 through = visit.epoch;
-        if (through <= settled + 2) return;
         unchecked {
+            // Numbers of epochs are below 2^33.
+            if (through <= settled + 2) return;
             through -= 2;
         }
         if (through > visit.lastEpoch) through = visit.lastEpoch;
@@ -813,7 +817,9 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         if (through <= settled) return;
         uint256 fees = _unsettledFees(visit, through);
         visit.booksChanged = true;
-        visit.books.outcomes >>= 2 * (through - settled);
+        unchecked {
+            visit.books.outcomes >>= 2 * (through - settled);
+        }
         visit.books.settledThrough = through;
         if (fees == 0) return;
         bool earned = _isOnDemand(visit);
@@ -845,9 +851,11 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     }
 
     function _setOutcome(Visit memory visit, uint256 epoch, uint256 outcome) private pure {
-        if (_outcome(visit, epoch) != UNSETTLED) revert EpochSettled(visit.id, epoch);
+        uint256 shift = _outcomeShift(visit, epoch);
+        uint256 outcomes = visit.books.outcomes;
+        if ((outcomes >> shift) & 3 != UNSETTLED) revert EpochSettled(visit.id, epoch);
         visit.booksChanged = true;
-        visit.books.outcomes |= outcome << _outcomeShift(visit, epoch);
+        visit.books.outcomes = outcomes | (outcome << shift);
     }
 
     /// @dev Where the outcome of an epoch is, which is not settled.

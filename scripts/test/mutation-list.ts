@@ -651,14 +651,14 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     file: "StorageEscrow.sol",
-    original: "        visit.booksChanged = true;\n        visit.books.outcomes >>= 2",
-    replacement: "        visit.books.outcomes >>= 2",
+    original: "        visit.booksChanged = true;\n        unchecked {\n            visit.books.outcomes >>= 2",
+    replacement: "        unchecked {\n            visit.books.outcomes >>= 2",
     breaks: "epochs are settled twice",
   },
   {
     file: "StorageEscrow.sol",
-    original: "        visit.booksChanged = true;\n        visit.books.outcomes |= outcome",
-    replacement: "        visit.books.outcomes |= outcome",
+    original: "        visit.booksChanged = true;\n        visit.books.outcomes = outcomes",
+    replacement: "        visit.books.outcomes = outcomes",
     breaks: "an epoch is proven twice",
   },
   {
