@@ -7,10 +7,9 @@ import { join } from "node:path";
 import { expect } from "chai";
 import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
 import type { GetReport } from "../../offchain/agent/read/get.ts";
-import { readCommittee } from "../../offchain/chain/registry.ts";
-import { assignedOrder, assignmentEpoch } from "../../offchain/core/assignment/assignment.ts";
 import { type CommandUser, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
+import { assignedPositions } from "../helpers/assigned-nodes.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { type Lie, LyingNode } from "../helpers/lying-node.ts";
 import { packedObjects } from "../helpers/pack-files.ts";
@@ -195,14 +194,7 @@ describe("a committee of which some are dead or lie", () => {
       return chosen;
     }
 
-    /** Positions of the nodes in the order in which alice asks them today. */
-    async function assigned(): Promise<number[]> {
-      const user = await withAgentOf(net, alice, async (agent) => agent.account);
-      const chain = { provider: net.chain.provider, deployment: net.deployment, close: () => undefined };
-      const { id, members } = await readCommittee(chain, 1n);
-      const epoch = assignmentEpoch(Math.floor(Date.now() / 1000));
-      return assignedOrder({ committeeId: id, user, epoch }, members).map(({ index }) => index - 1);
-    }
+    const assigned = () => assignedPositions(net, alice.account);
 
     /** Two of those that are asked first. */
     async function twoAsked(): Promise<number[]> {

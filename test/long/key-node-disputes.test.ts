@@ -26,13 +26,14 @@ import { type AnswerEvidence, encodeAnswerEvidence } from "../../offchain/core/o
 import { SessionTokens } from "../../offchain/http/sessions.ts";
 import { startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";
+import { assignedPositions } from "../helpers/assigned-nodes.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { LyingNode } from "../helpers/lying-node.ts";
 import { newPerson, type Person } from "../helpers/people.ts";
 import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 
 const BURN_ADDRESS = `0x${"0".repeat(40)}`;
-/** Puts until chance has asked the lying node: two of three are asked at a time. */
+/** Puts until the lying node is among those whose answers count: two of three are asked at a time. */
 const ATTEMPTS = 12;
 const COMMITTEE = 1n;
 
@@ -43,7 +44,9 @@ describe("key nodes that sign wrong answers", function () {
   let alice: Person;
   let liar: LyingNode;
   let puts = 0;
-  const node = (position: number) => net.nodes[position] as DevnetDaemon;
+  /** In the order in which alice asks them. */
+  let order: number[] = [];
+  const node = (place: number) => net.nodes[order[place] ?? 0] as DevnetDaemon;
   const stakeOf = async ({ account }: { account: string }) => (await readNode(chain, account))?.stakeWei ?? 0n;
   const owedTo = async (account: string) => await readOwed(chain, await readDisputeTerms(chain), account);
   const evidenceFiles = () => {
@@ -110,6 +113,7 @@ describe("key nodes that sign wrong answers", function () {
     net = await startLocalNet(SMALL_COMMITTEE);
     chain = await connectChain(net.deployment);
     alice = await newPerson(net, "alice");
+    order = await assignedPositions(net, alice.account);
     liar = await LyingNode.inPlaceOf(net, node(0));
     liar.asker = alice.account;
   });
@@ -207,7 +211,7 @@ describe("key nodes that sign wrong answers", function () {
     await dead.process.stop("SIGKILL");
     try {
       expect(await failed(EXIT.refused, "node", "challenge", dead.account)).to.include({ code: "NOT_FOUND" });
-      const forged = { ...(await rightAnswer(node(1))), operator: dead.account, index: 3 };
+      const forged = { ...(await rightAnswer(node(1))), operator: dead.account, index: (order[2] ?? 0) + 1 };
       const file = join(net.dir, "forged.json");
       writeFileSync(file, encodeAnswerEvidence(forged));
       expect(await failed(EXIT.usage, "node", "challenge", file)).to.include({ check: "signature of the answer" });
