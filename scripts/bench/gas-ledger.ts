@@ -20,7 +20,14 @@ import {
 } from "../../offchain/core/identity/typed-messages.ts";
 import { payloadLength, SEALED_POLICY } from "../../offchain/core/record/key-record.ts";
 import { pseudoRandomBytes } from "../../test/helpers/pseudo-random.ts";
-import { type GasFigure, GasMeter, GENESIS_SECONDS, measuringNetwork } from "./gas-figure.ts";
+import {
+  type GasFigure,
+  GasMeter,
+  type GasRules,
+  GENESIS_SECONDS,
+  measuringNetwork,
+  RULES_OF_TODAY,
+} from "./gas-figure.ts";
 
 /** Bytes of the payload of a record: a self envelope and the key sealed to the committee. */
 export const PAYLOAD_BYTES = payloadLength(SEALED_POLICY);
@@ -34,8 +41,8 @@ const bytes = (name: string, length: number): Uint8Array => pseudoRandomBytes(`g
 const walletOf = (name: string): Wallet => new Wallet(hexlify(bytes(`wallet ${name}`, 32)));
 
 /** Measures every function of both contracts. @throws Error when a step is refused or a function was not called */
-export async function measureLedgerGas(): Promise<GasFigure[]> {
-  const connection = await measuringNetwork();
+export async function measureLedgerGas(rules: GasRules): Promise<GasFigure[]> {
+  const connection = await measuringNetwork(rules);
   try {
     const { contracts, chainId } = await deployTallystick(connection);
     const signers = await connection.ethers.getSigners();
@@ -43,7 +50,7 @@ export async function measureLedgerGas(): Promise<GasFigure[]> {
     if (relay === undefined) throw new Error("the network has no accounts");
     const registry = NodeRegistry__factory.connect(contracts.nodeRegistry, relay);
     const ledger = KeyLedger__factory.connect(contracts.keyLedger, relay);
-    const meter = new GasMeter();
+    const meter = new GasMeter(connection);
     const measure = meter.measure.bind(meter);
     const last = <T>(list: T[]): T[] => list.slice(-1);
 
@@ -191,5 +198,5 @@ export async function measureLedgerGas(): Promise<GasFigure[]> {
 }
 
 if (import.meta.main) {
-  for (const { name, gas } of await measureLedgerGas()) console.log(`${name.padEnd(32)} ${gas}`);
+  for (const { name, gas } of await measureLedgerGas(RULES_OF_TODAY)) console.log(`${name.padEnd(32)} ${gas}`);
 }

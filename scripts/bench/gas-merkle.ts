@@ -5,8 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { concatBytes } from "@noble/hashes/utils.js";
-import { toHex } from "../../offchain/core/encoding/hex.ts";
-import { type GasFigure, measuringNetwork } from "./gas-figure.ts";
+import { costOf, type GasFigure, type GasRules, measuringNetwork, RULES_OF_TODAY } from "./gas-figure.ts";
 
 /** 2^25 leaves of 32 bytes are 1 GiB. */
 const HEIGHT = 25;
@@ -16,12 +15,8 @@ const GAS_LIMIT = 100_000_000;
 
 export const MERKLE_FIGURE = `check, Merkle baseline, ${SAMPLES} leaves of 1 GiB, transaction`;
 
-export interface MerkleFigure extends GasFigure {
-  readonly callDataBytes: number;
-}
-
 /** @throws Error when the proof does not verify, or a damaged one does */
-export async function measureMerkleGas(): Promise<MerkleFigure> {
+export async function measureMerkleGas(rules: GasRules): Promise<GasFigure> {
   const hash = (...parts: Uint8Array[]) =>
     new Uint8Array(
       createHash("sha256")
@@ -37,7 +32,7 @@ export async function measureMerkleGas(): Promise<MerkleFigure> {
   }
   const path = concatBytes(leaf, ...siblings);
   const proof = concatBytes(...new Array<Uint8Array>(SAMPLES).fill(path));
-  const connection = await measuringNetwork(GAS_LIMIT);
+  const connection = await measuringNetwork(rules, GAS_LIMIT);
   try {
     const baseline = await connection.ethers.deployContract("MerkleBaseline");
     const check = baseline.getFunction("check");
@@ -50,12 +45,10 @@ export async function measureMerkleGas(): Promise<MerkleFigure> {
     );
     if (!refused) throw new Error("the baseline takes a damaged proof");
     const sent = await check.send(node, seed, HEIGHT, proof, { gasLimit: GAS_LIMIT });
-    const receipt = await sent.wait();
-    const data = baseline.interface.encodeFunctionData("check", [node, seed, HEIGHT, toHex(proof)]);
-    return { name: MERKLE_FIGURE, gas: Number(receipt?.gasUsed ?? 0), callDataBytes: data.length / 2 - 1 };
+    return { name: MERKLE_FIGURE, ...(await costOf(connection, MERKLE_FIGURE, sent)) };
   } finally {
     await connection.close();
   }
 }
 
-if (import.meta.main) console.log(await measureMerkleGas());
+if (import.meta.main) console.log(await measureMerkleGas(RULES_OF_TODAY));

@@ -14,7 +14,7 @@ import { composeEvaluation, oprfReady } from "../../offchain/core/oprf/ristretto
 import { oprfAnswerMessage } from "../../offchain/core/oprf/signed-answer.ts";
 import { createVoprfSuite } from "../../offchain/core/oprf/voprf.ts";
 import { loadVectors } from "../../test/helpers/vectors.ts";
-import { type GasFigure, GasMeter, measuringNetwork } from "./gas-figure.ts";
+import { type GasFigure, GasMeter, type GasRules, measuringNetwork, RULES_OF_TODAY } from "./gas-figure.ts";
 
 interface Vectors {
   readonly modes: {
@@ -33,12 +33,12 @@ const THRESHOLD = 3;
 const { evaluateBatch } = createVoprfSuite({ ...ristretto255Group, randomScalar: () => scalarFromNumber(4242) });
 
 /** The checks alone, then transactions. @throws Error when a right proof does not verify, or a figure is missing */
-export async function measureOprfGas(): Promise<GasFigure[]> {
-  return [...(await measureChecks()), ...(await measureChallenges())];
+export async function measureOprfGas(rules: GasRules): Promise<GasFigure[]> {
+  return [...(await measureChecks(rules)), ...(await measureChallenges(rules))];
 }
 
 /** The RFC's first proof. @throws Error when it does not verify */
-async function measureChecks(): Promise<GasFigure[]> {
+async function measureChecks(rules: GasRules): Promise<GasFigure[]> {
   await oprfReady();
   const mode = loadVectors<Vectors>("rfc9497-ristretto255-sha512.json").modes.find(({ publicKey }) => publicKey);
   const [vector] = mode?.vectors ?? [];
@@ -48,7 +48,7 @@ async function measureChecks(): Promise<GasFigure[]> {
   const proof = { c: vector.proof.slice(0, 66), s: `0x${vector.proof.slice(66)}` };
   const composites = composeEvaluation(fromHex(mode.publicKey), [fromHex(blinded)], [fromHex(evaluated)]);
 
-  const connection = await measuringNetwork();
+  const connection = await measuringNetwork(rules);
   try {
     const harness = await connection.ethers.deployContract("OprfEvaluationHarness");
     const measured = async (check: string, from: string, to: string): Promise<number> => {
@@ -70,8 +70,8 @@ async function measureChecks(): Promise<GasFigure[]> {
 }
 
 /** Challenges of members of a committee as large as is usual. */
-async function measureChallenges(): Promise<GasFigure[]> {
-  const connection = await measuringNetwork();
+async function measureChallenges(rules: GasRules): Promise<GasFigure[]> {
+  const connection = await measuringNetwork(rules);
   try {
     const { contracts, chainId } = await deployTallystick(connection);
     const [user, ...operators] = (await connection.ethers.getSigners()).slice(0, COMMITTEE_SIZE + 1);
@@ -107,7 +107,7 @@ async function measureChallenges(): Promise<GasFigure[]> {
       const { domain, types, message } = oprfAnswerTypedData(BigInt(chainId), contracts.nodeRegistry, answer);
       return { answer, signature: await operator.signTypedData(domain, types, { ...message }) };
     };
-    const meter = new GasMeter();
+    const meter = new GasMeter(connection);
     const bond = { value: await disputes.BOND_WEI() };
     const right = await signedAnswer(0, false);
     await meter.measure("challenge, right answer", disputes.challenge(right.answer, right.signature, keys, bond));
@@ -134,5 +134,5 @@ async function measureChallenges(): Promise<GasFigure[]> {
 }
 
 if (import.meta.main) {
-  for (const { name, gas } of await measureOprfGas()) console.log(`${name.padEnd(48)} ${gas}`);
+  for (const { name, gas } of await measureOprfGas(RULES_OF_TODAY)) console.log(`${name.padEnd(48)} ${gas}`);
 }

@@ -7,12 +7,21 @@
  *   node scripts/bench/gas-pdp.ts
  */
 import type { BaseContract } from "ethers";
+import type { NetworkConnection } from "hardhat/types/network";
 import { type AuditChallenge, challengeForChain, type SliceRange } from "../../offchain/core/audit/challenge.ts";
 import { keyForChain } from "../../offchain/core/audit/keys.ts";
 import { proofForChain } from "../../offchain/core/audit/proof.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { proveWithSecrets, sparseSlice, TEBIBYTE_SLICES, testKeys } from "../../test/helpers/audit-set.ts";
-import { type GasFigure, measuringNetwork } from "./gas-figure.ts";
+import {
+  costOf,
+  type GasFigure,
+  GasMeter,
+  type GasRules,
+  measuringNetwork,
+  RULES_OF_TODAY,
+  shareOf,
+} from "./gas-figure.ts";
 
 /** Indices below this take three positions in the contract's table of powers. */
 const INDEX_LIMIT = 2 ** 18;
@@ -32,11 +41,6 @@ const CASES: readonly { readonly label: string; readonly ranges: readonly SliceR
 const SAMPLE_COUNTS = [30, 460];
 const BATCHES = [2, 4];
 
-/** The figure of a batch also has what a further set costs, in parts of the first one. */
-export interface PdpFigure extends GasFigure {
-  readonly percentOfFirst?: number;
-}
-
 /** A proof that verifies, as the arguments of a contract call. @param set number of its owner */
 function proven(ranges: readonly SliceRange[], sampleCount: number, set = 0) {
   const keys = testKeys(1 + set);
@@ -50,56 +54,56 @@ function proven(ranges: readonly SliceRange[], sampleCount: number, set = 0) {
 }
 
 /** Measures all cases. @throws Error when a proof that should verify does not */
-export async function measurePdpGas(): Promise<PdpFigure[]> {
+export async function measurePdpGas(rules: GasRules): Promise<GasFigure[]> {
   await auditReady();
-  const connection = await measuringNetwork();
+  const connection = await measuringNetwork(rules);
   try {
     const harness = await connection.ethers.deployContract("PdpVerifierHarness");
-    return [...(await measureCases(harness)), ...(await measureBatches(harness))];
+    return [...(await measureCases(connection, harness)), ...(await measureBatches(connection, harness))];
   } finally {
     await connection.close();
   }
 }
 
-async function measureCases(harness: BaseContract): Promise<PdpFigure[]> {
+async function measureCases(connection: NetworkConnection, harness: BaseContract): Promise<GasFigure[]> {
   const [measure, check] = [harness.getFunction("measure"), harness.getFunction("check")];
-  const figures: PdpFigure[] = [];
+  const meter = new GasMeter(connection);
   for (const { label, ranges } of CASES) {
     for (const sampleCount of SAMPLE_COUNTS) {
       const { challenge, key, proof } = proven(ranges, sampleCount);
       const [valid, gasUsed] = await measure.staticCall(challenge, key, proof);
       if (valid !== true) throw new Error(`the proof for ${sampleCount} samples of ${label} does not verify`);
-      const receipt = await (await check.send(challenge, key, proof)).wait();
       const name = `PdpVerifier, ${sampleCount} samples of ${label}`;
-      figures.push({ name: `${name}, check`, gas: Number(gasUsed) });
-      figures.push({ name: `${name}, transaction`, gas: Number(receipt?.gasUsed ?? 0) });
+      meter.figures.push({ name: `${name}, check`, gas: Number(gasUsed) });
+      await meter.measure(`${name}, transaction`, check.send(challenge, key, proof));
     }
   }
-  return figures;
+  return meter.figures;
 }
 
-async function measureBatches(harness: BaseContract): Promise<PdpFigure[]> {
+async function measureBatches(connection: NetworkConnection, harness: BaseContract): Promise<GasFigure[]> {
   const [check, checkMany] = [harness.getFunction("check"), harness.getFunction("checkMany")];
   const ranges = [{ firstIndex: 1, count: INDEX_LIMIT - 1 }];
-  const figures: PdpFigure[] = [];
+  const figures: GasFigure[] = [];
   for (const sampleCount of SAMPLE_COUNTS) {
     const { challenge, key, proof } = proven(ranges, sampleCount);
-    const first = Number((await (await check.send(challenge, key, proof)).wait())?.gasUsed ?? 0);
+    const first = await costOf(connection, "check", await check.send(challenge, key, proof));
     for (const count of BATCHES) {
       const sets = Array.from({ length: count }, (_, set) => proven(ranges, sampleCount, set));
       const parts = [sets.map((set) => set.challenge), sets.map((set) => set.key), sets.map((set) => set.proof)];
-      const receipt = await (await checkMany.send(...parts)).wait();
-      const gas = Math.ceil((Number(receipt?.gasUsed ?? 0) - first) / (count - 1));
+      const whole = await costOf(connection, "checkMany", await checkMany.send(...parts));
+      const further = {
+        gas: whole.gas - first.gas,
+        newSlots: whole.newSlots - first.newSlots,
+        callDataBytes: whole.callDataBytes - first.callDataBytes,
+      };
       const name = `PdpVerifier, ${sampleCount} samples of 1 range, each further of ${count} sets`;
-      figures.push({ name, gas, percentOfFirst: (100 * gas) / first });
+      figures.push({ name, ...shareOf(further, count - 1) });
     }
   }
   return figures;
 }
 
 if (import.meta.main) {
-  for (const { name, gas, percentOfFirst } of await measurePdpGas()) {
-    const share = percentOfFirst === undefined ? "" : `${percentOfFirst.toFixed(1)} % of the first`;
-    console.log(`${name.padEnd(64)} ${gas} ${share}`);
-  }
+  for (const { name, gas } of await measurePdpGas(RULES_OF_TODAY)) console.log(`${name.padEnd(72)} ${gas}`);
 }

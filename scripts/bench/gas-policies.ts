@@ -18,7 +18,7 @@ import {
 import type { IRecoveryPolicy } from "../../offchain/chain/types/interfaces/IRecoveryPolicy.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { recoveryApprovalTypedData, successionTypedData } from "../../offchain/core/identity/typed-messages.ts";
-import { type GasFigure, GasMeter, measuringNetwork } from "./gas-figure.ts";
+import { type GasFigure, GasMeter, type GasRules, measuringNetwork, RULES_OF_TODAY } from "./gas-figure.ts";
 
 const DAY = 86_400;
 const WALLET_PATH = 0;
@@ -44,8 +44,8 @@ const HANDOVER = `0x${"11".repeat(49)}`;
  * Measures every function of both policies and of the directory of accounts.
  * @throws Error when a step is refused or a function was not called
  */
-export async function measurePolicyGas(): Promise<GasFigure[]> {
-  const connection = await measuringNetwork();
+export async function measurePolicyGas(rules: GasRules): Promise<GasFigure[]> {
+  const connection = await measuringNetwork(rules);
   try {
     const { contracts, chainId } = await deployTallystick(connection);
     const signers: Signer[] = await connection.ethers.getSigners();
@@ -71,7 +71,7 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
       RecoveryPolicy__factory.connect(contracts.recoveryPolicy, relay),
       OwnersPolicy__factory.connect(contracts.ownersPolicy, relay),
     ];
-    const meter = new GasMeter();
+    const meter = new GasMeter(connection);
     const secret = { ledger: contracts.keyLedger, recordId: bytes32("record"), version: 1, author: authorAddress };
     const dataHash = keccak256(policyData);
     const secretId = await recovery.secretIdOf(secret, dataHash);
@@ -151,7 +151,7 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
       recovery.connect(author).retire(secret.ledger, secret.recordId, authorAddress, 2, "0x"),
     );
     meter.checkComplete(recovery);
-    const ofOwners = new GasMeter();
+    const ofOwners = new GasMeter(connection);
     const header = {
       account: authorAddress,
       fileTag: bytes32("file"),
@@ -166,7 +166,7 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
     });
     ofOwners.checkComplete(owners);
     const directory = AccountDirectory__factory.connect(contracts.accountDirectory, relay);
-    const ofDirectory = new GasMeter();
+    const ofDirectory = new GasMeter(connection);
     const [account, successor] = [new Wallet(bytes32("account")), new Wallet(bytes32("successor"))];
     const succession = {
       account: account.address,
@@ -200,5 +200,5 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
 }
 
 if (import.meta.main) {
-  for (const { name, gas } of await measurePolicyGas()) console.log(`${name.padEnd(48)} ${gas}`);
+  for (const { name, gas } of await measurePolicyGas(RULES_OF_TODAY)) console.log(`${name.padEnd(48)} ${gas}`);
 }

@@ -13,7 +13,7 @@ import { drandKeyForChain } from "../../offchain/core/randomness/drand.ts";
 import { QUICKNET } from "../../test/helpers/drand.ts";
 import { HISTORY, HISTORY_CODE } from "../../test/helpers/history-contract.ts";
 import vectors from "../../test/vectors/randomness.json" with { type: "json" };
-import { type GasFigure, GasMeter, measuringNetwork } from "./gas-figure.ts";
+import { type GasFigure, GasMeter, type GasRules, measuringNetwork, RULES_OF_TODAY } from "./gas-figure.ts";
 
 /** With one entry, two blocks of the grid have the same slot. */
 const GRID_BLOCKS = 8191;
@@ -30,12 +30,12 @@ async function mineTo(connection: NetworkConnection, turn: number, header: strin
 }
 
 /** Measures both sources that record, and the views that all sources have. */
-export async function measureRandomnessGas(): Promise<GasFigure[]> {
-  const connection = await measuringNetwork();
+export async function measureRandomnessGas(rules: GasRules): Promise<GasFigure[]> {
+  const connection = await measuringNetwork(rules);
   try {
     const [signer] = await connection.ethers.getSigners();
     if (signer === undefined) throw new Error("the network has no accounts");
-    const meter = new GasMeter();
+    const meter = new GasMeter(connection);
     const network = { ...QUICKNET, publicKey: toHex(drandKeyForChain(QUICKNET.publicKey)) };
     const sources = {
       prevrandao: await new PrevrandaoRandomness__factory(signer).deploy(GRID_BLOCKS, RING_SIZE),
@@ -61,5 +61,5 @@ export async function measureRandomnessGas(): Promise<GasFigure[]> {
 }
 
 if (import.meta.main) {
-  for (const { name, gas } of await measureRandomnessGas()) console.log(`${name.padEnd(48)} ${gas}`);
+  for (const { name, gas } of await measureRandomnessGas(RULES_OF_TODAY)) console.log(`${name.padEnd(48)} ${gas}`);
 }

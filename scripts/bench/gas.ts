@@ -1,6 +1,8 @@
 /**
- * `npm run bench:gas`: what every transaction costs, and whether it stays under its bar. Whole transactions on
- * Hardhat's own network, production build of the contracts; `PdpVerifier … check` is the library call alone.
+ * `npm run bench:gas`: what every transaction costs, and whether it stays under its bar: gas by the rules of today's
+ * main network, new storage slots, bytes of call data, and gas by the announced rules of its next fork. Whole
+ * transactions on Hardhat's own network, production build of the contracts; `PdpVerifier … check` is the library call
+ * alone.
  *
  *   npm run bench:gas               a table
  *   npm run bench:gas -- --json     one JSON document on stdout
@@ -12,8 +14,9 @@ import { writeFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { tableLines } from "../../offchain/cli/table.ts";
 import { barChart } from "./bar-chart.ts";
+import { EPOCHS_FIGURE, measureEpochsGas } from "./gas-epochs.ts";
 import { MONTH_FIGURE, measureEscrowGas } from "./gas-escrow.ts";
-import type { GasFigure } from "./gas-figure.ts";
+import { ANNOUNCED_RULES, type GasFigure, type GasRules, RULES_OF_TODAY } from "./gas-figure.ts";
 import { measureLedgerGas } from "./gas-ledger.ts";
 import { MERKLE_FIGURE, measureMerkleGas } from "./gas-merkle.ts";
 import { measureOprfGas } from "./gas-oprf.ts";
@@ -21,15 +24,18 @@ import { measurePdpGas } from "./gas-pdp.ts";
 import { measurePolicyGas } from "./gas-policies.ts";
 import { measureRandomnessGas } from "./gas-randomness.ts";
 
-/** Measures all figures, grouped by subject. */
-export async function measureGas(): Promise<Record<string, GasFigure[]>> {
+/** Figures by subject. */
+type GasFigures = Readonly<Record<string, readonly GasFigure[]>>;
+
+/** Measures every function of the contracts: what the snapshot has. */
+export async function measureGas(rules: GasRules): Promise<Record<string, GasFigure[]>> {
   return {
-    "Possession proofs": [...(await measurePdpGas()), await measureMerkleGas()],
-    "Data sets": await measureEscrowGas(),
-    "Key records and nodes": await measureLedgerGas(),
-    "OPRF evaluations": await measureOprfGas(),
-    Randomness: await measureRandomnessGas(),
-    "Release policies": await measurePolicyGas(),
+    "Possession proofs": [...(await measurePdpGas(rules)), await measureMerkleGas(rules)],
+    "Data sets": await measureEscrowGas(rules),
+    "Key records and nodes": await measureLedgerGas(rules),
+    "OPRF evaluations": await measureOprfGas(rules),
+    Randomness: await measureRandomnessGas(rules),
+    "Release policies": await measurePolicyGas(rules),
   };
 }
 
@@ -38,6 +44,15 @@ interface Bar {
   readonly matches: RegExp;
   readonly limit: number;
 }
+
+/** Storage that a transaction, or the average one, may add to the state of the chain. */
+export const SLOT_BARS: readonly Bar[] = [
+  { matches: /^open$/, limit: 4 },
+  { matches: /^update, /, limit: 0 },
+  { matches: /^prove, /, limit: 0 },
+  { matches: new RegExp(`^${EPOCHS_FIGURE}$`), limit: 0.01 },
+  { matches: /^record(, \d+-byte payload|Many of 20, per record)$/, limit: 1 },
+];
 
 /** A figure may be at most this part of another one. */
 interface ShareBar {
@@ -88,41 +103,74 @@ export interface JudgedFigure extends GasFigure {
   readonly group: string;
   /** Largest allowed gas; absent when there is no limit. */
   readonly limit?: number;
+  /** Most new storage slots; absent when there is no limit. */
+  readonly slotLimit?: number;
   readonly pass: boolean;
 }
 
+/** The least limit of the bars for a name. */
+function limitOf(bars: readonly Bar[], name: string): number | undefined {
+  const limits = bars.filter(({ matches }) => matches.test(name)).map(({ limit }) => limit);
+  return limits.length === 0 ? undefined : Math.min(...limits);
+}
+
 /** Compares figures with the bars. @throws Error when a bar matches no figure, because it would then pass unmeasured */
-export function judge(
-  groups: Readonly<Record<string, readonly GasFigure[]>>,
-  bars = BARS,
-  shareBars = SHARE_BARS,
-): JudgedFigure[] {
+export function judge(groups: GasFigures, bars = BARS, shareBars = SHARE_BARS, slotBars = SLOT_BARS): JudgedFigure[] {
   const figures = Object.entries(groups).flatMap(([group, list]) => list.map((figure) => ({ group, ...figure })));
   const shares = shareBars.map(({ matches, of, limitPercent }) => {
     const whole = figures.find(({ name }) => name === of);
     if (whole === undefined) throw new Error(`nothing was measured for ${of}, of which a bar is a part`);
     return { matches, limit: Math.floor((whole.gas * limitPercent) / 100) };
   });
-  const allBars = [...bars, ...shares];
-  for (const { matches } of allBars) {
+  const gasBars = [...bars, ...shares];
+  for (const { matches } of [...gasBars, ...slotBars]) {
     if (!figures.some(({ name }) => matches.test(name))) throw new Error(`nothing was measured for the bar ${matches}`);
   }
   return figures.map((figure) => {
-    const limits = allBars.filter(({ matches }) => matches.test(figure.name)).map((bar) => bar.limit);
-    const limit = limits.length === 0 ? undefined : Math.min(...limits);
-    return { ...figure, ...(limit === undefined ? {} : { limit }), pass: limit === undefined || figure.gas <= limit };
+    const [limit, slotLimit] = [limitOf(gasBars, figure.name), limitOf(slotBars, figure.name)];
+    if (slotLimit !== undefined && figure.newSlots === undefined)
+      throw new Error(`no slots were counted for ${figure.name}`);
+    const pass = figure.gas <= (limit ?? Infinity) && (figure.newSlots ?? 0) <= (slotLimit ?? Infinity);
+    return {
+      ...figure,
+      ...(limit === undefined ? {} : { limit }),
+      ...(slotLimit === undefined ? {} : { slotLimit }),
+      pass,
+    };
   });
 }
 
-function table(figures: readonly JudgedFigure[]): string {
-  const rows = figures.map(({ group, name, gas, limit, pass }) => [
-    group,
-    name,
-    gas.toLocaleString("en").padStart(9),
-    limit?.toLocaleString("en") ?? "",
-    limit === undefined ? "" : pass ? "pass" : "FAIL",
+/** A figure with what it will cost by the announced rules. */
+export type PricedFigure = JudgedFigure & { readonly announcedGas: number };
+
+/** @throws Error when a figure was not measured by both rules */
+export function withAnnounced(figures: readonly JudgedFigure[], announced: GasFigures): PricedFigure[] {
+  return figures.map((figure) => {
+    const later = announced[figure.group]?.find(({ name }) => name === figure.name);
+    if (later === undefined) throw new Error(`nothing was measured by the announced rules for ${figure.name}`);
+    return { ...figure, announcedGas: later.gas };
+  });
+}
+
+/** A number in a column of a table; what was not counted is empty. */
+function column(value: number | undefined, width: number): string {
+  return (value?.toLocaleString("en", { maximumFractionDigits: 3 }) ?? "").padStart(width);
+}
+
+function table(figures: readonly PricedFigure[]): string {
+  const rows = figures.map((figure) => [
+    figure.group,
+    figure.name,
+    column(figure.gas, 10),
+    column(figure.limit, 8),
+    column(figure.newSlots, 9),
+    column(figure.slotLimit, 7),
+    column(figure.callDataBytes, 9),
+    column(figure.announcedGas, 10),
+    figure.limit === undefined && figure.slotLimit === undefined ? "" : figure.pass ? "pass" : "FAIL",
   ]);
-  return tableLines(["OF", "WHAT", "      GAS", "AT MOST", ""], rows).join("\n");
+  const heads = ["OF", "WHAT", "       GAS", " AT MOST", "NEW SLOTS", "AT MOST", "CALL DATA", " ANNOUNCED", ""];
+  return tableLines(heads, rows).join("\n");
 }
 
 /** The figures and their limits as a picture. */
@@ -131,10 +179,16 @@ function picture(figures: readonly JudgedFigure[]): string {
   return barChart("Gas of transactions and of checks; red marks are limits", bars);
 }
 
+/** Everything that the bench prints: the functions, and what epochs cost in the long run. */
+async function measureAll(rules: GasRules): Promise<GasFigures> {
+  return { ...(await measureGas(rules)), "Long runs": [await measureEpochsGas(rules)] };
+}
+
 if (import.meta.main) {
   const { values } = parseArgs({ options: { json: { type: "boolean" }, svg: { type: "string" } } });
   // Views cost nothing when called off chain, so they are only in the snapshot.
-  const figures = judge(await measureGas()).filter(({ isView }) => isView === undefined);
+  const today = judge(await measureAll(RULES_OF_TODAY)).filter(({ isView }) => isView === undefined);
+  const figures = withAnnounced(today, await measureAll(ANNOUNCED_RULES));
   const pass = figures.every((figure) => figure.pass);
   if (values.svg !== undefined) writeFileSync(values.svg, picture(figures));
   if (values.json) process.stdout.write(`${JSON.stringify({ pass, figures }, undefined, 2)}\n`);

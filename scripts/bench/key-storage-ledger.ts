@@ -4,7 +4,7 @@
  * counted in the traces of the transactions. No committee is made: the ledger's registry is a stub that calls every
  * committee active.
  */
-import { hexlify, type TransactionReceipt, toBeHex, Wallet } from "ethers";
+import { hexlify, type TransactionReceipt, Wallet } from "ethers";
 import type { NetworkConnection } from "hardhat/types/network";
 import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
@@ -36,7 +36,7 @@ import { buildSealedPayload } from "../../offchain/core/record/sealed-record.ts"
 import { signBatch, signOwnerAddition, signRecord } from "../../test/helpers/ledger-records.ts";
 import { pseudoRandomBytes } from "../../test/helpers/pseudo-random.ts";
 import { archiveGrowth, placeOfEvent } from "./archive-size.ts";
-import { GENESIS_SECONDS, measuringNetwork } from "./gas-figure.ts";
+import { countNewSlots, GENESIS_SECONDS, measuringNetwork, RULES_OF_TODAY } from "./gas-figure.ts";
 import { SLOT_BYTES } from "./keys-costs.ts";
 
 /** The most that the ledger takes in one call. */
@@ -128,7 +128,7 @@ async function sendCall(connection: NetworkConnection, call: ContractCall, entri
   if (sender === undefined) throw new Error("the network has no accounts");
   const receipt = await (await sender.sendTransaction({ to: call.to, data: call.data })).wait();
   if (receipt?.status !== 1) throw new Error(`${call.description} was refused`);
-  const newSlots = await countNewSlots(connection, receipt);
+  const newSlots = await countNewSlots(connection, receipt.hash);
   return {
     stateBytes: (newSlots * SLOT_BYTES) / entries,
     historyBytes: ((call.data.length - 2) / 2 + logBytes(receipt)) / entries,
@@ -139,33 +139,6 @@ function logBytes({ logs }: TransactionReceipt): number {
   let sum = 0;
   for (const { data, topics } of logs) sum += ADDRESS_BYTES + topics.length * TOPIC_BYTES + (data.length - 2) / 2;
   return sum;
-}
-
-interface TraceStep {
-  readonly op: string;
-  readonly stack: readonly string[];
-}
-
-/** Slots that a transaction wrote and that were empty before. */
-async function countNewSlots(connection: NetworkConnection, receipt: TransactionReceipt): Promise<number> {
-  const { provider } = connection.ethers;
-  const trace = (await provider.send("debug_traceTransaction", [receipt.hash, { disableStorage: true }])) as {
-    structLogs: readonly TraceStep[];
-  };
-  const written = new Set<bigint>();
-  for (const { op, stack } of trace.structLogs) {
-    const key = stack.at(-1);
-    if (op === "SSTORE" && key !== undefined) written.add(BigInt(key.startsWith("0x") ? key : `0x${key}`));
-  }
-  let count = 0;
-  for (const key of written) {
-    const at = async (block: number) =>
-      BigInt(
-        String(await provider.send("eth_getStorageAt", [receipt.to, toBeHex(key, 32), `0x${block.toString(16)}`])),
-      );
-    if ((await at(receipt.blockNumber - 1)) === 0n && (await at(receipt.blockNumber)) !== 0n) count += 1;
-  }
-  return count;
 }
 
 /**
@@ -197,7 +170,7 @@ async function archivedBytes(made: MadeRecord, note: Uint8Array, rows: number): 
  */
 export async function measureRecords(nodes: number, threshold: number, rows: number): Promise<RecordCosts[]> {
   await groupReady();
-  const connection = await measuringNetwork();
+  const connection = await measuringNetwork(RULES_OF_TODAY);
   try {
     const [sender] = await connection.ethers.getSigners();
     if (sender === undefined) throw new Error("the network has no accounts");

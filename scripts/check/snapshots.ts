@@ -12,6 +12,7 @@ import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import hre from "hardhat";
 import { measureGas } from "../bench/gas.ts";
+import { RULES_OF_TODAY } from "../bench/gas-figure.ts";
 import { productContracts } from "../product-types.ts";
 
 const FOLDER = resolve(import.meta.dirname, "..", "..", "contracts", "snapshots");
@@ -53,7 +54,7 @@ async function codeSizes(): Promise<Snapshot> {
 }
 
 async function gasFigures(): Promise<Snapshot> {
-  const groups = await measureGas();
+  const groups = await measureGas(RULES_OF_TODAY);
   return Object.fromEntries(
     Object.entries(groups).flatMap(([group, list]) => list.map(({ name, gas }) => [`${group}: ${name}`, gas])),
   );

@@ -1,5 +1,6 @@
 import { expect } from "chai";
 import { keccak256 } from "ethers";
+import hre from "hardhat";
 import { encodeBlockHeader } from "../../offchain/chain/block-header.ts";
 import { startAnvil } from "../helpers/anvil.ts";
 import { expectRejection } from "../helpers/rejection.ts";
@@ -29,10 +30,10 @@ describe("the header of a block", () => {
 
   it("of a later fork is refused with the names of the fields that are not known", () => {
     const hash = `0x${"5a".repeat(32)}`;
-    const later = { ...prague?.block, hash, blockAccessListHash: hash, slotNumber: "0x1" };
+    const later = { ...prague?.block, hash, inclusionListHash: hash, gasFutures: "0x1" };
     const error = expectRejection(() => encodeBlockHeader(later), "UNKNOWN_VERSION");
     expect([error.party, error.check]).to.deep.equal(["chain", "fields of the block header"]);
-    expect(error.received).to.equal("blockAccessListHash, slotNumber");
+    expect(error.received).to.equal("inclusionListHash, gasFutures");
   });
 
   it("is refused when a field is not the block's", () => {
@@ -86,4 +87,19 @@ describe("the header of a block", () => {
       }
     });
   }
+
+  it("of Hardhat's network is encoded as it is hashed there, with the rules of amsterdam", async () => {
+    const connection = await hre.network.create({ override: { hardfork: "amsterdam" } });
+    try {
+      const { provider } = connection.ethers;
+      await provider.send("hardhat_mine", ["0x3"]);
+      for (const number of ["0x1", "0x3"]) {
+        const block: Block = await provider.send("eth_getBlockByNumber", [number, false]);
+        expect(block, number).to.include.keys("blockAccessListHash", "slotNumber");
+        expect(keccak256(encodeBlockHeader(block).encoded), number).to.equal(block.hash);
+      }
+    } finally {
+      await connection.close();
+    }
+  });
 });
