@@ -30,7 +30,7 @@ const FIELDS: readonly (readonly [name: string, form: FieldForm])[] = [
   ["nonce", { sizeBytes: 8 }],
 ];
 
-/** What London (EIP-1559), Shanghai (4895), Cancun (4844, 4788), Prague (7685) and Amsterdam (7928, 7843) have added. */
+/** What London (EIP-1559), Shanghai (4895), Cancun (4844, 4788), Prague (7685) and Amsterdam (7928, 7843) added. */
 const FORK_FIELDS: typeof FIELDS = [
   ["baseFeePerGas", "integer"],
   ["withdrawalsRoot", HASH],
