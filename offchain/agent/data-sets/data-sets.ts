@@ -15,8 +15,9 @@ import {
   withdrawBalanceCall,
 } from "../../chain/escrow-calls.ts";
 import { type DataSetEvent, dataSetsOpened, parseDataSetLog, readOpened } from "../../chain/escrow-events.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { chainLogs } from "../../chain/logs.ts";
-import { ChainRevertedError, readChain } from "../../chain/revert.ts";
+import { ChainRevertedError } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { accrue, runwayEpochs, withdrawable } from "../../core/data-set/balance.ts";
 import { epochOf, windowsOf } from "../../core/data-set/epochs.ts";
@@ -257,7 +258,7 @@ export class DataSets {
     const chain = await this.#context.chain();
     const [{ epochBlocks, noticeEpochs }, head, touched] = await Promise.all([
       readEscrowClock(chain),
-      readChain("reading the block number", () => chain.provider.getBlockNumber()),
+      readHeadNumber(chain),
       readUserAccount(chain, address, this.#context.account.address),
     ]);
     const account = accrue(touched, epochOf(epochBlocks, head + 1));

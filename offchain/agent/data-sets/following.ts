@@ -11,8 +11,8 @@ import {
   readUserAccount,
 } from "../../chain/escrow.ts";
 import { readOpened } from "../../chain/escrow-events.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { readBlockHash } from "../../chain/logs.ts";
-import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import { type AccruedAccount, accrue } from "../../core/data-set/balance.ts";
@@ -61,10 +61,7 @@ export async function readOnChain(
   known?: KnownSchedule,
 ): Promise<DataSetOnChain | undefined> {
   const { token, user } = terms;
-  const [{ epochBlocks }, head] = await Promise.all([
-    readEscrowClock(chain),
-    readChain("reading the block number", () => chain.provider.getBlockNumber()),
-  ]);
+  const [{ epochBlocks }, head] = await Promise.all([readEscrowClock(chain), readHeadNumber(chain)]);
   const [books, touched] = await Promise.all([readBooks(chain, id, head), readUserAccount(chain, token, user, head)]);
   if (books === undefined) return undefined;
   const scheduled = await readSchedule(chain, id, known, undefined, head);

@@ -9,7 +9,7 @@
 
 import { equalBytes, randomBytes } from "#primitives";
 import { readEscrowClock } from "../../chain/escrow.ts";
-import { readChain } from "../../chain/revert.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { FIRST_INDEX } from "../../core/audit/field.ts";
 import { NO_CONTENT } from "../../core/data-set/content.ts";
@@ -463,8 +463,7 @@ class Lane implements DataSetLane {
   }
 
   async #head(): Promise<number> {
-    const { provider } = await this.#context.chain();
-    return await readChain("reading the block number", () => provider.getBlockNumber());
+    return await readHeadNumber(await this.#context.chain());
   }
 
   /** What a state that was signed by an earlier run comes to. */
