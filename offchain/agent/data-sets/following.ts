@@ -285,6 +285,15 @@ export function isPending(signed: SignedByDevice, onChain: DataSetOnChain | unde
   return signed.version > onChain.schedule.version && signed.retirements === onChain.schedule.retirements;
 }
 
+/** The same at the newest block, for a set that may not be on chain yet. @throws ChainUnavailableError */
+export async function isPendingNow(
+  context: AgentContext,
+  { onChain }: Pick<FollowedDataSet, "onChain">,
+  signed: SignedByDevice,
+): Promise<boolean> {
+  return isPending(signed, onChain, onChain?.head ?? (await readHeadNumber(await context.chain())));
+}
+
 function notShown(id: string): TallystickError {
   return new TallystickError(`the chain does not show data set ${id}, which it has shown before`, {
     code: "CHAIN_UNAVAILABLE",
