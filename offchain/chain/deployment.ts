@@ -120,7 +120,8 @@ export function parseDeployment(json: unknown): Deployment {
 }
 
 /**
- * Holds group keys of a committee, as the chain's endpoint states them, against those of the deployment file, if it has them of this one.
+ * Holds group keys of a committee, as the chain's endpoint states them, against those of the deployment file, if it has
+ * them of this one.
  * @throws IntegrityError naming the chain's endpoint
  */
 export function requireDeployedKeys(

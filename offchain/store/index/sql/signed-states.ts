@@ -1,4 +1,4 @@
-/** States that were signed: table `data_set_states`, and what they change in `data_sets` and in `included` of segments. */
+/** Signed states: table `data_set_states`, and what they change in `data_sets` and in `included` of segments. */
 import type { Transaction } from "kysely";
 import { TallystickError } from "../../../core/errors.ts";
 import type { AfterForgetting, CosignedState, ProvingLoad, StateContext } from "../data-set-index.ts";
