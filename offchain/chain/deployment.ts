@@ -119,27 +119,25 @@ export function parseDeployment(json: unknown): Deployment {
   return deployment;
 }
 
-/** A group key as the chain's endpoint states it; each purpose that was read. */
-export type StatedKeys = { readonly [Purpose in keyof GroupKeysText]?: Uint8Array };
-
 /**
- * Holds group keys of a committee against those of the deployment file, if it has them of this one.
+ * Holds group keys of a committee, as the chain's endpoint states them, against those of the deployment file, if it has
+ * them of this one.
  * @throws IntegrityError naming the chain's endpoint
  */
 export function requireDeployedKeys(
   { committeeId, committeeKeys }: Pick<Deployment, "committeeId" | "committeeKeys">,
   id: bigint,
-  stated: StatedKeys,
+  stated: Readonly<Record<keyof GroupKeysText, Uint8Array>>,
 ): void {
   if (committeeKeys === undefined || BigInt(committeeId) !== id) return;
   for (const purpose of ["oprf", "record"] as const) {
-    const [expected, key] = [committeeKeys[purpose], stated[purpose]];
-    if (key === undefined || toHex(key) === expected) continue;
+    const [expected, received] = [committeeKeys[purpose], toHex(stated[purpose])];
+    if (received === expected) continue;
     throw new IntegrityError(`the chain's RPC endpoint states another ${purpose} key of committee ${id}`, {
       party: "chain",
       check: `${purpose} key of the committee`,
       expected,
-      received: toHex(key),
+      received,
       hint: "the endpoint lies, or the deployment file is of another network: use another endpoint, and compare files",
     });
   }

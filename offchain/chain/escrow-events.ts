@@ -5,6 +5,7 @@ import { fromHex } from "../core/encoding/hex.ts";
 import { escrowAbi } from "./abis.ts";
 import { auditFromChain, type OpenedDataSet, termsFromChain } from "./data-set-words.ts";
 import type { ChainReader } from "./deployment.ts";
+import { readHeadNumber } from "./head.ts";
 import {
   chainLogs,
   type EventPage,
@@ -14,7 +15,6 @@ import {
   type ScanOptions,
   scanPages,
 } from "./logs.ts";
-import { readChain } from "./revert.ts";
 import type { IStorageEscrow } from "./types/StorageEscrow.ts";
 
 /** How a set was opened. @returns undefined when the logs do not have it */
@@ -33,7 +33,7 @@ export async function* dataSetsOpened(
   { id, user, provider }: { readonly id?: string; readonly user?: string; readonly provider?: string },
   fromBlock: number = chain.deployment.deployedAtBlock,
 ): AsyncGenerator<OpenedDataSet, void, undefined> {
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const head = await readHeadNumber(chain);
   const topics = escrowAbi().encodeFilterTopics("DataSetOpened", [id ?? null, user ?? null, provider ?? null]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, fromBlock, head)) {
@@ -47,7 +47,7 @@ export async function* schedulesOf(
   chain: ChainReader,
   { id, blockNumber }: Pick<OpenedDataSet, "id" | "blockNumber">,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const head = await readHeadNumber(chain);
   const topics = escrowAbi().encodeFilterTopics("DataSetScheduled", [id]);
   const filter = { address: chain.deployment.contracts.storageEscrow, topics };
   for await (const log of chainLogs(chain, filter, blockNumber, head)) {
@@ -59,7 +59,7 @@ export async function* schedulesOf(
 /** The accounts that a provider ever named to sign for it, oldest first, each as often as it was named. */
 export async function* operatorsNamed(chain: ChainReader, provider: string): AsyncGenerator<string, void, undefined> {
   const { contracts, deployedAtBlock } = chain.deployment;
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const head = await readHeadNumber(chain);
   const topics = escrowAbi().encodeFilterTopics("OperatorSet", [provider]);
   for await (const log of chainLogs(chain, { address: contracts.storageEscrow, topics }, deployedAtBlock, head)) {
     const operator = String(escrowAbi().parseLog(log)?.args.getValue("operator"));

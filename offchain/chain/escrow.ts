@@ -14,6 +14,7 @@ import { storageEscrow } from "./contracts.ts";
 import type { Scheduled } from "./data-set-words.ts";
 import type { ChainReader } from "./deployment.ts";
 import { parseDataSetLog } from "./escrow-events.ts";
+import { readHeadNumber } from "./head.ts";
 import { chainLogs, REORGANISED_BLOCKS } from "./logs.ts";
 import { readChain } from "./revert.ts";
 
@@ -138,7 +139,7 @@ export async function readSchedule<Known extends Pick<Scheduled, "schedule" | "r
   const hash = await readScheduleHash(chain, id, atBlock);
   if (hash === undefined) return undefined;
   if (known !== undefined && scheduleHash(known.schedule) === hash) return known;
-  const head = atBlock ?? (await readChain("reading the block number", () => chain.provider.getBlockNumber()));
+  const head = atBlock ?? (await readHeadNumber(chain));
   // A known one may be of a block that was replaced.
   const from = known === undefined ? fromBlock : Math.max(fromBlock, known.blockNumber - REORGANISED_BLOCKS);
   // Most often somebody has just sent it, and an endpoint may have dropped older logs.

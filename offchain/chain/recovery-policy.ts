@@ -53,11 +53,15 @@ export type RecoveryPath = "wallet" | "guardians";
 /** `IRecoveryPolicy.Path` by number. */
 export const RECOVERY_PATHS: readonly RecoveryPath[] = ["wallet", "guardians"];
 
-/** A request for a release. */
-export interface RecoveryRequest {
+/** The place of a request: each account that a plan names has one for each way that it is named for. */
+export interface RecoveryPlace {
   readonly path: RecoveryPath;
   /** Who opens it: the recovery wallet or a guardian. It names the requester. */
   readonly proposer: string;
+}
+
+/** A request for a release. */
+export interface RecoveryRequest extends RecoveryPlace {
   /** Who may have the secret released. */
   readonly requester: string;
   /** X25519 public key, 32 bytes, 0x hex. */
@@ -169,7 +173,7 @@ export function approveRecoveryCall(
 export function vetoRecoveryCall(
   deployment: Pick<Deployment, "contracts">,
   secret: RecoverableSecret,
-  { path, proposer }: Pick<RecoveryRequest, "path" | "proposer">,
+  { path, proposer }: RecoveryPlace,
   { signature }: RelayedSignature = { signature: "0x" },
 ): ContractCall {
   const dataHash = recoveryDataHash(secret.plan);
@@ -204,7 +208,7 @@ export function retireVersionsCall(
 export async function readRecovery(
   chain: ChainReader,
   secret: RecoverableSecret,
-  { path, proposer }: Pick<RecoveryRequest, "path" | "proposer">,
+  { path, proposer }: RecoveryPlace,
   blockTag: number | "latest" = "latest",
 ): Promise<RecoveryState> {
   const id = recoverySecretId(secret);

@@ -8,6 +8,7 @@ import { fromHex, toHex } from "../core/encoding/hex.ts";
 import { recoveryAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
+import { readHeadNumber } from "./head.ts";
 import { chainLogs } from "./logs.ts";
 import { parseRecoveryLog } from "./recovery-events.ts";
 import { dataOf, planOf, type RecoverableSecret, type RecoveryPath, recoveryPolicy } from "./recovery-policy.ts";
@@ -72,8 +73,8 @@ export async function readPublication(
  * Reads logs; whoever knows the author needs none.
  */
 export async function* scanNamings(chain: ChainReader, account: string): AsyncIterable<RecoveryNaming> {
-  const { deployment, provider } = chain;
-  const head = await readChain("reading the block number", () => provider.getBlockNumber());
+  const { deployment } = chain;
+  const head = await readHeadNumber(chain);
   const topics = recoveryAbi().encodeFilterTopics("RecoveryNamed", [null, account]);
   const filter = { address: deployment.contracts.recoveryPolicy, topics };
   for await (const log of chainLogs(chain, filter, deployment.deployedAtBlock, head)) {

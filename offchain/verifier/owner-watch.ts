@@ -7,7 +7,7 @@
 
 import type { ChainReader } from "../chain/deployment.ts";
 import { type EscrowClock, readBooks, readEndEpoch, readUserAccount } from "../chain/escrow.ts";
-import { readChain } from "../chain/revert.ts";
+import { readHeadNumber } from "../chain/head.ts";
 import { type AccruedAccount, accrue } from "../core/data-set/balance.ts";
 import { epochOf } from "../core/data-set/epochs.ts";
 import type { Logger } from "../daemon/logger.ts";
@@ -39,7 +39,7 @@ export class OwnerWatch {
    */
   async round(head: number): Promise<boolean> {
     const { chain, records, clock } = this.#options;
-    const at = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    const at = await readHeadNumber(chain);
     // The endpoint that answers now does not have what the events are about.
     if (at < head) return false;
     const opened = records.withoutGeneration(READS_PER_ROUND);

@@ -11,8 +11,8 @@ import {
   readUserAccount,
 } from "../../chain/escrow.ts";
 import { readOpened } from "../../chain/escrow-events.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { readBlockHash } from "../../chain/logs.ts";
-import { readChain } from "../../chain/revert.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import { type AccruedAccount, accrue } from "../../core/data-set/balance.ts";
@@ -61,10 +61,7 @@ export async function readOnChain(
   known?: KnownSchedule,
 ): Promise<DataSetOnChain | undefined> {
   const { token, user } = terms;
-  const [{ epochBlocks }, head] = await Promise.all([
-    readEscrowClock(chain),
-    readChain("reading the block number", () => chain.provider.getBlockNumber()),
-  ]);
+  const [{ epochBlocks }, head] = await Promise.all([readEscrowClock(chain), readHeadNumber(chain)]);
   const [books, touched] = await Promise.all([readBooks(chain, id, head), readUserAccount(chain, token, user, head)]);
   if (books === undefined) return undefined;
   const scheduled = await readSchedule(chain, id, known, undefined, head);
@@ -286,6 +283,15 @@ export function isPending(signed: SignedByDevice, onChain: DataSetOnChain | unde
   if (BigInt(head) >= signed.deadlineBlock || signed.isRefused === true) return false;
   if (onChain === undefined) return signed.retirements === 0;
   return signed.version > onChain.schedule.version && signed.retirements === onChain.schedule.retirements;
+}
+
+/** The same at the newest block, for a set that may not be on chain yet. @throws ChainUnavailableError */
+export async function isPendingNow(
+  context: AgentContext,
+  { onChain }: Pick<FollowedDataSet, "onChain">,
+  signed: SignedByDevice,
+): Promise<boolean> {
+  return isPending(signed, onChain, onChain?.head ?? (await readHeadNumber(await context.chain())));
 }
 
 function notShown(id: string): TallystickError {

@@ -3,6 +3,7 @@
 import type { ContractCall } from "../../chain/contract-call.ts";
 import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import { approvalCalls, depositCall } from "../../chain/escrow-calls.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { readChain } from "../../chain/revert.ts";
 import { accrue } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
@@ -81,7 +82,7 @@ export async function depositFor(context: AgentContext, change: FeeChange): Prom
   const chain = await context.chain();
   const [{ epochBlocks, noticeEpochs }, head, touched] = await Promise.all([
     readEscrowClock(chain),
-    readChain("reading the block number", () => chain.provider.getBlockNumber()),
+    readHeadNumber(chain),
     readUserAccount(chain, change.token, context.account.address),
   ]);
   const { available, rate } = accrue(touched, epochOf(epochBlocks, head + 1));

@@ -7,23 +7,18 @@
  * exclusive`), one after the other: two commands must not sign states of one set side by side.
  */
 
-import { equalBytes, randomBytes } from "#primitives";
+import { equalBytes } from "#primitives";
 import { readEscrowClock } from "../../chain/escrow.ts";
-import { readChain } from "../../chain/revert.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
-import { FIRST_INDEX } from "../../core/audit/field.ts";
-import { NO_CONTENT } from "../../core/data-set/content.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
 import { decodeLiveRanges, encodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";
-import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { DataSetOffer } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
-import type { DataSetProgress } from "../progress.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
-import { isDamage } from "../read/damage.ts";
 import type { ObjectSource } from "../read/object-source.ts";
 import { type AgreeingParts, agreeTerms, freshFacts } from "./agreeing.ts";
 import { carryOntoChain, stateTypedData } from "./co-signing.ts";
@@ -38,17 +33,18 @@ import {
   surveyCompaction,
   tagAgain,
 } from "./compaction.ts";
-import { deliverSegments } from "./delivery.ts";
-import { ABANDONED_SECONDS, type FollowedDataSet, follow, isPending } from "./following.ts";
+import { deliverWanted } from "./deliver-wanted.ts";
+import { type FollowedDataSet, follow, isPendingNow } from "./following.ts";
 import { fund, type StateCost } from "./funding.ts";
 import type { JournaledDataSet, JournaledSegment, LeftSlices, SignedByDevice } from "./journal.ts";
 import { type DataSetKeys, dataSetKeys } from "./keys.ts";
+import { endedMeanwhile, requireNewest, requireRelied } from "./lane-checks.ts";
 import { type DataSetListener, type DataSetReport, reportOf, tell } from "./lane-report.ts";
 import { goneIds, retirableSlices } from "./needed-slices.ts";
-import { type NextState, nextState, sumOf } from "./next-state.ts";
+import { factsOfSigned, type NextState, nextState, sumOf } from "./next-state.ts";
+import { ownSet, removeAbandoned } from "./own-set.ts";
 import { requireSafeRandomness } from "./randomness-policy.ts";
-import { dropSegments, findSegment, type PreparedSegment, SegmentTagger } from "./segment-tagger.ts";
-import { sliceElementsFor } from "./slice-size.ts";
+import { SegmentTagger } from "./segment-tagger.ts";
 import {
   fittingOffer,
   type LaneWishes,
@@ -58,13 +54,10 @@ import {
   requireIndexAllowed,
   requireWishesMatch,
   runwayOf,
-  tokenOf,
 } from "./wishes.ts";
 
 /** How long a signature may be used, in epochs behind the current one. */
 const DEADLINE_EPOCHS = 3;
-/** Attempts to find a set that can be appended to: each one that has ended is noted, and not found again. */
-const ATTEMPTS = 4;
 
 /** What a lane asks of a provider. */
 export type LaneProvider = DataSetKeeper & ObjectSource;
@@ -124,41 +117,6 @@ export async function openDataSetLane(
   requireWishesMatch(terms, wishes);
   requireAffordable(provider.name, terms.terms, onChain, wishes);
   return new Lane(context, provider, wishes, offer, set.salt, keys, new SegmentTagger(context.platform, set, keys));
-}
-
-/** Removes tags that a crash has left behind. */
-async function removeAbandoned({ platform }: AgentContext): Promise<void> {
-  const before = Math.floor(platform.clock.now() / 1000) - ABANDONED_SECONDS;
-  const needed = new Set((await platform.dataSets.segments()).map(({ id }) => id));
-  await platform.preparations.removeAbandoned(needed, before * 1000);
-}
-
-/** This device's set at the provider that can be appended to; a new one is noted when there is none. */
-async function ownSet(
-  context: AgentContext,
-  provider: DataSetKeeper,
-  offer: DataSetOffer,
-  wishes: LaneWishes,
-): Promise<FollowedDataSet> {
-  const { dataSets, clock } = context.platform;
-  for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-    const begun = await dataSets.begin({
-      salt: toHex(randomBytes(32)),
-      provider: provider.account,
-      escrow: context.deployment.contracts.storageEscrow,
-      token: tokenOf(wishes),
-      sliceElements: sliceElementsFor(offer, wishes.expectedBytes),
-      state: "preparing",
-      isOwn: true,
-      createdAt: Math.floor(clock.now() / 1000),
-      revision: 0,
-      nextIndex: FIRST_INDEX,
-      contentHash: NO_CONTENT,
-    });
-    const followed = await follow(context, begun);
-    if (followed.set.isOwn && followed.set.state !== "ended") return followed;
-  }
-  throw new TallystickError("no data set can be appended to", { code: "INTERNAL" });
 }
 
 class Lane implements DataSetLane {
@@ -232,8 +190,16 @@ class Lane implements DataSetLane {
       return carried.followed;
     };
     const begun = followed.set.signed;
-    if (begun !== undefined && followed.set.agreed !== undefined && (await this.#isPending(followed, begun))) {
-      const { fee, slices, addedSlices, newSlices } = await this.#factsOf(followed, begun);
+    if (
+      begun !== undefined &&
+      followed.set.agreed !== undefined &&
+      (await isPendingNow(this.#context, followed, begun))
+    ) {
+      const { fee, slices, addedSlices, newSlices } = factsOfSigned(
+        followed,
+        await this.#context.platform.dataSets.segments(this.#salt),
+        begun,
+      );
       requireFeeAllowed(this.provider.name, fee, this.#wishes);
       const cost = this.#cost({ fee, slices, isSigned: true });
       const funded = await fund(this.#context, followed, followed.set.agreed, cost, onProgress, signal);
@@ -244,7 +210,7 @@ class Lane implements DataSetLane {
       counts.addedSlices += begun.waitsUntilBlock === undefined ? addedSlices : 0;
       waitingSlices = waits.waitsUntilBlock === undefined ? 0 : newSlices;
     }
-    await this.#requireRelied();
+    await requireRelied(this.#context, this.#salt, this.tagger, this.#released);
     const signed = await this.#signNext(followed, onProgress, signal);
     if (signed !== undefined) {
       transactions.push(...signed.transactions);
@@ -274,15 +240,7 @@ class Lane implements DataSetLane {
     if (set === undefined) throw new TallystickError("the lane's data set is not in the journal", { code: "INTERNAL" });
     const followed = await follow(this.#context, set);
     if (followed.set.isOwn && followed.set.state !== "ended") return followed;
-    throw new TallystickError("the data set has ended since this put began", {
-      code: "CONFLICT",
-      party: this.provider.name,
-      check: "state of the data set",
-      expected: "running",
-      received: followed.set.state,
-      hint: "run the command again: it begins another data set",
-      retryable: true,
-    });
+    throw endedMeanwhile(this.provider.name, followed.set.state);
   }
 
   /**
@@ -359,7 +317,7 @@ class Lane implements DataSetLane {
     const { set, onChain } = followed;
     if (onChain === undefined) return [];
     const live = decodeLiveRanges(onChain.scheduled.ranges);
-    const isUnderWay = set.signed !== undefined && (await this.#isPending(followed, set.signed));
+    const isUnderWay = set.signed !== undefined && (await isPendingNow(this.#context, followed, set.signed));
     return isUnderWay && set.signed !== undefined ? inBoth(live, decodeLiveRanges(set.signed.ranges)) : live;
   }
 
@@ -369,121 +327,11 @@ class Lane implements DataSetLane {
     onProgress: DataSetListener,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const { platform } = this.#context;
-    if (wanted.length === 0) return;
-    const last = wanted.at(-1);
-    if (last !== undefined) {
-      requireIndexAllowed(this.provider.name, last.firstIndex + last.sliceCount - 1, this.#offer);
-    }
-    const prepared: PreparedSegment[] = [];
-    const lost: string[] = [];
-    for (const segment of wanted) {
-      const found = await findSegment(platform, followed.set, segment, this.#keys);
-      if (found !== undefined) prepared.push(found);
-      else if (await this.#isLost(followed, segment)) lost.push(segment.id);
-    }
-    if (lost.length > 0) {
-      await dropSegments(platform, followed.set, lost);
-      throw tagsLost();
-    }
-    const { agreed, ...unopened } = followed.set;
-    const isFixed = followed.onChain !== undefined || (await this.#isBeingOpened(followed));
-    const delivery = {
-      provider: this.provider,
-      // A set that was never opened is forgotten by its provider, which may assign another phase to it then.
-      set: agreed !== undefined && isFixed ? followed.set : unopened,
-      keys: this.#keys,
-      clock: platform.clock,
-      onProgress: (told: Pick<DataSetProgress, "phase" | "doneBytes" | "totalBytes">) =>
-        onProgress?.({ operation: "data-set", ...told }),
-      signal,
-    };
-    try {
-      const { phase, sentBytes } = await deliverSegments(delivery, prepared);
-      this.#phase = phase;
-      this.#sentBytes += sentBytes;
-    } catch (error) {
-      const signed = new Set(followed.set.signed?.segments);
-      // Tags that the provider finds wrong are not offered again: the next put makes others. Nor is a compaction of
-      // objects that it does not have: they stay where they are.
-      const isWrong = error instanceof TallystickError && error.code === "INVALID_PROOF";
-      const dropped = prepared.filter(
-        ({ id, isCompaction }) => !signed.has(id) && (isWrong || (isCompaction === true && isDamage(error))),
-      );
-      const ids = dropped.map(({ id }) => id);
-      await dropSegments(platform, followed.set, ids);
-      throw error;
-    }
-  }
-
-  /** Whether nobody has the tags of a segment any more, which are not on this device. */
-  async #isLost(followed: FollowedDataSet, { id, state }: JournaledSegment): Promise<boolean> {
-    const { signed } = followed.set;
-    const isSigned = signed?.segments.includes(id) === true;
-    // What was signed has been verified: the provider has its tags, and keeps them while the state may be sent.
-    if (isSigned && (await this.#isPending(followed, signed))) return false;
-    if (state === "reserved") return !isSigned;
-    // A reorganisation has removed the state, and its signatures have expired.
-    try {
-      await this.provider.verifySegment(this.#salt, id);
-      return false;
-    } catch (error) {
-      if (error instanceof TallystickError && error.code === "NOT_FOUND") return true;
-      throw error;
-    }
-  }
-
-  /** Refuses to vouch for objects that were taken out while this put relied on them, or whose tags were wrong. */
-  async #requireRelied(): Promise<void> {
-    const own = await this.tagger.finish();
-    const segments = await this.#context.platform.dataSets.segments(this.#salt);
-    if (own !== undefined && segments.every(({ id }) => id !== own.id)) throw tagsLost();
-    const relied = [...this.tagger.relied].filter((id) => !this.#released.has(id));
-    const holders = await this.#context.platform.dataSets.holders(this.#salt, relied);
-    const gone = relied.find((id) => !holders.has(id));
-    if (gone === undefined) return;
-    throw new TallystickError("objects of this put were taken out of the data set meanwhile", {
-      code: "CONFLICT",
-      party: "you",
-      check: "objects in the data set",
-      expected: gone,
-      received: "retired",
-      hint: "run the command again: it adds them anew",
-      retryable: true,
-    });
-  }
-
-  async #isBeingOpened(followed: FollowedDataSet): Promise<boolean> {
-    const { signed } = followed.set;
-    return signed !== undefined && (await this.#isPending(followed, signed));
-  }
-
-  async #isPending({ onChain }: FollowedDataSet, signed: SignedByDevice): Promise<boolean> {
-    return isPending(signed, onChain, onChain?.head ?? (await this.#head()));
-  }
-
-  async #head(): Promise<number> {
-    const { provider } = await this.#context.chain();
-    return await readChain("reading the block number", () => provider.getBlockNumber());
-  }
-
-  /** What a state that was signed by an earlier run comes to. */
-  async #factsOf(
-    { set, onChain }: FollowedDataSet,
-    signed: SignedByDevice,
-  ): Promise<{ fee: bigint; slices: number; addedSlices: number; newSlices: number }> {
-    const segments = await this.#context.platform.dataSets.segments(set.salt);
-    const added = segments.filter(({ id }) => signed.segments.includes(id));
-    const before = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
-    const highest = added.reduce(
-      (top, { firstIndex, sliceCount }) => Math.max(top, firstIndex + sliceCount - 1),
-      before,
-    );
-    const slices = sumOf(decodeLiveRanges(signed.ranges));
-    const count = (of: readonly JournaledSegment[]) => of.reduce((sum, { sliceCount }) => sum + sliceCount, 0);
-    const addedSlices = count(added.filter(({ isCompaction }) => isCompaction !== true));
-    if (set.agreed === undefined) throw new TallystickError("a signed state without terms", { code: "INTERNAL" });
-    return { fee: feeOf(set.agreed.terms, slices, highest), slices, addedSlices, newSlices: count(added) };
+    const [context, provider, offer, keys] = [this.#context, this.provider, this.#offer, this.#keys];
+    const delivered = await deliverWanted(followed, wanted, { context, provider, offer, keys, onProgress, signal });
+    if (delivered === undefined) return;
+    this.#phase = delivered.phase;
+    this.#sentBytes += delivered.sentBytes;
   }
 
   /** Signs the next state and saves it. @returns undefined when there is nothing new */
@@ -530,7 +378,7 @@ class Lane implements DataSetLane {
     // Nothing is promised after the user has ended it.
     signal?.throwIfAborted();
     const known = [onChain?.schedule.version ?? 0n, set.signed?.version ?? 0n].reduce((a, b) => (a > b ? a : b));
-    await this.#requireNewest(set, known);
+    await requireNewest(this.provider, set, known);
     const version = known + 1n;
     const unsigned = {
       version,
@@ -552,25 +400,6 @@ class Lane implements DataSetLane {
     return { followed: { ...followed, set: saved }, next, ...funded };
   }
 
-  /**
-   * Refuses to sign when the provider has signed a version that this journal does not know: it is a copy, or an older
-   * one that was restored, and would sign the version a second time, for which the escrow takes the notice period. A
-   * provider that lies about it keeps this device from signing, as it can by not answering.
-   */
-  async #requireNewest({ salt }: JournaledDataSet, known: bigint): Promise<void> {
-    const { version } = await this.provider.dataSet(salt);
-    if (version === undefined || BigInt(version) <= known) return;
-    throw new TallystickError("the provider has signed a newer state of this data set than this device knows of", {
-      code: "CONFLICT",
-      party: "you",
-      check: "version of the data set",
-      expected: `at most ${known}`,
-      received: version,
-      hint: "a copy of this home signed it, or this one was restored: run it again when its state is on chain",
-      retryable: true,
-    });
-  }
-
   /** What a state leaves for a later one. @param before of slices that were not looked at now */
   #leftBy(
     { retiredSlices }: NextState,
@@ -585,14 +414,14 @@ class Lane implements DataSetLane {
   /** The state that the provider keeps until the end of an epoch. */
   async #waiting(followed: FollowedDataSet): Promise<SignedByDevice | undefined> {
     const { signed } = followed.set;
-    const isWaiting = signed?.waitsUntilBlock !== undefined && (await this.#isPending(followed, signed));
+    const isWaiting = signed?.waitsUntilBlock !== undefined && (await isPendingNow(this.#context, followed, signed));
     return isWaiting ? signed : undefined;
   }
 
   /** The last block of an epoch ahead. */
   async #deadline(): Promise<bigint> {
     const { epochBlocks } = await readEscrowClock(await this.#context.chain());
-    const epoch = Math.floor((await this.#head()) / epochBlocks);
+    const epoch = Math.floor((await readHeadNumber(await this.#context.chain())) / epochBlocks);
     return BigInt((epoch + 1 + DEADLINE_EPOCHS) * epochBlocks - 1);
   }
 
@@ -604,16 +433,4 @@ class Lane implements DataSetLane {
     const [offer, wishes, keys] = [this.#offer, this.#wishes, this.#keys];
     return { providerName: this.provider.name, offer, wishes, keys, assignedPhase: this.#phase };
   }
-}
-
-function tagsLost(): TallystickError {
-  return new TallystickError("the tags of an earlier put are not on this device any more", {
-    code: "CONFLICT",
-    party: "you",
-    check: "prepared tags",
-    expected: "the tags of all segments that were begun",
-    received: "none",
-    hint: "run the command again: it makes them anew",
-    retryable: true,
-  });
 }

@@ -2,9 +2,18 @@
 
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { extendContent, type SegmentContent } from "../../core/data-set/content.ts";
-import { joinRanges, lastIndexOf, MAXIMUM_RANGES, subtractRanges } from "../../core/data-set/ranges.ts";
+import { feeOf } from "../../core/data-set/fee.ts";
+import {
+  decodeLiveRanges,
+  joinRanges,
+  lastIndexOf,
+  MAXIMUM_RANGES,
+  subtractRanges,
+} from "../../core/data-set/ranges.ts";
+import { lastLevel } from "../../core/data-set/schedule.ts";
 import { TallystickError } from "../../core/errors.ts";
-import type { JournaledDataSet, JournaledSegment } from "./journal.ts";
+import type { FollowedDataSet } from "./following.ts";
+import type { JournaledDataSet, JournaledSegment, SignedByDevice } from "./journal.ts";
 
 /** Retiring leaves room in the list of ranges for segments that come later and do not touch the ones before. */
 export const RANGES_AFTER_RETIRING = 24;
@@ -93,4 +102,20 @@ function tooManyRanges(count: number): TallystickError {
       "they could not be moved together: `tallystick data-set compact --dry-run` shows what there is to move; " +
       "or give notice to this data set: the next put begins another one",
   });
+}
+
+/** What a state that was signed by an earlier run comes to. @param segments of the set, in the journal */
+export function factsOfSigned(
+  { set, onChain }: FollowedDataSet,
+  segments: readonly JournaledSegment[],
+  signed: SignedByDevice,
+): { fee: bigint; slices: number; addedSlices: number; newSlices: number } {
+  const added = segments.filter(({ id }) => signed.segments.includes(id));
+  const before = onChain === undefined ? 0 : lastLevel(onChain.schedule).highestIndex;
+  const highest = added.reduce((top, { firstIndex, sliceCount }) => Math.max(top, firstIndex + sliceCount - 1), before);
+  const slices = sumOf(decodeLiveRanges(signed.ranges));
+  const count = (of: readonly JournaledSegment[]) => of.reduce((sum, { sliceCount }) => sum + sliceCount, 0);
+  const addedSlices = count(added.filter(({ isCompaction }) => isCompaction !== true));
+  if (set.agreed === undefined) throw new TallystickError("a signed state without terms", { code: "INTERNAL" });
+  return { fee: feeOf(set.agreed.terms, slices, highest), slices, addedSlices, newSlices: count(added) };
 }

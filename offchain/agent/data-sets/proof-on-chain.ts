@@ -9,6 +9,7 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import { readEscrowClock } from "../../chain/escrow.ts";
 import { type DataSetProof, parseProveCall } from "../../chain/escrow-calls.ts";
 import { parseDataSetLog } from "../../chain/escrow-events.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { readProvenRandomness } from "../../chain/randomness.ts";
 import { readChain } from "../../chain/revert.ts";
@@ -35,7 +36,7 @@ export interface ProofFound {
 
 /** The newest proof of a set, from the transaction that carried it, with the challenge as it was in its block. */
 export async function newestProof(chain: ChainReader, opened: OpenedDataSet): Promise<ProofFound | undefined> {
-  const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+  const head = await readHeadNumber(chain);
   let last: ProvenEpoch | undefined;
   for await (const proven of provenEpochs(chain, opened, head)) last = proven;
   return last === undefined ? undefined : await readProof(chain, opened, last);

@@ -7,6 +7,7 @@
 import { zeroPadValue } from "ethers";
 import { ledgerAbi } from "../../chain/abis.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import {
   hasRole,
   headerOf,
@@ -17,7 +18,6 @@ import {
   verifyArchivedRecord,
 } from "../../chain/ledger.ts";
 import { chainLogs } from "../../chain/logs.ts";
-import { readChain } from "../../chain/revert.ts";
 import { fromHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { parseRecordPayload, type RecordPayload } from "../../core/record/key-record.ts";
@@ -282,8 +282,8 @@ export class Archives {
   }
 
   async *#logged(topics: (string | null)[]): AsyncGenerator<LedgerEvent, void, undefined> {
-    const { deployment, provider } = this.#chain;
-    const head = await readChain("reading the block number", () => provider.getBlockNumber());
+    const { deployment } = this.#chain;
+    const head = await readHeadNumber(this.#chain);
     const filter = { address: deployment.contracts.keyLedger, topics };
     for await (const log of chainLogs(this.#chain, filter, deployment.deployedAtBlock, head)) {
       const event = parseLedgerLog(log);

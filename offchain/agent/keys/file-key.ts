@@ -208,7 +208,7 @@ export function openSelf(
 }
 
 /** How an account stands to a record that was found for it; undefined when it does not own it. */
-export function roleIn(found: VerifiedRecord, account: string): "recorder" | "owner" | undefined {
+function roleIn(found: VerifiedRecord, account: string): "recorder" | "owner" | undefined {
   if (isAddressEqual(found.record.account, account)) return "recorder";
   return found.ownerNotes.size > 0 ? "owner" : undefined;
 }

@@ -2,7 +2,6 @@
  * One NBM node, as the agent speaks to it: the routes of `core/wire/nbm.ts` with bytes in place of hexadecimal text.
  */
 
-import type { Static, TSchema } from "@sinclair/typebox";
 import { toKeys } from "../../chain/registry.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
 import type { PerKey, PublicKeys } from "../../core/committee/run.ts";
@@ -27,7 +26,7 @@ import {
 import { ReleaseAnswer, type ReleaseRequestBody } from "../../core/wire/release.ts";
 import { parseAnswer } from "../../core/wire/schema.ts";
 import { parseJson } from "../../http/bounded-body.ts";
-import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
+import { HttpParty, type PartyOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
 
 /** Relaying waits for a block to be mined. */
@@ -157,7 +156,7 @@ export class NbmClient {
       const limit = Math.min(left, MAXIMUM_PAGE);
       const options = { query: { ...asked, after, limit }, retries: 1, signal };
       const bytes = await this.#party.bytes("/v1/records", Math.min(bytesLeft, MAXIMUM_PAGE_ANSWER_BYTES), options);
-      const { records, next }: RecordsAnswer = parseAnswer(RecordsAnswer, parseJson(bytes, this.name), this.name);
+      const { records, next } = parseAnswer(RecordsAnswer, parseJson(bytes, this.name), this.name);
       if (records.length > limit) throw badListing(this.name, "length of a page", `${records.length} of ${limit}`);
       for (const record of records) {
         if (!fits(filter, record)) throw badListing(this.name, "records asked for", "a record that was not asked for");
@@ -176,18 +175,8 @@ export class NbmClient {
   /** Key material of a generation by its hash, which the caller checks. @throws TallystickError NOT_FOUND */
   async keyMaterial(hash: string, signal?: AbortSignal): Promise<PerKey<PublicKeys>> {
     const options = { retries: 0, signal };
-    return toKeys(
-      await this.#small(`/v1/key-material/${hash}`, KeyMaterialAnswer, MAXIMUM_KEY_MATERIAL_BYTES, options),
-    );
-  }
-
-  async #small<Schema extends TSchema>(
-    path: string,
-    schema: Schema,
-    maximumBytes: number,
-    options: RequestOptions,
-  ): Promise<Static<Schema>> {
-    return parseAnswer(schema, parseJson(await this.#party.bytes(path, maximumBytes, options), this.name), this.name);
+    const bytes = await this.#party.bytes(`/v1/key-material/${hash}`, MAXIMUM_KEY_MATERIAL_BYTES, options);
+    return toKeys(parseAnswer(KeyMaterialAnswer, parseJson(bytes, this.name), this.name));
   }
 
   /**

@@ -6,6 +6,7 @@
 
 import { BaseWallet, keccak256, SigningKey } from "ethers";
 import type { ChainReader } from "../../chain/deployment.ts";
+import { readHeadTime } from "../../chain/head.ts";
 import {
   hasRole,
   headerOf,
@@ -41,7 +42,7 @@ import { loadSuite } from "../pipeline/oprf-stage.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { Archives, VerifiedRecord } from "./archives.ts";
 import type { NbmClient } from "./nbm-client.ts";
-import { chainTime, polled, relayEntry, untilConfirmed } from "./relay-entry.ts";
+import { polled, relayEntry, untilConfirmed } from "./relay-entry.ts";
 import { sealableKeys } from "./sealable-keys.ts";
 
 /** How long a signed message may wait to be mined. */
@@ -276,7 +277,7 @@ async function signAddition(context: RecordKeyContext, found: VerifiedRecord, da
   const { recordId } = found;
   const { keyLedger } = chain.deployment.contracts;
   const chainId = BigInt(chain.deployment.chainId);
-  const deadline = (await chainTime(chain)) + DEADLINE_SECONDS;
+  const deadline = (await readHeadTime(chain)) + DEADLINE_SECONDS;
   const scope = fileScope(found.record.account, fromHex(found.record.fileTag));
   const envelope = { ledger: ledgerScope(chain.deployment), fileScope: scope, catalogueKey };
   const note = toHex(sealSelfEnvelope(envelope, { dataId, fileKey }));
@@ -305,7 +306,7 @@ async function recordOwn(
 ): Promise<KeyOwnership> {
   const { account, chain, committee } = context;
   const chainId = BigInt(chain.deployment.chainId);
-  const keyTime = await chainTime(chain);
+  const keyTime = await readHeadTime(chain);
   const fields = {
     account: account.address,
     fileTag: toHex(fileTag(dataId)),

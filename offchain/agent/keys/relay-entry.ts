@@ -7,8 +7,8 @@
 
 import pRetry from "p-retry";
 import type { ChainReader } from "../../chain/deployment.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { pause } from "../../chain/pause.ts";
-import { readChain } from "../../chain/revert.ts";
 import { type AssignableMember, type Assignment, assignedOrder } from "../../core/assignment/assignment.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
@@ -169,19 +169,12 @@ export async function untilConfirmed(
 ): Promise<void> {
   const end = performance.now() + patienceSeconds * 1000;
   while (confirmations > 1) {
-    const head = await readChain("reading the number of the latest block", () => chain.provider.getBlockNumber());
+    const head = await readHeadNumber(chain);
     const block = head - confirmations + 1;
     if (block >= 0 && (await isDoneAt(block))) return;
     if (performance.now() >= end) throw unconfirmedYet(confirmations);
     await pause(lookSeconds * 1000);
   }
-}
-
-/** Time of the latest block, unix seconds. @throws TallystickError CHAIN_UNAVAILABLE */
-export async function chainTime(chain: ChainReader): Promise<bigint> {
-  const block = await readChain("reading the latest block", () => chain.provider.getBlock("latest"));
-  if (block === null) throw new TallystickError("the chain has no latest block", { code: "CHAIN_UNAVAILABLE" });
-  return BigInt(block.timestamp);
 }
 
 function unconfirmed(party: string): TallystickError {

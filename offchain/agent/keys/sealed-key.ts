@@ -3,22 +3,17 @@
  * record does not know its members, and does not need those of its day.
  */
 
-import pRetry from "p-retry";
 import { recordSealOf } from "../../chain/group-keys.ts";
 import { encodeHeader, encodeHeaderFor, headerOf } from "../../chain/ledger.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
-import { TallystickError } from "../../core/errors.ts";
 import { checkSealedKey, fileKeyFrom } from "../../core/record/sealed-record.ts";
 import type { AgentContext } from "../context.ts";
 import { loadSuite } from "../pipeline/oprf-stage.ts";
+import { acrossGenerations } from "./across-generations.ts";
 import type { VerifiedRecord } from "./archives.ts";
 import type { RebuiltKey } from "./key-shares.ts";
-import type { NodeReport } from "./quorum.ts";
 import { releaseSecret } from "./releases.ts";
 import { onceConfirmed } from "./young-records.ts";
-
-/** Members notice a little later than the chain that another generation is active: a second, then twice as long. */
-const RETRIES = { retries: 3, minTimeout: 1000, factor: 2 };
 
 /**
  * Has the key of a record released to this account.
@@ -57,13 +52,5 @@ export async function openSealedKey(
     account: context.account.address,
     during: <Result>(step: string, work: () => Promise<Result>) => context.waits.during("chain", step, work),
   };
-  return await onceConfirmed(young, found, () =>
-    pRetry(open, { ...RETRIES, shouldRetry: ({ error }) => isOfAnotherGeneration(error) }),
-  );
-}
-
-function isOfAnotherGeneration(error: Error): boolean {
-  if (!(error instanceof TallystickError) || error.code !== "SHARES_MISSING") return false;
-  const { nodes } = error.details as { readonly nodes: readonly NodeReport[] };
-  return nodes.some(({ answer }) => answer === "NOT_FOUND");
+  return await onceConfirmed(young, found, () => acrossGenerations(open));
 }

@@ -5,8 +5,8 @@
  */
 
 import type { ChainReader } from "../../chain/deployment.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { hasRole } from "../../chain/ledger.ts";
-import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Clock } from "../clock.ts";
@@ -58,7 +58,7 @@ export async function onceConfirmed<Opened>(
 }
 
 async function headOf(chain: ChainReader): Promise<number> {
-  return await readChain("reading the number of the latest block", () => chain.provider.getBlockNumber());
+  return await readHeadNumber(chain);
 }
 
 /** Whether the account owns the record now, and did not some blocks before. */

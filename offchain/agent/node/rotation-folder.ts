@@ -67,12 +67,6 @@ export async function openRotation(homeDir: string, passphrase: string, cost?: S
   return await loadIdentity(folder, passphrase);
 }
 
-/** Forgets a successor that was not named. @throws DiskFailedError */
-export function discardRotation(homeDir: string): void {
-  rmSync(rotationFolder(homeDir), { recursive: true, force: true });
-  syncFolder(homeDir);
-}
-
 /**
  * Puts the successor's files in place of the account's. Nobody has them open. May be repeated after any interruption.
  * @param account that is replaced
@@ -87,8 +81,9 @@ export function exchangeFiles(homeDir: string, account: string): string {
     syncFolder(join(homeDir, "replaced"));
     if (hasIdentity(from)) {
       linkOnce(keystorePath(homeDir), keystorePath(old));
-      const [database, next, kept] = [homeDir, from, old].map(agentDatabasePath) as [string, string, string];
+      const [database, next] = [agentDatabasePath(homeDir), agentDatabasePath(from)];
       if (existsSync(next)) {
+        const kept = agentDatabasePath(old);
         if (existsSync(database) && !existsSync(kept)) moveDatabase(database, kept);
         moveDatabase(next, database);
       }

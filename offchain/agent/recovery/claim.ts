@@ -6,7 +6,6 @@
  */
 
 import { TypedDataEncoder } from "ethers";
-import pRetry from "p-retry";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { type FeeQuote, quoteFee, requireWithinFee } from "../../chain/fee-limit.ts";
@@ -26,14 +25,12 @@ import { identityOfSecret, recoveryWords } from "../../core/identity/identity-se
 import { recoveryOpeningTypedData } from "../../core/identity/typed-messages.ts";
 import type { AgentContext } from "../context.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
+import { acrossGenerations } from "../keys/across-generations.ts";
 import type { NodeReport } from "../keys/quorum.ts";
 import { releaseSecret } from "../keys/releases.ts";
 import { restate } from "../restate-error.ts";
 import { checkProtection, type Protection, requireProtection } from "./protection.ts";
 import { type DetailedRequest, isUnderWay, proposersOf, readRequests, withDetails } from "./requests.ts";
-
-/** Members notice a little later than the chain that another generation is active. */
-const RETRIES = { retries: 3, minTimeout: 1000, factor: 2 };
 
 export interface ClaimState {
   readonly protection: Protection;
@@ -180,10 +177,7 @@ export class RecoveryClaim {
       const wanted = { secret, sealed: protection.sealed, policyData, evidence: "0x" };
       return await releaseSecret(wanted, { chain, account, committee, members, logger, session });
     };
-    const { payload, nodes } = await pRetry(collect, {
-      ...RETRIES,
-      shouldRetry: ({ error }) => isOfAnotherGeneration(error),
-    }).catch((error: unknown) => {
+    const { payload, nodes } = await acrossGenerations(collect).catch((error: unknown) => {
       throw withHint(error);
     });
     try {
@@ -203,12 +197,6 @@ function withHint(error: unknown): unknown {
   if (!(error instanceof TallystickError) || error.code !== "NOT_RELEASED") return error;
   const hint = "key nodes wait until some blocks confirm that the delay is over: run the command again in some minutes";
   return restate(error, error.message, { hint, retryable: true });
-}
-
-function isOfAnotherGeneration(error: Error): boolean {
-  if (!(error instanceof TallystickError) || error.code !== "SHARES_MISSING") return false;
-  const { nodes } = error.details as { readonly nodes: readonly NodeReport[] };
-  return nodes.some(({ answer }) => answer === "NOT_FOUND");
 }
 
 function noSuchWay(account: string, path: RecoveryPath): TallystickError {

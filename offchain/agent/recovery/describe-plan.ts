@@ -1,5 +1,10 @@
-/** A recovery plan for people. */
-import type { RecoveryPlan } from "../../chain/recovery-policy.ts";
+/** Recovery plans, and who acts under them, for people. */
+import type { RecoveryPlace, RecoveryPlan } from "../../chain/recovery-policy.ts";
+
+/** Also the party of an error or a check. */
+export function proposerText({ path, proposer }: RecoveryPlace): string {
+  return `${path === "wallet" ? "wallet" : "guardian"} ${proposer}`;
+}
 
 /** For people and documents: who can get the identity back, and when. */
 export function describePlan({ wallet, guardians, windowSeconds }: RecoveryPlan): string[] {

@@ -11,7 +11,7 @@ import { holdsIdentity } from "../../core/identity/identity-secret.ts";
 import type { AgentContext } from "../context.ts";
 import { type RecoverReport, recover } from "../read/recover.ts";
 import { readLists } from "../snapshots/snapshot-lists.ts";
-import { durationText } from "./describe-plan.ts";
+import { durationText, proposerText } from "./describe-plan.ts";
 import { checkProtection, type Protection, requireProtection } from "./protection.ts";
 import { type RequestView, readRequests } from "./requests.ts";
 
@@ -137,7 +137,7 @@ async function checkWallet(
       detail: passed ? "the wallet's" : `that of ${wallet}`,
     });
   }
-  checkBars(requests, "wallet", [named.account], 1, checks);
+  checkBars(requests, "wallet", [named.account], checks);
   await checkCoins(context, party, named.account, checks);
   steps.push(
     `wallet ${named.account}: \`tallystick recover --account ${account} --wallet\` opens the request`,
@@ -163,7 +163,7 @@ async function checkGuardians(
   const detail = `${threshold} of ${accounts.length} must approve: ${accounts.join(", ")}`;
   checks.push({ party: `author ${account}`, check: "guardians in the plan", passed: true, detail });
   // A guardian whose request was vetoed can still approve those of others.
-  checkBars(requests, "guardians", accounts, 1, checks);
+  checkBars(requests, "guardians", accounts, checks);
   for (const guardian of accounts) await checkCoins(context, `guardian ${guardian}`, guardian, checks);
   steps.push(
     `you: \`tallystick recover --account ${account} --guardians\` in a new home prints what to approve`,
@@ -175,24 +175,18 @@ async function checkGuardians(
   );
 }
 
-/** A veto holds for the version. */
+/** A veto holds for the version. One proposer that is not barred is enough. */
 function checkBars(
   requests: readonly RequestView[],
   path: PlanWay,
   accounts: readonly string[],
-  needed: number,
   checks: DrillCheck[],
 ): void {
   const barred = requests.filter((request) => request.path === path && request.phase === "barred");
-  const passed = accounts.length - barred.length >= needed;
-  for (const { proposer } of barred) {
+  const passed = barred.length < accounts.length;
+  for (const place of barred) {
     const detail = "the owner has vetoed it: it can open no request for this version";
-    checks.push({
-      party: `${path === "wallet" ? "wallet" : "guardian"} ${proposer}`,
-      check: "no veto",
-      passed,
-      detail,
-    });
+    checks.push({ party: proposerText(place), check: "no veto", passed, detail });
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { connectChain, type Deployment } from "../../chain/deployment.ts";
 import type { RecoveryPath, RecoveryPlan } from "../../chain/recovery-policy.ts";
-import { scanNamings } from "../../chain/recovery-publications.ts";
+import { type RecoveryNaming, scanNamings } from "../../chain/recovery-publications.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { type Protection, readProtection, requireProtection } from "./protection.ts";
 import { proposersOf } from "./requests.ts";
@@ -21,8 +21,8 @@ export interface NamingAccounts {
   readonly leftOut: number;
 }
 
-/** Of so many the newest. Anybody can name any address. */
-const MOST_ACCOUNTS = 64;
+/** Of so many authors one look reads the newest. Anybody can name any address. */
+const MOST_AUTHORS = 64;
 
 /**
  * What protects an account, for whoever is about to claim it.
@@ -46,13 +46,9 @@ export async function protectionOf(deployment: Deployment, account: string): Pro
 export async function accountsNaming(deployment: Deployment, address: string): Promise<NamingAccounts> {
   const chain = await connectChain(deployment);
   try {
-    const authors = new Set<string>();
-    for await (const { author } of scanNamings(chain, address)) {
-      authors.delete(author);
-      authors.add(author);
-    }
+    const { authors, leftOut } = await newestAuthors(scanNamings(chain, address));
     const accounts: NamingAccount[] = [];
-    for (const account of [...authors].slice(-MOST_ACCOUNTS)) {
+    for (const account of authors) {
       const found = await readProtection(chain, account);
       if (found?.isLive !== true) continue;
       const { plan, version } = found.secret;
@@ -60,8 +56,21 @@ export async function accountsNaming(deployment: Deployment, address: string): P
         if (isAddressEqual(proposer, address)) accounts.push({ account, path, version, plan });
       }
     }
-    return { accounts, leftOut: Math.max(0, authors.size - MOST_ACCOUNTS) };
+    return { accounts, leftOut };
   } finally {
     chain.close();
   }
+}
+
+/** The authors of namings, each once, the newest last; of too many, the newest. */
+export async function newestAuthors(
+  namings: AsyncIterable<Pick<RecoveryNaming, "author">>,
+): Promise<{ readonly authors: readonly string[]; readonly leftOut: number }> {
+  const authors = new Set<string>();
+  for await (const { author } of namings) {
+    authors.delete(author);
+    authors.add(author);
+  }
+  const newest = [...authors].slice(-MOST_AUTHORS);
+  return { authors: newest, leftOut: authors.size - newest.length };
 }

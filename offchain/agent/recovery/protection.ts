@@ -75,9 +75,8 @@ export function identityPlace(chain: Pick<ChainReader, "deployment">, secret: Re
   };
 }
 
-/** A protection with its committee, of which the sealed bytes were checked. */
+/** Sealed bytes that were checked, with the committee that can open them. */
 export interface CheckedProtection {
-  readonly protection: Protection;
   readonly link: CommitteeLink;
   readonly secret: CheckedSecret;
   readonly policyData: Uint8Array;
@@ -95,5 +94,5 @@ export async function checkProtection(context: AgentContext, protection: Protect
   const link = await context.committeeById(protection.committeeId);
   const label = identityLabel(identityPlace(await context.chain(), protection.secret));
   const secret = checkSealed(link.committee.keys.record.groupPublicKey, label, protection.sealed);
-  return { protection, link, secret, policyData: encodeRecoveryData(protection.secret.plan) };
+  return { link, secret, policyData: encodeRecoveryData(protection.secret.plan) };
 }

@@ -4,19 +4,20 @@
  */
 
 import type { ContractCall } from "../../chain/contract-call.ts";
-import type { FeeQuote } from "../../chain/fee-limit.ts";
-import { quoteFee } from "../../chain/fee-limit.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
+import { type FeeQuote, quoteFee } from "../../chain/fee-limit.ts";
 import {
   approveRecoveryCall,
   encodeRecoveryData,
   openRecoveryCall,
+  type RecoveryPlace,
   type RecoveryPlan,
   type RecoveryRequest,
   readFirstLiveVersion,
   retireVersionsCall,
   vetoRecoveryCall,
 } from "../../chain/recovery-policy.ts";
-import { publishSecretCall, scanNamings } from "../../chain/recovery-publications.ts";
+import { publishSecretCall, type RecoveryNaming, scanNamings } from "../../chain/recovery-publications.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -24,6 +25,7 @@ import { holdsIdentity, recoveryWords, sealIdentity } from "../../core/identity/
 import type { AgentContext } from "../context.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
 import { loadSuite } from "../pipeline/oprf-stage.ts";
+import { newestAuthors } from "./find.ts";
 import {
   checkProtection,
   identityPlace,
@@ -101,14 +103,9 @@ export interface Approval extends SentTransaction {
   readonly releasableAt?: number;
 }
 
-export interface Vetoed extends SentTransaction {
-  readonly path: RecoveryRequest["path"];
-  readonly proposer: string;
+export interface Vetoed extends SentTransaction, RecoveryPlace {
   readonly requestId: string;
 }
-
-/** Owners that named this account, of which one look reads so many. Anybody can name anybody. */
-const MOST_GUARDED = 64;
 
 export class Recovery {
   readonly #context: AgentContext;
@@ -226,17 +223,10 @@ export class Recovery {
   async guarded(account?: string): Promise<GuardedAccounts> {
     const chain = await this.#context.chain();
     const own = this.#context.account.address;
-    const authors = new Set<string>(account === undefined ? [] : [account]);
-    if (account === undefined) {
-      for await (const { author, path } of scanNamings(chain, own)) {
-        // The newest ones, if there are too many.
-        if (path !== "guardians") continue;
-        authors.delete(author);
-        authors.add(author);
-      }
-    }
+    const { authors, leftOut } =
+      account === undefined ? await newestAuthors(guardianNamings(chain, own)) : { authors: [account], leftOut: 0 };
     const guarded: Guarded[] = [];
-    for (const author of [...authors].slice(-MOST_GUARDED)) {
+    for (const author of authors) {
       const found = await readProtection(chain, author);
       if (found?.isLive !== true || !isGuardian(found.secret.plan, own)) continue;
       const requests = (await readRequests(chain, found)).filter(
@@ -257,7 +247,7 @@ export class Recovery {
         })),
       });
     }
-    return { guarded, leftOut: Math.max(0, authors.size - MOST_GUARDED) };
+    return { guarded, leftOut };
   }
 
   /**
@@ -333,6 +323,10 @@ function notThisIdentity(account: string): IntegrityError {
     check: "sealed identity",
     hint: "`tallystick recovery protect` seals it anew",
   });
+}
+
+async function* guardianNamings(chain: ChainReader, guardian: string): AsyncGenerator<RecoveryNaming, void, undefined> {
+  for await (const naming of scanNamings(chain, guardian)) if (naming.path === "guardians") yield naming;
 }
 
 function isGuardian({ guardians }: RecoveryPlan, account: string): boolean {

@@ -3,10 +3,11 @@
 import { zeroPadValue } from "ethers";
 import { recoveryAbi } from "../../chain/abis.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
+import { readHeadNumber, readHeadTime } from "../../chain/head.ts";
 import { chainLogs } from "../../chain/logs.ts";
 import { parseRecoveryLog } from "../../chain/recovery-events.ts";
 import {
-  type RecoveryPath,
+  type RecoveryPlace,
   type RecoveryPlan,
   type RecoveryRequest,
   type RecoveryState,
@@ -14,7 +15,6 @@ import {
   recoveryRequestId,
   recoverySecretId,
 } from "../../chain/recovery-policy.ts";
-import { readChain } from "../../chain/revert.ts";
 import type { Protection } from "./protection.ts";
 
 /**
@@ -23,10 +23,7 @@ import type { Protection } from "./protection.ts";
  */
 export type RequestPhase = "collecting" | "scheduled" | "releasable" | "closed" | "barred";
 
-export interface RequestView {
-  readonly path: RecoveryPath;
-  /** Who opened it. */
-  readonly proposer: string;
+export interface RequestView extends RecoveryPlace {
   /** 0x hex. */
   readonly requestId: string;
   readonly number: bigint;
@@ -46,7 +43,7 @@ export interface DetailedRequest extends RequestView {
 }
 
 /** Who can open a request. */
-export function proposersOf({ wallet, guardians }: RecoveryPlan): Pick<RequestView, "path" | "proposer">[] {
+export function proposersOf({ wallet, guardians }: RecoveryPlan): RecoveryPlace[] {
   return [
     ...(wallet === undefined ? [] : [{ path: "wallet" as const, proposer: wallet.account }]),
     ...(guardians?.accounts ?? []).map((proposer) => ({ path: "guardians" as const, proposer })),
@@ -60,7 +57,7 @@ export function isUnderWay({ phase }: Pick<RequestView, "phase">): boolean {
 
 /** The latest request of everybody whom the plan names, as of the newest block. */
 export async function readRequests(chain: ChainReader, protection: Protection): Promise<RequestView[]> {
-  const now = await chainTime(chain);
+  const now = Number(await readHeadTime(chain));
   const { plan } = protection.secret;
   const states = await Promise.all(
     proposersOf(plan).map(async (place) => ({ place, state: await readRecovery(chain, protection.secret, place) })),
@@ -80,9 +77,9 @@ export async function withDetails(
   requests: readonly RequestView[],
 ): Promise<DetailedRequest[]> {
   if (requests.length === 0) return [];
-  const { deployment, provider } = chain;
+  const { deployment } = chain;
   const secretId = recoverySecretId(protection.secret);
-  const head = await readChain("reading the block number", () => provider.getBlockNumber());
+  const head = await readHeadNumber(chain);
   const [signature = null] = recoveryAbi().encodeFilterTopics("RecoveryRequested", []);
   const ids = requests.map(({ requestId }) => requestId);
   const topics = [signature, zeroPadValue(protection.account, 32), secretId, ids];
@@ -99,15 +96,9 @@ export async function withDetails(
   });
 }
 
-/** Unix seconds of the newest block. */
-export async function chainTime({ provider }: ChainReader): Promise<number> {
-  const block = await readChain("reading the newest block", () => provider.getBlock("latest"));
-  return block?.timestamp ?? 0;
-}
-
 function viewOf(
   { guardians }: RecoveryPlan,
-  { path, proposer }: Pick<RequestView, "path" | "proposer">,
+  { path, proposer }: RecoveryPlace,
   state: RecoveryState & { readonly requestId: string },
   now: number,
 ): RequestView {

@@ -1,5 +1,6 @@
 /** What an owner is told of requests for its identity, while something can be done about them. */
 
+import { proposerText } from "./describe-plan.ts";
 import type { RequestView } from "./requests.ts";
 
 /** The command that stops it. */
@@ -10,8 +11,7 @@ export function remedyOf({ phase, proposer }: RequestView): string {
 }
 
 export function warningOf(view: RequestView): string {
-  const { path, proposer, phase, approvedBy, approvalsNeeded, releasableAt = 0 } = view;
-  const who = path === "wallet" ? `recovery wallet ${proposer}` : `guardian ${proposer}`;
+  const { phase, approvedBy, approvalsNeeded, releasableAt = 0 } = view;
   const when = new Date(releasableAt * 1000).toISOString();
   const state =
     phase === "collecting"
@@ -19,5 +19,5 @@ export function warningOf(view: RequestView): string {
       : phase === "scheduled"
         ? `released from ${when} on`
         : `releasable since ${when}`;
-  return `${who} has asked for this identity: ${state}; ${remedyOf(view)}`;
+  return `${proposerText(view)} has asked for this identity: ${state}; ${remedyOf(view)}`;
 }

@@ -3,7 +3,7 @@
 import { keccak256 } from "ethers";
 import { readReplacement, replaceAccountCall } from "../../chain/account-directory.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
-import { readChain } from "../../chain/revert.ts";
+import { readHeadTime } from "../../chain/head.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { sealHandover } from "../../core/identity/handover.ts";
@@ -37,8 +37,7 @@ export async function successionCall(old: AgentContext, next: AgentContext): Pro
   const [account, successor] = [old.account.address, next.account.address];
   const scope = { chainId: BigInt(chainId), directory: contracts.accountDirectory, account, successor };
   const handover = sealHandover(scope, next.identity.catalogueKey, old.identity.phraseEntropy);
-  const block = await readChain("reading the latest block", () => chain.provider.getBlock("latest"));
-  const deadline = BigInt(block?.timestamp ?? 0) + DEADLINE_SECONDS;
+  const deadline = (await readHeadTime(chain)) + DEADLINE_SECONDS;
   const message = { account, successor, handoverHash: keccak256(handover), deadline };
   const typed = successionTypedData(scope.chainId, scope.directory, message);
   const [accountSignature, successorSignature] = [await old.account.sign(typed), await next.account.sign(typed)];

@@ -9,6 +9,7 @@ import { escrowAbi } from "../../chain/abis.ts";
 import { type OpenedDataSet, requireTermsOfId } from "../../chain/data-set-words.ts";
 import { readEscrowClock } from "../../chain/escrow.ts";
 import { type DataSetEvent, dataSetsOpened, parseDataSetLog } from "../../chain/escrow-events.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { type LogFilter, type LogPlace, REORGANISED_BLOCKS, type ScanCursor, scanPages } from "../../chain/logs.ts";
 import { readChain } from "../../chain/revert.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
@@ -167,7 +168,7 @@ export class Watcher {
     if (ids.length === 0) return;
     const chain = await this.#context.chain();
     const { epochBlocks } = await readEscrowClock(chain);
-    const head = await readChain("reading the block number", () => chain.provider.getBlockNumber());
+    const head = await readHeadNumber(chain);
     const first = Math.max(chain.deployment.deployedAtBlock, (epochOf(epochBlocks, head) - 1) * epochBlocks);
     for await (const page of this.#pages({ topics: [null, ids] }, this.#cursor, first)) {
       for (const event of page.events) {

@@ -1,6 +1,6 @@
 /** Options of `tallystick recover` for whoever has lost the phrase. */
-import { type Command, Option } from "commander";
-import { address, hexBytes } from "../values.ts";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { address } from "../values.ts";
 import { type GasFeeOptions, gasFeeOption } from "./gas-fee.ts";
 
 export interface ClaimOptions extends GasFeeOptions {
@@ -29,7 +29,8 @@ export function isClaim({ wallet, guardians }: ClaimOptions): boolean {
   return wallet === true || guardians === true;
 }
 
+/** Of any length: a contract wallet says what it accepts. */
 function signature(text: string): string {
-  const bytes = Math.max(1, Math.floor((text.length - 2) / 2));
-  return hexBytes("A signature", bytes)(text);
+  if (/^0x(?:[0-9a-fA-F]{2})+$/.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError("A signature is 0x and an even number of hex digits.");
 }

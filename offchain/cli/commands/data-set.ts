@@ -1,6 +1,6 @@
 /** `tallystick data-set`: what the account does with its data sets and with the balance that pays for them. */
 import type { Command } from "commander";
-import type { DataSetSettlement } from "../../agent/data-sets/data-sets.ts";
+import type { DataSetSettlement } from "../../agent/data-sets/settle.ts";
 import type { DataSetView } from "../../agent/index.ts";
 import { amountIn, formatAmount, type WrittenAmount } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";

@@ -143,11 +143,11 @@ async function renewList({ agent, output, signal }: AgentSession): Promise<void>
     ...(snapshots === undefined ? [] : [`snapshots  ${snapshots}, listed by \`tallystick snapshots\``]),
     ...report.recovered.map((put) => `${put.dataId}  ${formatBytes(put.totalBytes)}  ${printable(put.name)}`),
     ...failedLines(report.failed),
-    ...dataSetLines(report),
+    ...dataSetsFailureLines(report),
   ]);
 }
 
-function dataSetLines({ dataSetsFailure }: RecoverReport): string[] {
+function dataSetsFailureLines({ dataSetsFailure }: RecoverReport): string[] {
   if (dataSetsFailure === undefined) return [];
   return [`data sets of other devices were not looked for: ${printable(dataSetsFailure.message)}`];
 }

@@ -1,7 +1,7 @@
 /** Recoveries for people. */
 
 import type { RequestView } from "../../agent/index.ts";
-import { describePlan } from "../../agent/recovery/describe-plan.ts";
+import { describePlan, proposerText } from "../../agent/recovery/describe-plan.ts";
 import { formatTime } from "../output.ts";
 
 export function planLines(plan: Parameters<typeof describePlan>[0]): string[] {
@@ -10,8 +10,7 @@ export function planLines(plan: Parameters<typeof describePlan>[0]): string[] {
 
 /** How a request stands, and until when its owner can object. */
 export function requestText(view: RequestView): string {
-  const who = view.path === "wallet" ? `wallet ${view.proposer}` : `guardian ${view.proposer}`;
-  return `${who}: ${phaseText(view)}`;
+  return `${proposerText(view)}: ${phaseText(view)}`;
 }
 
 export function phaseText({ phase, approvedBy, approvalsNeeded, releasableAt, closesAt }: RequestView): string {

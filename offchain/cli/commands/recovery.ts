@@ -4,6 +4,7 @@
 
 import type { Command } from "commander";
 import type { Guarded, PreparedProtection, RecoveryPlan } from "../../agent/index.ts";
+import { proposerText } from "../../agent/recovery/describe-plan.ts";
 import { formatEther } from "../../core/encoding/amounts.ts";
 import { InvalidInputError } from "../../core/errors.ts";
 import { formatTime } from "../output.ts";
@@ -141,9 +142,7 @@ function registerOwner(recovery: Command): void {
         output.result(
           { account: agent.account, vetoed },
           vetoed.map(
-            (one) =>
-              `vetoed the request of ${one.path === "wallet" ? "wallet" : "guardian"} ${one.proposer}; ` +
-              `gas ${one.gasUsed}, ${formatEther(one.gasFee)}`,
+            (one) => `vetoed the request of ${proposerText(one)}; ` + `gas ${one.gasUsed}, ${formatEther(one.gasFee)}`,
           ),
         );
       });

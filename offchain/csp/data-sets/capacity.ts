@@ -7,7 +7,9 @@
  * Sets in mode `on-demand` are challenged when somebody disputes them, and strangers may dispute all of them at one
  * block. So each of them reserves the time of a proof in every window of an epoch.
  */
+
 import type { ChainReader } from "../../chain/deployment.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { readChain } from "../../chain/revert.ts";
 import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
@@ -192,7 +194,7 @@ export class ProvingCapacity {
   async blockSeconds(): Promise<number> {
     const now = performance.now();
     if (this.#blockSeconds !== undefined && this.#blockSeconds.until > now) return this.#blockSeconds.value;
-    const head = await readChain("asking for the head", () => this.#chain.provider.getBlockNumber());
+    const head = await readHeadNumber(this.#chain);
     const first = Math.max(1, head - MEASURED_BLOCKS);
     let value = DEFAULT_BLOCK_SECONDS;
     if (head > first) {

@@ -2,10 +2,11 @@
  * The source of randomness that the provider offers, looked at before anything is signed: a provider that cannot serve
  * it would miss every epoch of every set.
  */
+
 import { type ChainReader, type Deployment, NoDeploymentError } from "../../chain/deployment.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { type EvidenceSource, readBlockHeader, readDrandNetwork } from "../../chain/randomness.ts";
 import { deployedRandomness, inspectRandomness } from "../../chain/randomness-kind.ts";
-import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { InvalidInputError, type TallystickError } from "../../core/errors.ts";
 import { DrandRelays } from "../../http/drand-relays.ts";
@@ -105,6 +106,6 @@ function drandPlace(
 
 /** A fork may have added fields to headers, which only a newer build knows. */
 async function requireReadableHeaders(chain: ChainReader): Promise<void> {
-  const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+  const head = await readHeadNumber(chain);
   await readBlockHeader(chain, BigInt(head));
 }

@@ -5,6 +5,7 @@
  * `state-rate.ts` says, and none that a contract wallet has signed (`state-signatures.ts`). No version is ever signed
  * twice; a user that does so is told on (`double-signing.ts`).
  */
+
 import type { Wallet } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import { simulateCall } from "../../chain/contract-call.ts";
@@ -13,8 +14,9 @@ import type { ChainReader } from "../../chain/deployment.ts";
 import { readEscrowClock } from "../../chain/escrow.ts";
 import { openDataSetCall, updateDataSetCall } from "../../chain/escrow-calls.ts";
 import { parseDataSetLog } from "../../chain/escrow-events.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { REORGANISED_BLOCKS } from "../../chain/logs.ts";
-import { ChainRevertedError, readChain } from "../../chain/revert.ts";
+import { ChainRevertedError } from "../../chain/revert.ts";
 import type { TransactionSender } from "../../chain/sender.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
@@ -188,7 +190,7 @@ export class UpdateService {
     if (found === undefined) throw gone();
     requireNotEnded(found);
     const row = await view.refresh(found);
-    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    const head = await readHeadNumber(chain);
     const { epochBlocks } = await readEscrowClock(chain);
     // The state is mined in a later block.
     const place = epochPlaceOf(epochBlocks, head + 1);
@@ -325,7 +327,7 @@ export class UpdateService {
     if (agreed === undefined) throw gone();
     if (!isSignedByKey(chain.deployment, agreed, state)) return {};
     const call = this.#callOf(current, agreed, state);
-    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    const head = await readHeadNumber(chain);
     const place = epochPlaceOf((await readEscrowClock(chain)).epochBlocks, head + 1);
     const sending = { epoch: place.epoch, limit: sendingLimit(limits, place), version: state.version };
     if (!(await index.dataSets.takeSending(row.id, sending))) {

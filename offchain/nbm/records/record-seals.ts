@@ -2,9 +2,9 @@
 
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readRecordSeal } from "../../chain/group-keys.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { REORGANISED_BLOCKS } from "../../chain/logs.ts";
 import { readCommittee } from "../../chain/registry.ts";
-import { readChain } from "../../chain/revert.ts";
 import type { RecordSeal } from "../../core/record/sealed-record.ts";
 
 export class RecordSeals {
@@ -26,7 +26,7 @@ export class RecordSeals {
     const chain = this.#chain;
     const seal = await readRecordSeal(chain, committeeId);
     const { activatedBlock } = await readCommittee(chain, committeeId);
-    const head = await readChain("reading the number of the latest block", () => chain.provider.getBlockNumber());
+    const head = await readHeadNumber(chain);
     if (activatedBlock > 0 && head >= activatedBlock + REORGANISED_BLOCKS) this.#final.set(committeeId, seal);
     return seal;
   }

@@ -157,6 +157,17 @@ export interface DataSetCounts {
   readonly damaged: number;
 }
 
+/** What a set is without the states that are forgotten. */
+export interface AfterForgetting {
+  /** Segments that are part of it; the others may expire. */
+  readonly included?: readonly number[];
+  /**
+   * It is not on chain: if no state is left that could open it, it is `preparing` again, reserves nothing, and counts
+   * as touched at this time (Unix seconds).
+   */
+  readonly abandonedAt?: number;
+}
+
 export interface DataSetIndex {
   find(id: number): Promise<DataSetRow | undefined>;
   findBySalt(account: string, salt: Uint8Array): Promise<DataSetRow | undefined>;
@@ -243,15 +254,8 @@ export interface DataSetIndex {
 
   /**
    * Forgets states that cannot reach the chain any more, or whose place on it is final.
-   * @param included segments that are part of the set without them; the others may expire
-   * @param abandonedAt the set is not on chain: if no state is left that could open it, it is `preparing` again,
-   *   reserves nothing, and counts as touched at this time (Unix seconds)
    */
-  forgetStates(
-    id: number,
-    versions: readonly bigint[],
-    options: { readonly included?: readonly number[]; readonly abandonedAt?: number },
-  ): Promise<void>;
+  forgetStates(id: number, versions: readonly bigint[], then: AfterForgetting): Promise<void>;
 
   /** Lowers the time that is reserved for proofs. No effect when a state was recorded since `signedVersion`. */
   lowerReservation(id: number, milliseconds: number, signedVersion: bigint): Promise<void>;

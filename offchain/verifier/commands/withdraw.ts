@@ -1,8 +1,9 @@
 /** `tallystick-verifier withdraw`: pays out bounties, which the escrow credits to the operator's balance. */
+
 import { NATIVE_TOKEN } from "../../chain/data-set-words.ts";
 import { readEscrowClock, readUserAccount } from "../../chain/escrow.ts";
 import { withdrawBalanceCall } from "../../chain/escrow-calls.ts";
-import { readChain } from "../../chain/revert.ts";
+import { readHeadNumber } from "../../chain/head.ts";
 import { accrue, withdrawable } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
 import { formatAmount } from "../../core/encoding/amounts.ts";
@@ -26,7 +27,7 @@ export const withdrawCommand = operatorCommand<VerifierConfig>({
     const token = readAddress(options, "token", NATIVE_TOKEN);
     const to = readAddress(options, "to", account);
     const { epochBlocks, noticeEpochs } = await readEscrowClock(chain);
-    const head = await readChain("asking for the head", () => chain.provider.getBlockNumber());
+    const head = await readHeadNumber(chain);
     const balance = accrue(await readUserAccount(chain, token, account, head), epochOf(epochBlocks, head + 1));
     const most = withdrawable(balance, noticeEpochs);
     const amount = amountText === undefined ? most : readAmount(amountText, "amount");

@@ -3,9 +3,8 @@
  * `data_set_epochs`, and `included` of segments.
  */
 import { type ExpressionBuilder, type Kysely, type Selectable, sql, type Transaction, type Updateable } from "kysely";
-import { TallystickError } from "../../../core/errors.ts";
 import type {
-  AgreedSet,
+  AfterForgetting,
   BeginOutcome,
   CosignedState,
   DataSetCounts,
@@ -23,73 +22,23 @@ import type {
   StoredSchedule,
 } from "../data-set-index.ts";
 import { canonicalAddress } from "./accounts.ts";
+import {
+  type EpochColumns,
+  keepEpoch,
+  provenEpoch,
+  readEpochState,
+  summariseEpochs,
+  unprovenEpoch,
+} from "./data-set-epochs.ts";
+import { toDataSet, toState } from "./data-set-rows.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
+import { forgetSigned, recordSigned } from "./signed-states.ts";
 import type { SqlDatabase } from "./sql-database.ts";
-import { countAgain, countSent, countSigned, ratesIn } from "./state-rates.ts";
+import { countAgain, countSent, ratesIn } from "./state-rates.ts";
 
 type Tables = Transaction<ProviderTables>;
 type DataSetColumns = ProviderTables["data_sets"];
-type StateColumns = ProviderTables["data_set_states"];
-
-/** Names of the amounts in terms and audit terms, which JSON does not keep as such. */
-const AMOUNTS = new Set(["feeFloor", "feePerSlice", "feePerIndex", "feeCap", "disputeBond"]);
-
-function encodeTerms({ terms, audit, fromBlock }: AgreedSet): string {
-  return JSON.stringify({ terms, audit, fromBlock }, (_, value: unknown) =>
-    typeof value === "bigint" ? String(value) : value,
-  );
-}
-
-function decodeTerms(text: string): Omit<AgreedSet, "id"> {
-  return JSON.parse(text, (name, value: unknown) => (AMOUNTS.has(name) ? BigInt(String(value)) : value));
-}
-
-function toDataSet(row: Selectable<DataSetColumns>): DataSetRow {
-  const { chain_id: chainId, terms } = row;
-  return {
-    id: row.id,
-    account: row.account,
-    salt: row.salt,
-    key: { X: row.key_x, XA: row.key_xa, XB: row.key_xb },
-    auditKeyHash: row.audit_key_hash,
-    sliceElements: row.slice_elements,
-    phase: row.phase,
-    powersABytes: row.powers_a_bytes,
-    powersBBytes: row.powers_b_bytes,
-    verifiedA: row.verified_a === 1,
-    verifiedB: row.verified_b,
-    givenIndex: row.given_index,
-    state: row.state as DataSetState,
-    agreed: chainId === null || terms === null ? undefined : { id: chainId, ...decodeTerms(terms) },
-    signedVersion: BigInt(row.signed_version),
-    provingMilliseconds: row.proving_milliseconds,
-    scheduled: toSchedule(row),
-    health: row.health,
-    healthDetail: row.health_detail ?? undefined,
-    touchedAt: row.touched_at,
-  };
-}
-
-function toSchedule(row: Selectable<DataSetColumns>): StoredSchedule | undefined {
-  const { schedule, ranges, schedule_block: blockNumber, schedule_block_hash: blockHash } = row;
-  if (schedule === null || ranges === null || blockNumber === null || blockHash === null) return undefined;
-  return { schedule, ranges, blockNumber, blockHash };
-}
-
-function toState(row: Selectable<StateColumns>): CosignedState {
-  const { transaction_hash: hash, block_number: blockNumber } = row;
-  return {
-    version: BigInt(row.version),
-    retirements: row.retirements,
-    ranges: row.ranges,
-    contentHash: row.content_hash,
-    deadlineBlock: row.deadline_block,
-    userSignature: row.user_signature,
-    providerSignature: row.provider_signature,
-    transaction: hash === null || blockNumber === null ? undefined : { hash, blockNumber },
-  };
-}
 
 /** One transaction at a time reads what the windows have to do, and adds to it. */
 const LOADS_LOCK = "proving loads";
@@ -262,49 +211,8 @@ export class SqlDataSetIndex implements DataSetIndex {
     context: StateContext,
   ): Promise<"recorded" | "stale" | "too-many"> {
     return this.#database.write(async (transaction) => {
-      const { agreed, segments, provingMilliseconds, requireRoom, rate } = context;
-      const loads = requireRoom === undefined ? [] : await this.#lockedLoads(transaction);
-      const query = transaction
-        .selectFrom("data_sets")
-        .select(["signed_version", "state"])
-        .where("id", "=", id)
-        .where("state", "in", ["preparing", "opening", "running"]);
-      const row = await this.#database.locking(query).executeTakeFirst();
-      if (row === undefined || BigInt(row.signed_version) >= state.version) return "stale";
-      if (rate !== undefined && !(await countSigned(transaction, id, rate))) return "too-many";
-      requireRoom?.(loads);
-      await transaction
-        .insertInto("data_set_states")
-        .values({
-          data_set_id: id,
-          version: String(state.version),
-          retirements: state.retirements,
-          ranges: state.ranges,
-          content_hash: state.contentHash,
-          deadline_block: state.deadlineBlock,
-          user_signature: state.userSignature,
-          provider_signature: state.providerSignature,
-        })
-        .execute();
-      await transaction
-        .updateTable("data_sets")
-        .set({
-          signed_version: String(state.version),
-          proving_milliseconds: provingMilliseconds,
-          ...(row.state === "preparing" ? { state: "opening" } : {}),
-          ...(agreed === undefined
-            ? {}
-            : {
-                chain_id: agreed.id,
-                mode: agreed.terms.mode,
-                token: canonicalAddress(agreed.terms.token),
-                terms: encodeTerms(agreed),
-              }),
-        })
-        .where("id", "=", id)
-        .execute();
-      await includeWhole(transaction, id, segments);
-      return "recorded";
+      const loads = context.requireRoom === undefined ? [] : await this.#lockedLoads(transaction);
+      return await recordSigned(this.#database, transaction, id, state, context, loads);
     });
   }
 
@@ -369,51 +277,9 @@ export class SqlDataSetIndex implements DataSetIndex {
     );
   }
 
-  async forgetStates(
-    id: number,
-    versions: readonly bigint[],
-    { included, abandonedAt }: { readonly included?: readonly number[]; readonly abandonedAt?: number },
-  ): Promise<void> {
-    await this.#database.write(
-      async (transaction) => {
-        if (versions.length > 0) {
-          await transaction
-            .deleteFrom("data_set_states")
-            .where("data_set_id", "=", id)
-            .where("version", "in", versions.map(String))
-            .execute();
-        }
-        if (included !== undefined) {
-          await transaction.updateTable("segments").set({ included: 0 }).where("data_set_id", "=", id).execute();
-          await include(transaction, included);
-        }
-        if (abandonedAt === undefined) return;
-        const { numUpdatedRows } = await transaction
-          .updateTable("data_sets")
-          .set({
-            state: "preparing",
-            chain_id: null,
-            mode: "every-epoch",
-            token: null,
-            terms: null,
-            proving_milliseconds: 0,
-            touched_at: abandonedAt,
-          })
-          .where("id", "=", id)
-          .where("state", "=", "opening")
-          .where(({ not, exists, selectFrom }) =>
-            not(exists(selectFrom("data_set_states").select("version").where("data_set_id", "=", id))),
-          )
-          .executeTakeFirstOrThrow();
-        if (numUpdatedRows === 0n) return;
-        await transaction
-          .updateTable("segments")
-          .set({ touched_at: abandonedAt })
-          .where("data_set_id", "=", id)
-          .execute();
-      },
-      { repeatable: true },
-    );
+  async forgetStates(id: number, versions: readonly bigint[], then: AfterForgetting): Promise<void> {
+    const forget = (transaction: Tables) => forgetSigned(transaction, id, versions, then);
+    await this.#database.write(forget, { repeatable: true });
   }
 
   async lowerReservation(id: number, milliseconds: number, signedVersion: bigint): Promise<void> {
@@ -512,10 +378,7 @@ export class SqlDataSetIndex implements DataSetIndex {
 
   async end(id: number): Promise<void> {
     await this.#update(id, { state: "ended" });
-    await this.#database.write(
-      (transaction) => transaction.deleteFrom("data_set_evidence").where("data_set_id", "=", id).execute(),
-      { repeatable: true },
-    );
+    await this.dropEvidence(id);
   }
 
   async setHealth(id: number, health: Health, detail?: string): Promise<void> {
@@ -537,71 +400,23 @@ export class SqlDataSetIndex implements DataSetIndex {
   }
 
   async epochState(id: number, epoch: number): Promise<EpochState | undefined> {
-    const row = await this.#database.run((database) =>
-      database
-        .selectFrom("data_set_epochs")
-        .select("state")
-        .where("data_set_id", "=", id)
-        .where("epoch", "=", epoch)
-        .executeTakeFirst(),
-    );
-    return row?.state;
+    return this.#database.run((database) => readEpochState(database, id, epoch));
   }
 
   async recordProven(id: number, epoch: number, proof?: ProofRecord): Promise<void> {
-    await this.#recordEpoch({
-      data_set_id: id,
-      epoch,
-      state: "proven",
-      transaction_hash: proof?.transactionHash ?? null,
-      block_number: proof?.blockNumber ?? null,
-      gas_used: proof === undefined ? null : String(proof.gasUsed),
-      detail: null,
-    });
+    await this.#keepEpoch(provenEpoch(id, epoch, proof));
   }
 
   async recordNotProven(id: number, epoch: number, state: "failed" | "missed", detail: string): Promise<void> {
-    await this.#recordEpoch({
-      data_set_id: id,
-      epoch,
-      state,
-      transaction_hash: null,
-      block_number: null,
-      gas_used: null,
-      detail,
-    });
+    await this.#keepEpoch(unprovenEpoch(id, epoch, state, detail));
   }
 
-  async #recordEpoch(row: ProviderTables["data_set_epochs"]): Promise<void> {
-    const { data_set_id: _, epoch: __, ...outcome } = row;
-    await this.#database.write(
-      (transaction) =>
-        transaction
-          .insertInto("data_set_epochs")
-          .values(row)
-          .onConflict((conflict) => conflict.columns(["data_set_id", "epoch"]).doUpdateSet(outcome))
-          .execute(),
-      { repeatable: true },
-    );
+  async #keepEpoch(row: EpochColumns): Promise<void> {
+    await this.#database.write((transaction) => keepEpoch(transaction, row), { repeatable: true });
   }
 
   async summaryOf(id: number): Promise<EpochSummary> {
-    return this.#database.run(async (database) => {
-      const ofSet = database.selectFrom("data_set_epochs").where("data_set_id", "=", id);
-      const counted = await ofSet
-        .select((build) => ["state", build.fn.countAll<number>().as("count")])
-        .groupBy("state")
-        .execute();
-      const last = await ofSet
-        .selectAll()
-        .where("transaction_hash", "is not", null)
-        .orderBy("epoch", "desc")
-        .limit(1)
-        .executeTakeFirst();
-      const sumOf = (proven: boolean) =>
-        counted.filter(({ state }) => (state === "proven") === proven).reduce((sum, { count }) => sum + count, 0);
-      return { proven: sumOf(true), notProven: sumOf(false), lastProof: toProof(last) };
-    });
+    return this.#database.run((database) => summariseEpochs(database, id));
   }
 
   async counts(): Promise<DataSetCounts> {
@@ -646,46 +461,4 @@ function readLoads(database: Kysely<ProviderTables>): Promise<ProvingLoad[]> {
     .select(["id", "phase", "mode", "proving_milliseconds as milliseconds"])
     .where("state", "in", ["preparing", "opening", "running"])
     .execute();
-}
-
-/**
- * Includes segments of a state that is being signed. Nothing may be promised of one that has expired meanwhile, or of
- * which chunks were let go.
- * @throws TallystickError CONFLICT
- */
-async function includeWhole(transaction: Tables, id: number, segments: readonly number[]): Promise<void> {
-  if (segments.length === 0) return;
-  const { numUpdatedRows } = await transaction
-    .updateTable("segments")
-    .set({ included: 1 })
-    .where("id", "in", segments)
-    .where("data_set_id", "=", id)
-    .where("complete", "=", 1)
-    .where("verified", "=", 1)
-    .whereRef("kept_bytes", "=", "data_bytes")
-    .executeTakeFirstOrThrow();
-  if (Number(numUpdatedRows) === segments.length) return;
-  throw new TallystickError("the list names slices whose data are not kept any more", {
-    code: "CONFLICT",
-    party: "client",
-    check: "verified segments",
-    expected: `${segments.length} whole segments`,
-    received: String(numUpdatedRows),
-    hint: "send the data again as a new segment, and name all of it in one state",
-  });
-}
-
-async function include(transaction: Tables, segments: readonly number[]): Promise<void> {
-  if (segments.length === 0) return;
-  await transaction.updateTable("segments").set({ included: 1 }).where("id", "in", segments).execute();
-}
-
-function toProof(row: Selectable<ProviderTables["data_set_epochs"]> | undefined): ProofRecord | undefined {
-  if (row === undefined || row.transaction_hash === null) return undefined;
-  return {
-    epoch: row.epoch,
-    transactionHash: row.transaction_hash,
-    blockNumber: Number(row.block_number),
-    gasUsed: BigInt(row.gas_used ?? 0),
-  };
 }
