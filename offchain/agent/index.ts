@@ -60,6 +60,7 @@ export { describePlan, durationText } from "./recovery/describe-plan.ts";
 export { accountsNaming, type NamingAccount, type NamingAccounts, protectionOf } from "./recovery/find.ts";
 export type {
   Approval,
+  ApprovalOptions,
   AskedFor,
   Guarded,
   GuardedAccounts,
@@ -69,6 +70,7 @@ export type {
   Vetoed,
 } from "./recovery/recovery.ts";
 export { isUnderWay, type RequestPhase, type RequestView } from "./recovery/requests.ts";
+export type { ReplacedNamed } from "./recovery/warnings.ts";
 export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
 
 export interface AgentOptions {

@@ -17,6 +17,7 @@
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { dataSetsOpened } from "../../chain/escrow-events.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
+import type { RecoveryPlan } from "../../chain/recovery-policy.ts";
 import { isShortOfFunds } from "../../chain/short-funds.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
@@ -32,6 +33,7 @@ import { oldSource } from "../migration/old-source.ts";
 import { planMigration } from "../migration/plan.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
+import { readProtection } from "../recovery/protection.ts";
 import { snapshotListAt } from "../snapshots/account-keys.ts";
 import { accountStubs } from "../stubs/account-stubs.ts";
 import { readStubs, storeStubs } from "../stubs/owner-stubs.ts";
@@ -85,6 +87,8 @@ export interface RotationPlan {
   readonly isNamed: boolean;
   readonly dataSets: readonly RotatedSetPlan[];
   readonly left: readonly LeftSet[];
+  /** See `RotationReport`. */
+  readonly endedRecovery?: RecoveryPlan;
   /** Gas of the naming and of what each set needs, at the current price, in wei. */
   readonly gasFee: bigint;
 }
@@ -104,6 +108,8 @@ export interface RotationReport {
   readonly transactionHash?: string;
   readonly dataSets: readonly RotatedSet[];
   readonly left: readonly LeftSet[];
+  /** Who could recover the old identity. The new one has none until it is published: nobody else holds its secret. */
+  readonly endedRecovery?: RecoveryPlan;
   readonly listedSnapshots: number;
   readonly paidOut: readonly PaidOut[];
   readonly damaged: readonly Damaged[];
@@ -141,7 +147,16 @@ export async function planRotation(rotation: Rotation, signal?: AbortSignal): Pr
     gasFee += plan.gasFee;
     dataSets.push({ id, provider: to.account, objects, bytes, token, feeNow, fee, deposit });
   }
-  return { account: old.account.address, successor: next.account.address, isNamed: named, dataSets, left, gasFee };
+  const ended = await endedRecovery(old, next);
+  return {
+    account: old.account.address,
+    successor: next.account.address,
+    isNamed: named,
+    dataSets,
+    left,
+    gasFee,
+    ...ended,
+  };
 }
 
 /**
@@ -195,11 +210,24 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
     ...(transactionHash === undefined ? {} : { transactionHash }),
     dataSets: ended,
     left,
+    ...(await endedRecovery(old, next)),
     listedSnapshots,
     paidOut,
     damaged,
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** What the owner would miss when the new phrase is lost. */
+async function endedRecovery(
+  old: AgentContext,
+  next: AgentContext,
+): Promise<{ readonly endedRecovery?: RecoveryPlan }> {
+  const chain = await old.chain();
+  const [before, after] = await Promise.all(
+    [old, next].map(async ({ account }) => await readProtection(chain, account.address)),
+  );
+  return before?.isLive === true && after?.isLive !== true ? { endedRecovery: before.secret.plan } : {};
 }
 
 /**

@@ -24,6 +24,7 @@ import { endWith, type Surroundings, surroundings, withIdentity } from "../surro
 import { shortId, tellingCosts } from "./data-set-lines.ts";
 import { confirmPhrase, fundOnDevelopmentChain, phraseLines } from "./init.ts";
 import { damageLines } from "./migrate.ts";
+import { planLines as recoveryPlanLines } from "./recovery-lines.ts";
 
 export interface RotateFlags {
   readonly yes?: boolean;
@@ -134,7 +135,7 @@ function notShown(): InvalidInputError {
   });
 }
 
-function planLines({ account, successor, dataSets, left, gasFee, isNamed }: RotationPlan): string[] {
+function planLines({ account, successor, dataSets, left, endedRecovery, gasFee, isNamed }: RotationPlan): string[] {
   return [
     `replacing ${account}`,
     `  by       ${successor}${isNamed ? ", which is named on chain already" : ""}`,
@@ -145,13 +146,14 @@ function planLines({ account, successor, dataSets, left, gasFee, isNamed }: Rota
         `until the notice period is over; deposit ${formatAmount(deposit, token)}`,
     ]),
     ...left.map(leftLine),
+    ...recoveryLines(endedRecovery),
     `  gas      ${formatEther(gasFee)} at the current price`,
     "  money    what the old account has, on chain and in the escrow, moves to the new one but for its last gas",
   ];
 }
 
 function reportLines(report: RotationReport & { readonly oldFiles: string }): string[] {
-  const { account, successor, dataSets, left, listedSnapshots, paidOut, damaged, oldFiles } = report;
+  const { account, successor, dataSets, left, endedRecovery, listedSnapshots, paidOut, damaged, oldFiles } = report;
   return [
     `account ${account} is replaced by ${successor}`,
     ...dataSets.map(
@@ -163,12 +165,22 @@ function reportLines(report: RotationReport & { readonly oldFiles: string }): st
     `  listed   ${counted(listedSnapshots, "snapshot")} under the new keys`,
     ...paidOut.map(({ token, amount, from }) => `  money    ${formatAmount(amount, token)} from the old ${from}`),
     ...damageLines(damaged),
+    ...recoveryLines(endedRecovery),
     oldLine(oldFiles),
   ];
 }
 
 function leftLine({ id, provider, error }: LeftSet): string {
   return `  LEFT     set ${shortId(id)} at provider ${provider} goes on while the old balance lasts: ${error.message}`;
+}
+
+function recoveryLines(ended: RotationPlan["endedRecovery"]): string[] {
+  if (ended === undefined) return [];
+  return [
+    "  RECOVERY the wallet or guardians of the old identity cannot recover the new one. Afterwards, name them again",
+    "           with `tallystick recovery protect`; named now:",
+    ...recoveryPlanLines(ended).map((line) => `         ${line}`),
+  ];
 }
 
 function oldLine(oldFiles: string): string {

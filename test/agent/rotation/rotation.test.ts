@@ -4,12 +4,14 @@ import { Wallet } from "ethers";
 import { AgentContext } from "../../../offchain/agent/context.ts";
 import type { AgentLogger } from "../../../offchain/agent/progress.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
+import { identitySecretOf } from "../../../offchain/agent/recovery/protection.ts";
 import { nameSuccessor } from "../../../offchain/agent/rotation/name-successor.ts";
 import { payOut } from "../../../offchain/agent/rotation/pay-out.ts";
 import { planRotation } from "../../../offchain/agent/rotation/rotate.ts";
 import { readReplacement } from "../../../offchain/chain/account-directory.ts";
 import { NATIVE_TOKEN } from "../../../offchain/chain/data-set-words.ts";
 import { depositCall } from "../../../offchain/chain/escrow-calls.ts";
+import { publishSecretCall } from "../../../offchain/chain/recovery-publications.ts";
 import { identityFromEntropy } from "../../../offchain/core/identity/identity.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { memoryPlatform } from "../../helpers/memory-platform.ts";
@@ -115,6 +117,22 @@ describe("a rotation against a thief of the old phrase", () => {
     const later = await payOut(old, to, 0);
     expect(later[0]).to.include({ token: planted.token.address, from: "escrow" });
     expect(await planted.token.read("balanceOf", to)).to.equal(later[0]?.amount);
+  });
+
+  it("says that who could recover the old identity cannot recover the new one, until it is published", async () => {
+    const [old, next] = [await contextWith(COIN), await contextWith(COIN)];
+    const look = async () => (await planRotation({ old, asSuccessor: old, next })).endedRecovery;
+    expect(await look()).to.equal(undefined);
+    const plan = { wallet: { account: local.account(2).address, delaySeconds: 3600 }, windowSeconds: 3600 };
+    const publish = async (owner: AgentContext) => {
+      const secret = { ...identitySecretOf(local.chain, owner.account.address), version: 1, plan };
+      const published = { secret, committeeId: 1n, sealed: new Uint8Array(178) };
+      await owner.send(publishSecretCall(local.deployment, published));
+    };
+    await publish(old);
+    expect(await look()).to.deep.equal(plan);
+    await publish(next);
+    expect(await look()).to.equal(undefined);
   });
 
   it("leaves a balance behind that the old account cannot pay for to withdraw, and does not fail", async () => {
