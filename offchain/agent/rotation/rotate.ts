@@ -173,7 +173,8 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
   let transactionHash: string | undefined;
   if (!(await isNamed(old, successor))) {
     onStep("naming the successor on chain");
-    transactionHash = await nameSuccessor(old, next);
+    // A put of this home records its key before or not at all: the successor leaves out what is recorded later.
+    transactionHash = await old.exclusive(() => nameSuccessor(old, next), signal);
   }
   const { sets, left: unlisted } = await goingOn(asSuccessor);
   const left = [...unlisted];

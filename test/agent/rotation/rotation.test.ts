@@ -2,6 +2,7 @@
 import { expect } from "chai";
 import { Wallet } from "ethers";
 import { AgentContext } from "../../../offchain/agent/context.ts";
+import { readPredecessors } from "../../../offchain/agent/predecessors.ts";
 import type { AgentLogger } from "../../../offchain/agent/progress.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
 import { identitySecretOf } from "../../../offchain/agent/recovery/protection.ts";
@@ -10,9 +11,11 @@ import { payOut } from "../../../offchain/agent/rotation/pay-out.ts";
 import { planRotation } from "../../../offchain/agent/rotation/rotate.ts";
 import { readReplacement } from "../../../offchain/chain/account-directory.ts";
 import { NATIVE_TOKEN } from "../../../offchain/chain/data-set-words.ts";
+import { connectChain } from "../../../offchain/chain/deployment.ts";
 import { depositCall } from "../../../offchain/chain/escrow-calls.ts";
 import { publishSecretCall } from "../../../offchain/chain/recovery-publications.ts";
 import { identityFromEntropy } from "../../../offchain/core/identity/identity.ts";
+import { startFaultyProxy } from "../../helpers/anvil.ts";
 import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
 import { memoryPlatform } from "../../helpers/memory-platform.ts";
 import { plantSet } from "../../helpers/planted-set.ts";
@@ -133,6 +136,30 @@ describe("a rotation against a thief of the old phrase", () => {
     expect(await look()).to.deep.equal(plan);
     await publish(next);
     expect(await look()).to.equal(undefined);
+  });
+
+  it("leaves the old phrases to the successor in contract state, so that nobody needs old logs", async () => {
+    const line = [await contextWith(COIN), await contextWith(COIN), await contextWith(COIN)] as const;
+    const [first, second, last] = line;
+    await nameSuccessor(first, second);
+    await nameSuccessor(second, last);
+    const proxy = await startFaultyProxy(local.rpcUrl);
+    proxy.fault = (method) =>
+      method === "eth_getLogs" ? { error: { code: -32_000, message: "history is pruned" } } : undefined;
+    const chain = await connectChain({ ...local.deployment, rpcUrl: proxy.url });
+    try {
+      const predecessors = await readPredecessors(chain, last.identity);
+      expect(predecessors.map(({ account }) => account)).to.deep.equal([second.account.address, first.account.address]);
+      expect(predecessors.map(({ identity }) => identity.phraseEntropy)).to.deep.equal([
+        second.identity.phraseEntropy,
+        first.identity.phraseEntropy,
+      ]);
+      for (const { identity } of predecessors) identity.wipe();
+      expect(await readPredecessors(chain, first.identity)).to.deep.equal([]);
+    } finally {
+      chain.close();
+      await proxy.close();
+    }
   });
 
   it("leaves a balance behind that the old account cannot pay for to withdraw, and does not fail", async () => {
