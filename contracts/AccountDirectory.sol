@@ -6,8 +6,8 @@ import { IAccountDirectory } from "./interfaces/IAccountDirectory.sol";
 import { AccountSignature } from "./libraries/AccountSignature.sol";
 
 /// @title Directory of accounts and their successors
-/// @notice Holds two links, an origin and a handover for each account that takes part. It holds no money, has no administrator, and
-/// calls no account except to ask a contract wallet for its signature.
+/// @notice Holds two links, an origin and a handover for each account that takes part. It holds no money, has no
+/// administrator, and calls no account except to ask a contract wallet for its signature.
 ///
 /// Who may call: any account, as a relay of two signatures. Nothing can be undone: whoever has a stolen key could
 /// otherwise name itself again.
@@ -27,8 +27,8 @@ contract AccountDirectory is IAccountDirectory, EIP712 {
 
     mapping(address account => Replacement replacement) private _replacements;
     /// @inheritdoc IAccountDirectory
-    /// @dev In storage and not in an event: it opens all that the account has stored, and may be needed after years, when
-    /// endpoints have dropped old logs.
+    /// @dev In storage and not in an event: it opens all that the account has stored, and may be needed after years,
+    /// when endpoints have dropped old logs.
     mapping(address account => bytes handover) public handoverOf;
     /// @inheritdoc IAccountDirectory
     mapping(address account => address predecessor) public predecessorOf;

@@ -57,7 +57,13 @@ export { NoDeploymentError } from "../chain/deployment.ts";
 export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
 export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";
 export { describePlan, durationText } from "./recovery/describe-plan.ts";
-export { accountsNaming, type NamingAccount, type NamingAccounts, protectionOf } from "./recovery/find.ts";
+export {
+  accountsNaming,
+  type ClaimedProtection,
+  type NamingAccount,
+  type NamingAccounts,
+  protectionOf,
+} from "./recovery/find.ts";
 export type {
   Approval,
   ApprovalOptions,

@@ -1,7 +1,7 @@
 /**
- * Recovery and accounts that were replaced. The recovery policy does not look at the directory of accounts: the key that
- * the owner of a wallet or a guardian gave up, because somebody else may have it, can still ask and approve; and what is
- * recovered of an account that was replaced opens no session. So both are told before anybody relies on them.
+ * Recovery and accounts that were replaced. The recovery policy does not look at the directory of accounts: the key
+ * that the owner of a wallet or a guardian gave up, because somebody else may have it, can still ask and approve; and
+ * what is recovered of an account that was replaced opens no session. So both are told before anybody relies on them.
  */
 
 import { readReplacement } from "../../chain/account-directory.ts";

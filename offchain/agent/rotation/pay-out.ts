@@ -23,8 +23,8 @@ export interface PaidOut {
 }
 
 /**
- * May be repeated: what was moved is there no more. What the chain refuses to move, or the account cannot pay for, stays,
- * and a warning says so.
+ * May be repeated: what was moved is there no more. What the chain refuses to move, or the account cannot pay for,
+ * stays, and a warning says so.
  * @param old with the keys of the replaced account
  * @param notices that the old account still has to send
  * @returns what was moved now
@@ -78,8 +78,8 @@ export async function collectFromPredecessors(next: AgentContext): Promise<(Paid
 }
 
 /**
- * Whoever has the key of the account may have it own sets in a token that cannot be transferred, or takes a block's gas,
- * and may leave the account coins that pay for nothing. Neither keeps the rest from being moved.
+ * Whoever has the key of the account may have it own sets in a token that cannot be transferred, or takes a block's
+ * gas, and may leave the account coins that pay for nothing. Neither keeps the rest from being moved.
  */
 function isRefusal(error: unknown): error is TallystickError {
   return error instanceof TallystickError && (error.code === "CHAIN_REVERTED" || error.code === "FUNDS");
