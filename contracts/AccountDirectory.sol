@@ -6,14 +6,14 @@ import { IAccountDirectory } from "./interfaces/IAccountDirectory.sol";
 import { AccountSignature } from "./libraries/AccountSignature.sol";
 
 /// @title Directory of accounts and their successors
-/// @notice Holds two links and an origin for each account that takes part. It holds no money, has no administrator, and
-/// calls no account except to ask a contract wallet for its signature.
+/// @notice Holds two links, an origin and a handover for each account that takes part. It holds no money, has no
+/// administrator, and calls no account except to ask a contract wallet for its signature.
 ///
 /// Who may call: any account, as a relay of two signatures. Nothing can be undone: whoever has a stolen key could
 /// otherwise name itself again.
 ///
 /// INV-1  An account gets a successor only after both signed exactly this naming, with its handover.
-/// INV-2  A successor stays: no call changes or removes it, or the time at which it was named.
+/// INV-2  A successor stays: no call changes or removes it, its handover, or the time at which it was named.
 /// INV-3  An account has one successor and one predecessor at most, and `predecessorOf` is the inverse of
 ///        `replacementOf`.
 /// INV-4  Lines have no cycle: from every account, predecessors lead to its origin, which has none.
@@ -26,6 +26,10 @@ contract AccountDirectory is IAccountDirectory, EIP712 {
     );
 
     mapping(address account => Replacement replacement) private _replacements;
+    /// @inheritdoc IAccountDirectory
+    /// @dev In storage and not in an event: it opens all that the account has stored, and may be needed after years,
+    /// when endpoints have dropped old logs.
+    mapping(address account => bytes handover) public handoverOf;
     /// @inheritdoc IAccountDirectory
     mapping(address account => address predecessor) public predecessorOf;
     /// @dev Zero for an account without a predecessor.
@@ -58,9 +62,10 @@ contract AccountDirectory is IAccountDirectory, EIP712 {
         if (!AccountSignature.isValid(successor, digest, successorSignature)) revert InvalidSignature(successor);
 
         _replacements[account] = Replacement(successor, uint48(block.timestamp), uint48(block.number));
+        handoverOf[account] = handover;
         predecessorOf[successor] = account;
         _origins[successor] = originOf(account);
-        emit AccountReplaced(account, successor, handover);
+        emit AccountReplaced(account, successor);
     }
 
     /// @inheritdoc IAccountDirectory

@@ -12,7 +12,7 @@ interface IAccountDirectory {
     /// @notice An account without a successor, or what took its place.
     /// @param successor Zero while the account has none.
     /// @param replacedAt Unix seconds of the block that named the successor; zero while there is none.
-    /// @param replacedAtBlock Number of that block, which has the event with the handover.
+    /// @param replacedAtBlock Number of that block.
     struct Replacement {
         address successor;
         uint48 replacedAt;
@@ -22,9 +22,7 @@ interface IAccountDirectory {
     /// @notice An account was replaced.
     /// @param account The account that acts no more.
     /// @param successor The account that acts in its place.
-    /// @param handover Bytes for the successor, which the contract does not read: the predecessor's recovery phrase,
-    /// sealed, so that the successor's phrase alone opens what both have stored.
-    event AccountReplaced(address indexed account, address indexed successor, bytes handover);
+    event AccountReplaced(address indexed account, address indexed successor);
 
     /// @notice One of the accounts is the zero address, or both are the same.
     /// @param account The account to be replaced.
@@ -54,7 +52,7 @@ interface IAccountDirectory {
     /// EIP-712 message, so that nobody is named against its will.
     /// @param account The account to be replaced. Has no successor.
     /// @param successor Has neither a successor nor a predecessor.
-    /// @param handover At most `MAX_HANDOVER_BYTES`; kept in the event only.
+    /// @param handover At most `MAX_HANDOVER_BYTES`; see `handoverOf`.
     /// @param deadline Unix seconds up to which the signatures may be used.
     /// @param accountSignature The account's over `Succession`: 65 bytes, or what its EIP-1271 wallet accepts.
     /// @param successorSignature The successor's over the same message.
@@ -71,6 +69,12 @@ interface IAccountDirectory {
     /// @param account Any account.
     /// @return The successor and when it was named; all zero when there is none.
     function replacementOf(address account) external view returns (Replacement memory);
+
+    /// @notice What an account left to its successor, which the contract does not read: its recovery phrase, sealed, so
+    /// that the successor's phrase alone opens what both have stored.
+    /// @param account Any account.
+    /// @return The bytes; empty when it has no successor.
+    function handoverOf(address account) external view returns (bytes memory);
 
     /// @notice The account that this one replaced.
     /// @param account Any account.

@@ -38,7 +38,7 @@ contract AccountDirectoryTest is AccountDirectoryBase {
 
     function test_namesASuccessorWithBothSignatures() public {
         vm.expectEmit(address(_directory));
-        emit IAccountDirectory.AccountReplaced(_old, _new, "handover");
+        emit IAccountDirectory.AccountReplaced(_old, _new);
         vm.prank(_stranger);
         _replace(_old, _oldKey, _new, _newKey);
 
@@ -46,7 +46,9 @@ contract AccountDirectoryTest is AccountDirectoryBase {
         vm.assertEq(replacement.successor, _new);
         vm.assertEq(replacement.replacedAt, block.timestamp);
         vm.assertEq(replacement.replacedAtBlock, block.number);
+        vm.assertEq(_directory.handoverOf(_old), "handover");
         vm.assertEq(_directory.replacementOf(_new).successor, address(0));
+        vm.assertEq(_directory.handoverOf(_new), "");
         vm.assertEq(_directory.predecessorOf(_new), _old);
         vm.assertEq(_directory.originOf(_new), _old);
         vm.assertEq(_directory.originOf(_old), _old);
@@ -123,6 +125,11 @@ contract AccountDirectoryTest is AccountDirectoryBase {
         _replace(_old, _oldKey, _stranger, _strangerKey);
         vm.expectRevert(abi.encodeWithSelector(IAccountDirectory.AlreadyReplaced.selector, _old, _new));
         _replace(_old, _oldKey, _new, _newKey);
+        bytes memory byOld = _signSuccession(_oldKey, _old, _new, "another handover", _deadline);
+        bytes memory byNew = _signSuccession(_newKey, _old, _new, "another handover", _deadline);
+        vm.expectRevert(abi.encodeWithSelector(IAccountDirectory.AlreadyReplaced.selector, _old, _new));
+        _send("another handover", byOld, byNew);
+        vm.assertEq(_directory.handoverOf(_old), "handover");
     }
 
     function test_linesDoNotBranchMeetOrClose() public {

@@ -57,9 +57,16 @@ export { NoDeploymentError } from "../chain/deployment.ts";
 export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
 export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";
 export { describePlan, durationText } from "./recovery/describe-plan.ts";
-export { accountsNaming, type NamingAccount, type NamingAccounts, protectionOf } from "./recovery/find.ts";
+export {
+  accountsNaming,
+  type ClaimedProtection,
+  type NamingAccount,
+  type NamingAccounts,
+  protectionOf,
+} from "./recovery/find.ts";
 export type {
   Approval,
+  ApprovalOptions,
   AskedFor,
   Guarded,
   GuardedAccounts,
@@ -69,6 +76,7 @@ export type {
   Vetoed,
 } from "./recovery/recovery.ts";
 export { isUnderWay, type RequestPhase, type RequestView } from "./recovery/requests.ts";
+export type { ReplacedNamed } from "./recovery/warnings.ts";
 export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
 
 export interface AgentOptions {

@@ -1,6 +1,6 @@
 /**
- * The accounts that this one has replaced, with their keys: each left its phrase to its successor, sealed, in the event
- * that named it. Contract state says who replaced whom, and when, so that an endpoint cannot make up a predecessor.
+ * The accounts that this one has replaced, with their keys: each left its phrase to its successor, sealed, in
+ * contract state. The same state says who replaced whom, and when, so that an endpoint cannot make up a predecessor.
  */
 
 import { readHandover, readPredecessor, readReplacement } from "../chain/account-directory.ts";
@@ -39,7 +39,7 @@ export async function readPredecessors(chain: ChainReader, identity: Identity): 
         account,
         successor: successor.account,
       };
-      const handover = await readHandover(chain, account, replacement);
+      const handover = await readHandover(chain, account);
       const opened = openHandover(scope, successor.catalogueKey, handover);
       line.push({ identity: opened, account: opened.account, replacedAt: replacement.at });
       successor = opened;

@@ -11,6 +11,7 @@ import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
 import type { UserBalance } from "./data-sets/user-balance.ts";
 import { Recovery } from "./recovery/recovery.ts";
+import { replacedWarnings } from "./recovery/replaced.ts";
 import type { RequestView } from "./recovery/requests.ts";
 import { warningOf } from "./recovery/warnings.ts";
 import { readLists, type SnapshotListing } from "./snapshots/snapshot-lists.ts";
@@ -70,7 +71,7 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   const chainAhead = (block?.timestamp ?? 0) - Math.floor(Date.now() / 1000);
   const { committee, members } = await context.committee();
   const sets = new DataSets(context);
-  const [nodes, providers, dataSets, escrow, { noticeEpochs }, recoveries, clocks] = await Promise.all([
+  const [nodes, providers, dataSets, escrow, { noticeEpochs }, recoveries, replaced, clocks] = await Promise.all([
     Promise.all(
       members.map(async ({ index, url, operator, client }) => ({
         name: `node ${index}`,
@@ -98,6 +99,7 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
     sets.balance(),
     readEscrowClock(chain),
     new Recovery(context).underWay(),
+    replacedWarnings(context),
     clockOffsets([
       ...members.flatMap(({ index, url }) => (url === "" ? [] : [{ name: `node ${index}`, url }])),
       ...[...context.providers()].map(({ url }) => ({ name: "provider", url })),
@@ -121,7 +123,12 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
     escrow,
     dataSets,
     recoveries,
-    warnings: [...recoveries.map(warningOf), ...warningsOf(dataSets, noticeEpochs), ...unkeptWarnings(unkept)],
+    warnings: [
+      ...recoveries.map(warningOf),
+      ...replaced,
+      ...warningsOf(dataSets, noticeEpochs),
+      ...unkeptWarnings(unkept),
+    ],
     committee: { id: committee.id, threshold: committee.threshold, nodes },
     providers,
     // A chain that mines on demand has an old newest block; one in the future is a clock.

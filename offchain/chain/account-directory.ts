@@ -1,6 +1,6 @@
 /**
  * The directory of accounts: which account took another one's place, what it was left, and the call that names a
- * successor. Who may act for whom is read from contract state; the handover is in the event of the naming.
+ * successor. All is read from contract state.
  */
 
 import { Contract } from "ethers";
@@ -8,7 +8,7 @@ import { fromHex, toHex } from "../core/encoding/hex.ts";
 import { directoryAbi } from "./abis.ts";
 import type { ContractCall } from "./contract-call.ts";
 import type { ChainReader, Deployment } from "./deployment.ts";
-import { ChainUnavailableError, readChain } from "./revert.ts";
+import { readChain } from "./revert.ts";
 import type { IAccountDirectory } from "./types/interfaces/IAccountDirectory.ts";
 
 const NOBODY = `0x${"00".repeat(20)}`;
@@ -21,7 +21,6 @@ export interface Replacement {
   readonly successor: string;
   /** Unix seconds of the block that named it. */
   readonly at: number;
-  readonly blockNumber: number;
 }
 
 /** A naming, signed by both. */
@@ -43,11 +42,11 @@ function directoryOf({ deployment, provider }: ChainReader): IAccountDirectory {
 
 /** @returns undefined for an account that acts for itself @throws ChainUnavailableError */
 export async function readReplacement(chain: ChainReader, account: string): Promise<Replacement | undefined> {
-  const { successor, replacedAt, replacedAtBlock } = await readChain("reading an account's successor", () =>
+  const { successor, replacedAt } = await readChain("reading an account's successor", () =>
     directoryOf(chain).replacementOf(account),
   );
   if (successor === NOBODY) return undefined;
-  return { successor, at: Number(replacedAt), blockNumber: Number(replacedAtBlock) };
+  return { successor, at: Number(replacedAt) };
 }
 
 /** @returns undefined for an account that replaced none @throws ChainUnavailableError */
@@ -63,26 +62,9 @@ export async function mayActFor(chain: ChainReader, account: string, owner: stri
   return await readChain("reading an account's line", () => directoryOf(chain).mayActFor(account, owner));
 }
 
-/**
- * What a replaced account left to its successor.
- * @throws ChainUnavailableError, also when the endpoint does not show the event of the block that contract state names
- */
-export async function readHandover(chain: ChainReader, account: string, replacement: Replacement): Promise<Uint8Array> {
-  const { deployment, provider } = chain;
-  const what = "reading the event of a succession";
-  const logs = await readChain(what, () =>
-    provider.getLogs({
-      address: deployment.contracts.accountDirectory,
-      topics: directoryAbi().encodeFilterTopics("AccountReplaced", [account, replacement.successor]),
-      fromBlock: replacement.blockNumber,
-      toBlock: replacement.blockNumber,
-    }),
-  );
-  const [log] = logs;
-  const event = log === undefined ? null : directoryAbi().parseLog(log);
-  if (event === null)
-    throw new ChainUnavailableError(what, { received: `no event in block ${replacement.blockNumber}` });
-  return fromHex(event.args.getValue("handover"));
+/** What a replaced account left to its successor; empty for an account that has none. @throws ChainUnavailableError */
+export async function readHandover(chain: ChainReader, account: string): Promise<Uint8Array> {
+  return fromHex(await readChain("reading what an account left", () => directoryOf(chain).handoverOf(account)));
 }
 
 /** The transaction that names a successor. Any account may send it. */

@@ -185,6 +185,7 @@ export async function measurePolicyGas(rules: GasRules): Promise<GasFigure[]> {
     );
     await ofDirectory.measureViews(directory, relay, {
       replacementOf: [account.address],
+      handoverOf: [account.address],
       predecessorOf: [successor.address],
       originOf: [successor.address],
       mayActFor: [successor.address, account.address],

@@ -13,7 +13,7 @@ const NOW = 1_800_000_000;
 const audience = Wallet.createRandom().address;
 const account = Wallet.createRandom().address;
 const successor = Wallet.createRandom().address;
-const NAMED: Replacement = { successor, at: NOW - 5, blockNumber: 7 };
+const NAMED: Replacement = { successor, at: NOW - 5 };
 
 describe("sessions of replaced accounts", () => {
   let database: Database;

@@ -41,6 +41,7 @@ import type { AgentAccount } from "../account.ts";
 import { loadSuite } from "../pipeline/oprf-stage.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { Archives, VerifiedRecord } from "./archives.ts";
+import { requireNotLate } from "./late-record.ts";
 import type { NbmClient } from "./nbm-client.ts";
 import { polled, relayEntry, untilConfirmed } from "./relay-entry.ts";
 import { sealableKeys } from "./sealable-keys.ts";
@@ -332,6 +333,7 @@ async function recordOwn(
   await untilConfirmed(chain, context.confirmations ?? 1, (block) =>
     hasRole(chain, recordId, account.address, "recorder", block),
   );
+  await requireNotLate(chain, account.address, recordId);
   return { recordId, role: "recorder", isNew: true, ...relayed };
 }
 

@@ -3,6 +3,8 @@
  * nothing. What is missing is told as checks that fail, each naming the party.
  */
 
+import { readReplacement } from "../../chain/account-directory.ts";
+import type { ChainReader } from "../../chain/deployment.ts";
 import { dataSetsOpened } from "../../chain/escrow-events.ts";
 import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -13,7 +15,9 @@ import { type RecoverReport, recover } from "../read/recover.ts";
 import { readLists } from "../snapshots/snapshot-lists.ts";
 import { durationText, proposerText } from "./describe-plan.ts";
 import { checkProtection, type Protection, requireProtection } from "./protection.ts";
+import { replacedIn } from "./replaced.ts";
 import { type RequestView, readRequests } from "./requests.ts";
+import { replacedOwnerText } from "./warnings.ts";
 
 export type RecoveryWay = "phrase" | "wallet" | "guardians";
 
@@ -67,6 +71,7 @@ export interface DrillOptions {
 export async function drillRecovery(context: AgentContext, options: DrillOptions): Promise<DrillReport> {
   const checks: DrillCheck[] = [];
   const steps: string[] = [];
+  await checkAccount(await context.chain(), options.account, checks);
   if (options.way === "phrase") {
     await checkNodes(context, checks, (await context.committee()).committee.id);
     steps.push("you: `tallystick recover --home <new folder>`, with the phrase");
@@ -80,6 +85,14 @@ export async function drillRecovery(context: AgentContext, options: DrillOptions
     ...(comesBack === undefined ? {} : { comesBack }),
     steps,
   };
+}
+
+/** What comes back of an account that was replaced opens no session. */
+async function checkAccount(chain: ChainReader, account: string, checks: DrillCheck[]): Promise<void> {
+  const replacement = await readReplacement(chain, account);
+  if (replacement === undefined) return;
+  const detail = replacedOwnerText(account, replacement);
+  checks.push({ party: `account ${account}`, check: "no successor", passed: false, detail });
 }
 
 type PlanWay = Exclude<RecoveryWay, "phrase">;
@@ -109,6 +122,7 @@ async function checkPlan(
   });
   await checkNodes(context, checks, protection.committeeId);
   const requests = await readRequests(chain, protection);
+  await checkNamed(chain, way, protection, checks);
   if (way === "wallet") await checkWallet(context, options, protection, requests, checks, steps);
   else await checkGuardians(context, account, protection, requests, checks, steps);
 }
@@ -175,6 +189,27 @@ async function checkGuardians(
   );
 }
 
+/** Whoever was replaced has given its key up, so nobody should count on it. */
+async function checkNamed(
+  chain: ChainReader,
+  way: PlanWay,
+  { secret: { plan } }: Protection,
+  checks: DrillCheck[],
+): Promise<void> {
+  const replaced = (await replacedIn(chain, plan)).filter(({ path }) => path === way);
+  const { accounts = [], threshold = 0 } = plan.guardians ?? {};
+  const passed = way === "guardians" && accounts.length - replaced.length >= threshold;
+  for (const { path, account, successor } of replaced) {
+    const detail = `${successor} took its place, and its old key can still ask: \`tallystick recovery protect\``;
+    checks.push({
+      party: `${path === "wallet" ? "wallet" : "guardian"} ${account}`,
+      check: "not replaced",
+      passed,
+      detail,
+    });
+  }
+}
+
 /** A veto holds for the version. One proposer that is not barred is enough. */
 function checkBars(
   requests: readonly RequestView[],
@@ -201,7 +236,12 @@ async function checkCoins(context: AgentContext, party: string, address: string,
 
 /** Whether enough nodes of the committee answer and have a share of the active generation. */
 async function checkNodes(context: AgentContext, checks: DrillCheck[], committeeId: bigint): Promise<void> {
-  const { committee, members } = await context.committeeById(committeeId);
+  const link = await passes(checks, `committee ${committeeId}`, "committee of key nodes", async () => [
+    await context.committeeById(committeeId),
+    "on the chain, and active",
+  ]);
+  if (link === undefined) return;
+  const { committee, members } = link;
   let ready = 0;
   for (const { index, url, client } of members) {
     const party = `node ${index} ${url}`;

@@ -1,11 +1,13 @@
 /** From an address to the accounts that name it: what somebody begins with who knows only the recovery wallet. */
 
+import { readReplacement } from "../../chain/account-directory.ts";
 import { connectChain, type Deployment } from "../../chain/deployment.ts";
 import type { RecoveryPath, RecoveryPlan } from "../../chain/recovery-policy.ts";
 import { type RecoveryNaming, scanNamings } from "../../chain/recovery-publications.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { type Protection, readProtection, requireProtection } from "./protection.ts";
 import { proposersOf } from "./requests.ts";
+import { replacedOwnerText } from "./warnings.ts";
 
 export interface NamingAccount {
   readonly account: string;
@@ -24,14 +26,24 @@ export interface NamingAccounts {
 /** Of so many authors one look reads the newest. Anybody can name any address. */
 const MOST_AUTHORS = 64;
 
+/** An account that somebody is about to claim. */
+export interface ClaimedProtection extends Protection {
+  /** What the claimant has to know about the account; absent when there is nothing. */
+  readonly warning?: string;
+}
+
 /**
  * What protects an account, for whoever is about to claim it.
  * @throws TallystickError as `requireProtection`; NoDeploymentError, ChainUnavailableError
  */
-export async function protectionOf(deployment: Deployment, account: string): Promise<Protection> {
+export async function protectionOf(deployment: Deployment, account: string): Promise<ClaimedProtection> {
   const chain = await connectChain(deployment);
   try {
-    return await requireProtection(chain, account);
+    const [protection, replacement] = await Promise.all([
+      requireProtection(chain, account),
+      readReplacement(chain, account),
+    ]);
+    return replacement === undefined ? protection : { ...protection, warning: replacedOwnerText(account, replacement) };
   } finally {
     chain.close();
   }

@@ -20,7 +20,7 @@ import {
 import { publishSecretCall, type RecoveryNaming, scanNamings } from "../../chain/recovery-publications.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
-import { IntegrityError, InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { holdsIdentity, recoveryWords, sealIdentity } from "../../core/identity/identity-secret.ts";
 import type { AgentContext } from "../context.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
@@ -34,7 +34,19 @@ import {
   readProtection,
   requireProtection,
 } from "./protection.ts";
+import {
+  approvedBefore,
+  barred,
+  enoughApproved,
+  noGuardian,
+  noRequestOf,
+  nothingToVeto,
+  notThisIdentity,
+  tooLate,
+} from "./refusals.ts";
+import { replacedIn, requireNoneReplaced } from "./replaced.ts";
 import { isUnderWay, type RequestView, readRequests, withDetails } from "./requests.ts";
+import type { ReplacedNamed } from "./warnings.ts";
 
 /** A protection that is sealed and not published yet. */
 export interface PreparedProtection extends FeeQuote {
@@ -54,6 +66,8 @@ export interface ProtectionView {
   readonly committeeId: bigint;
   /** Why the sealed bytes are of no use; absent when their proof is right and they hold the identity. */
   readonly problem?: TallystickError;
+  /** Wallet and guardians that have successors: their old keys can still ask. */
+  readonly replaced: readonly ReplacedNamed[];
   readonly requests: readonly RequestView[];
 }
 
@@ -92,6 +106,15 @@ export interface AskedFor {
   readonly sessionKey: string;
 }
 
+export interface ApprovalOptions extends SendOptions {
+  /**
+   * The guardian whose request is approved; this account's own address opens one. Default: the request that most have
+   * approved. A dishonest guardian can replace its own request, with its approvals, again and again, so others must be
+   * able to pass it over.
+   */
+  readonly proposer?: string;
+}
+
 export interface Approval extends SentTransaction {
   readonly account: string;
   readonly requestId: string;
@@ -116,7 +139,8 @@ export class Recovery {
 
   /**
    * Seals the identity to the committee under a plan, and says what publishing it would cost.
-   * @throws InvalidInputError for a plan that the contract refuses, or that names this account itself
+   * @throws InvalidInputError for a plan that the contract refuses, or that names this account itself or one that was
+   *   replaced
    * @throws TallystickError CONFLICT while the committee has no keys; FUNDS; ChainRevertedError
    */
   async prepare(plan: RecoveryPlan): Promise<PreparedProtection> {
@@ -130,6 +154,7 @@ export class Recovery {
       this.#context.committee(),
       readProtection(chain, account.address),
       readFirstLiveVersion(chain, place),
+      requireNoneReplaced(chain, plan),
     ]);
     const version = Math.max((before?.secret.version ?? 0) + 1, first);
     const secret = { ...place, version, plan };
@@ -172,6 +197,7 @@ export class Recovery {
       plan,
       committeeId: found.committeeId,
       ...(problem === undefined ? {} : { problem }),
+      replaced: found.isLive ? await replacedIn(chain, plan) : [],
       requests: found.isLive ? await readRequests(chain, found) : [],
     };
   }
@@ -254,10 +280,11 @@ export class Recovery {
    * Approves a recovery as a guardian: the request that is open for exactly this requester and session key, or a new
    * one when there is none.
    *
-   * @throws TallystickError NOT_OWNER when the account does not name this one; CONFLICT when this guardian has approved
-   *   it before, is barred, or enough have approved; FUNDS; ChainRevertedError
+   * @throws TallystickError NOT_OWNER when the account does not name this one; NOT_FOUND when the proposer has no such
+   *   request; CONFLICT when this guardian has approved it before, is barred, or enough have approved; FUNDS;
+   *   ChainRevertedError
    */
-  async approve(account: string, asked: AskedFor, options: SendOptions = {}): Promise<Approval> {
+  async approve(account: string, asked: AskedFor, options: ApprovalOptions = {}): Promise<Approval> {
     const chain = await this.#context.chain();
     const { deployment } = this.#context;
     const own = this.#context.account.address;
@@ -270,17 +297,22 @@ export class Recovery {
       protection,
       requests.filter((view) => view.path === "guardians" && isUnderWay(view)),
     );
+    const { proposer } = options;
     const same = candidates.filter(
       ({ request }) =>
-        isAddressEqual(request.requester, asked.requester) && request.sessionKey === asked.sessionKey.toLowerCase(),
+        isAddressEqual(request.requester, asked.requester) &&
+        request.sessionKey === asked.sessionKey.toLowerCase() &&
+        (proposer === undefined || isAddressEqual(request.proposer, proposer)),
     );
     const mine = same.find(({ approvedBy }) => approvedBy.some((one) => isAddressEqual(one, own)));
     const done = same.find(({ phase }) => phase !== "collecting");
     if (mine !== undefined) throw approvedBefore(own, mine);
     if (done !== undefined) throw enoughApproved(own, done);
-    const [best] = same.toSorted((a, b) => b.approvedBy.length - a.approvedBy.length);
+    // Of several, the one of whoever has replaced its request the fewest times.
+    const [best] = same.toSorted((a, b) => b.approvedBy.length - a.approvedBy.length || Number(a.number - b.number));
     let call: ContractCall;
     if (best === undefined) {
+      if (proposer !== undefined && !isAddressEqual(proposer, own)) throw noRequestOf(proposer);
       const place = requests.find((view) => view.path === "guardians" && isAddressEqual(view.proposer, own));
       if (place?.phase === "barred") throw barred(own, account);
       const request: RecoveryRequest = {
@@ -317,14 +349,6 @@ async function problemOf(context: AgentContext, protection: Protection): Promise
   }
 }
 
-function notThisIdentity(account: string): IntegrityError {
-  return new IntegrityError("the sealed bytes do not hold this identity", {
-    party: `author ${account}`,
-    check: "sealed identity",
-    hint: "`tallystick recovery protect` seals it anew",
-  });
-}
-
 async function* guardianNamings(chain: ChainReader, guardian: string): AsyncGenerator<RecoveryNaming, void, undefined> {
   for await (const naming of scanNamings(chain, guardian)) if (naming.path === "guardians") yield naming;
 }
@@ -342,66 +366,5 @@ function requireOthers(plan: RecoveryPlan, own: string): void {
     check: "recovery plan",
     expected: "accounts whose keys are kept elsewhere",
     received: own,
-  });
-}
-
-function tooLate({ proposer, releasableAt, requestId }: RequestView): TallystickError {
-  return new TallystickError("the delay of the request is over, so key nodes may have released the identity", {
-    code: "CONFLICT",
-    party: `proposer ${proposer}`,
-    check: "time of the veto",
-    expected: `before ${new Date((releasableAt ?? 0) * 1000).toISOString()}`,
-    received: `request ${requestId} is releasable`,
-    hint: "`tallystick recovery retire` stops nodes that have not answered; then move to a new identity",
-  });
-}
-
-function nothingToVeto(proposer: string | undefined): TallystickError {
-  return new TallystickError("there is no request to veto", {
-    code: "NOT_FOUND",
-    party: "you",
-    check: "requests under way",
-    ...(proposer === undefined ? {} : { received: proposer }),
-    hint: "`tallystick recovery show` lists the requests",
-  });
-}
-
-function noGuardian(account: string, own: string, { guardians }: RecoveryPlan): TallystickError {
-  return new TallystickError(`${own} is no guardian of ${account}`, {
-    code: "NOT_OWNER",
-    party: "you",
-    check: "guardians of the account",
-    expected: guardians === undefined ? "none" : guardians.accounts.join(" or "),
-    received: own,
-  });
-}
-
-function approvedBefore(own: string, { requestId, approvedBy, approvalsNeeded }: RequestView): TallystickError {
-  return new TallystickError(`guardian ${own} has approved this request already, and counts once`, {
-    code: "CONFLICT",
-    party: `guardian ${own}`,
-    check: "approvals of the request",
-    expected: "one of each guardian",
-    received: `${approvedBy.length} of ${approvalsNeeded}, this guardian's among them`,
-    details: { requestId },
-  });
-}
-
-function enoughApproved(own: string, { requestId, approvalsNeeded }: RequestView): TallystickError {
-  return new TallystickError("enough guardians have approved this request", {
-    code: "CONFLICT",
-    party: `guardian ${own}`,
-    check: "approvals of the request",
-    received: `${approvalsNeeded} of ${approvalsNeeded}`,
-    details: { requestId },
-  });
-}
-
-function barred(own: string, account: string): TallystickError {
-  return new TallystickError(`the owner of ${account} has vetoed a request of this guardian`, {
-    code: "CONFLICT",
-    party: `guardian ${own}`,
-    check: "veto of the owner",
-    hint: "another guardian has to run the command first; this one can approve that guardian's request",
   });
 }

@@ -1,7 +1,21 @@
-/** What an owner is told of requests for its identity, while something can be done about them. */
+/** What owners and claimants are told, while something can be done about it. */
 
+import type { Replacement } from "../../chain/account-directory.ts";
+import type { RecoveryPath } from "../../chain/recovery-policy.ts";
 import { proposerText } from "./describe-plan.ts";
 import type { RequestView } from "./requests.ts";
+
+/** A wallet or guardian in a plan that has a successor. */
+export interface ReplacedNamed {
+  readonly path: RecoveryPath;
+  readonly account: string;
+  readonly successor: string;
+}
+
+/** As warnings and errors call it. */
+export function nameOf({ path, account }: Pick<ReplacedNamed, "path" | "account">): string {
+  return proposerText({ path, proposer: account });
+}
 
 /** The command that stops it. */
 export function remedyOf({ phase, proposer }: RequestView): string {
@@ -20,4 +34,19 @@ export function warningOf(view: RequestView): string {
         ? `released from ${when} on`
         : `releasable since ${when}`;
   return `${proposerText(view)} has asked for this identity: ${state}; ${remedyOf(view)}`;
+}
+
+export function replacedWarning(named: ReplacedNamed): string {
+  return (
+    `${nameOf(named)} was replaced by ${named.successor}, and its old key can still ask for this identity: ` +
+    "`tallystick recovery protect` names others"
+  );
+}
+
+/** What a claimant is told of an account that was replaced. */
+export function replacedOwnerText(account: string, { successor, at }: Replacement): string {
+  return (
+    `account ${account} was replaced by ${successor} on ${new Date(at * 1000).toISOString()}: its identity opens no ` +
+    "session any more; if the successor is the owner's, recover that one"
+  );
 }

@@ -5,6 +5,7 @@ import { NATIVE_TOKEN } from "../../chain/data-set-words.ts";
 import { dataSetsOpened } from "../../chain/escrow-events.ts";
 import { offeredPerGas } from "../../chain/fee-limit.ts";
 import { readChain } from "../../chain/revert.ts";
+import { TallystickError } from "../../core/errors.ts";
 import { AgentContext } from "../context.ts";
 import { DataSets } from "../data-sets/data-sets.ts";
 
@@ -22,7 +23,8 @@ export interface PaidOut {
 }
 
 /**
- * May be repeated: what was moved is there no more.
+ * May be repeated: what was moved is there no more. What the chain refuses to move, or the account cannot pay for,
+ * stays, and a warning says so.
  * @param old with the keys of the replaced account
  * @param notices that the old account still has to send
  * @returns what was moved now
@@ -33,17 +35,22 @@ export async function payOut(old: AgentContext, to: string, notices: number): Pr
   for await (const { terms } of dataSetsOpened(chain, { user: old.account.address })) tokens.add(terms.token);
   const sets = new DataSets(old);
   const moved: PaidOut[] = [];
+  const perGas = await offeredPerGas(chain, undefined);
   for (const token of tokens) {
     const { withdrawable } = await sets.balance(token);
     if (withdrawable === 0n || (await coinsOf(old)) === 0n) continue;
-    await sets.withdraw(token, withdrawable, to);
-    moved.push({ token, amount: withdrawable, from: "escrow" });
+    try {
+      await sets.withdraw(token, withdrawable, to, { maximumFee: WITHDRAWAL_GAS * DEARER * perGas });
+      moved.push({ token, amount: withdrawable, from: "escrow" });
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      const facts = { token, account: old.account.address, code: error.code };
+      old.logger.warn(facts, `${error.message}: it stays in the escrow; \`tallystick rotate --collect\` tries again`);
+    }
   }
   const later = BigInt(notices) * NOTICE_GAS + (notices > 0 ? BigInt(tokens.size) * WITHDRAWAL_GAS : 0n);
   // Once nothing else is to be sent, the transfer takes all but its own gas.
-  const kept =
-    ((later === 0n ? 0n : later + WITHDRAWAL_GAS) * DEARER + 2n * TRANSFER_GAS) *
-    (await offeredPerGas(chain, undefined));
+  const kept = ((later === 0n ? 0n : later + WITHDRAWAL_GAS) * DEARER + 2n * TRANSFER_GAS) * perGas;
   const coins = await coinsOf(old);
   if (coins <= 2n * kept) return moved;
   const call: ContractCall = { to, data: "0x", value: coins - kept, description: "moving coins to the successor" };
@@ -68,6 +75,14 @@ export async function collectFromPredecessors(next: AgentContext): Promise<(Paid
     }
   }
   return moved;
+}
+
+/**
+ * Whoever has the key of the account may have it own sets in a token that cannot be transferred, or takes a block's
+ * gas, and may leave the account coins that pay for nothing. Neither keeps the rest from being moved.
+ */
+function isRefusal(error: unknown): error is TallystickError {
+  return error instanceof TallystickError && (error.code === "CHAIN_REVERTED" || error.code === "FUNDS");
 }
 
 export async function coinsOf(context: AgentContext): Promise<bigint> {

@@ -17,7 +17,9 @@
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { dataSetsOpened } from "../../chain/escrow-events.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
-import type { TallystickError } from "../../core/errors.ts";
+import type { RecoveryPlan } from "../../chain/recovery-policy.ts";
+import { isShortOfFunds } from "../../chain/short-funds.ts";
+import { TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
 import { DataSets } from "../data-sets/data-sets.ts";
 import { type DataSetOnChain, hasEnded, readOnChain } from "../data-sets/following.ts";
@@ -31,11 +33,12 @@ import { oldSource } from "../migration/old-source.ts";
 import { planMigration } from "../migration/plan.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
+import { readProtection } from "../recovery/protection.ts";
 import { snapshotListAt } from "../snapshots/account-keys.ts";
 import { accountStubs } from "../stubs/account-stubs.ts";
 import { readStubs, storeStubs } from "../stubs/owner-stubs.ts";
-import { isNamed, successionCall } from "./name-successor.ts";
-import { coinsOf, type PaidOut, payOut } from "./pay-out.ts";
+import { isNamed, nameSuccessor, successionCall } from "./name-successor.ts";
+import { type PaidOut, payOut } from "./pay-out.ts";
 
 /** Ciphertext after which a set is brought on chain. */
 const ROUND_BYTES = 2 ** 30;
@@ -69,11 +72,23 @@ export interface RotatedSetPlan {
   readonly deposit: bigint;
 }
 
+/** A set of the old account that goes on: it is paid for as long as the old balance lasts. */
+export interface LeftSet {
+  readonly id: string;
+  /** Account of its provider. */
+  readonly provider: string;
+  /** Why: its provider is none of the deployment's, or the old account cannot pay for the notice. */
+  readonly error: TallystickError;
+}
+
 export interface RotationPlan {
   readonly account: string;
   readonly successor: string;
   readonly isNamed: boolean;
   readonly dataSets: readonly RotatedSetPlan[];
+  readonly left: readonly LeftSet[];
+  /** See `RotationReport`. */
+  readonly endedRecovery?: RecoveryPlan;
   /** Gas of the naming and of what each set needs, at the current price, in wei. */
   readonly gasFee: bigint;
 }
@@ -92,6 +107,9 @@ export interface RotationReport {
   /** Of the naming; absent when an earlier run had named it. */
   readonly transactionHash?: string;
   readonly dataSets: readonly RotatedSet[];
+  readonly left: readonly LeftSet[];
+  /** Who could recover the old identity. The new one has none until it is published: nobody else holds its secret. */
+  readonly endedRecovery?: RecoveryPlan;
   readonly listedSnapshots: number;
   readonly paidOut: readonly PaidOut[];
   readonly damaged: readonly Damaged[];
@@ -103,6 +121,13 @@ interface OldSet {
   readonly onChain: DataSetOnChain;
 }
 
+/** Sets of the old account that nothing has ended. */
+interface OldSets {
+  /** At providers of the deployment. */
+  readonly sets: readonly OldSet[];
+  readonly left: readonly LeftSet[];
+}
+
 /** What a rotation would come to. Sends nothing. @throws as `rotate` */
 export async function planRotation(rotation: Rotation, signal?: AbortSignal): Promise<RotationPlan> {
   const { old, asSuccessor, next } = rotation;
@@ -111,7 +136,8 @@ export async function planRotation(rotation: Rotation, signal?: AbortSignal): Pr
   const dataSets: RotatedSetPlan[] = [];
   const call = named ? undefined : await successionCall(old, next);
   let gasFee = call === undefined ? 0n : (await quoteFee(await old.chain(), call, old.account.address)).gasFee;
-  for (const { opened, onChain } of await goingOn(old)) {
+  const { sets, left } = await goingOn(old);
+  for (const { opened, onChain } of sets) {
     const provider = providerOf(reader, opened);
     const inventory = await takeInventory(reader, opened, provider, sourceOf(reader, provider), signal);
     const to = providerOf(next, opened);
@@ -121,7 +147,16 @@ export async function planRotation(rotation: Rotation, signal?: AbortSignal): Pr
     gasFee += plan.gasFee;
     dataSets.push({ id, provider: to.account, objects, bytes, token, feeNow, fee, deposit });
   }
-  return { account: old.account.address, successor: next.account.address, isNamed: named, dataSets, gasFee };
+  const ended = await endedRecovery(old, next);
+  return {
+    account: old.account.address,
+    successor: next.account.address,
+    isNamed: named,
+    dataSets,
+    left,
+    gasFee,
+    ...ended,
+  };
 }
 
 /**
@@ -138,10 +173,11 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
   let transactionHash: string | undefined;
   if (!(await isNamed(old, successor))) {
     onStep("naming the successor on chain");
-    const payer = (await coinsOf(old)) > 0n ? old : next;
-    transactionHash = (await payer.send(await successionCall(old, next))).hash;
+    // A put of this home records its key before or not at all: the successor leaves out what is recorded later.
+    transactionHash = await old.exclusive(() => nameSuccessor(old, next), signal);
   }
-  const sets = await goingOn(asSuccessor);
+  const { sets, left: unlisted } = await goingOn(asSuccessor);
+  const left = [...unlisted];
   const paidOut = await payOut(asSuccessor, successor, sets.length);
   for (const put of await old.catalogue.puts()) await next.catalogue.savePut(put);
 
@@ -163,10 +199,10 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
   const ended: RotatedSet[] = [];
   for (const [place, set] of sets.entries()) {
     onStep(`giving notice to data set ${set.opened.id.slice(0, 10)}`);
-    const giveNotice = async () => await new DataSets(asSuccessor).giveNotice(set.opened.id);
-    const end = await leaveOld(asSuccessor, { opened: set.opened, giveNotice }, signal);
+    const end = await endOf(asSuccessor, set, signal);
+    if (end instanceof TallystickError) left.push(leftSet(set.opened, end));
     const rotated = dataSets[place];
-    if (rotated !== undefined) ended.push({ ...rotated, ...end });
+    if (rotated !== undefined) ended.push({ ...rotated, ...(end instanceof TallystickError ? {} : end) });
   }
   paidOut.push(...(await payOut(asSuccessor, successor, 0)));
   return {
@@ -174,6 +210,8 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
     successor,
     ...(transactionHash === undefined ? {} : { transactionHash }),
     dataSets: ended,
+    left,
+    ...(await endedRecovery(old, next)),
     listedSnapshots,
     paidOut,
     damaged,
@@ -181,15 +219,64 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
   };
 }
 
-/** Sets of the account that nothing ends. Notice is given last, so one that was given it has nothing left to do. */
-async function goingOn(old: AgentContext): Promise<OldSet[]> {
+/** What the owner would miss when the new phrase is lost. */
+async function endedRecovery(
+  old: AgentContext,
+  next: AgentContext,
+): Promise<{ readonly endedRecovery?: RecoveryPlan }> {
+  const chain = await old.chain();
+  const [before, after] = await Promise.all(
+    [old, next].map(async ({ account }) => await readProtection(chain, account.address)),
+  );
+  return before?.isLive === true && after?.isLive !== true ? { endedRecovery: before.secret.plan } : {};
+}
+
+/**
+ * Sets of the account that nothing ends. Notice is given last, so one that was given it has nothing left to do. Whoever
+ * has the old key can open sets at providers of its own, which must not keep the others from going on.
+ */
+async function goingOn(old: AgentContext): Promise<OldSets> {
   const chain = await old.chain();
   const sets: OldSet[] = [];
+  const left: LeftSet[] = [];
   for await (const opened of dataSetsOpened(chain, { user: old.account.address })) {
     const onChain = await readOnChain(chain, opened);
-    if (onChain !== undefined && !hasEnded(onChain)) sets.push({ opened, onChain });
+    if (onChain === undefined || hasEnded(onChain)) continue;
+    const error = unlistedProvider(old, opened);
+    if (error === undefined) sets.push({ opened, onChain });
+    else left.push(leftSet(opened, error));
   }
-  return sets;
+  return { sets, left };
+}
+
+function leftSet({ id, terms }: OpenedDataSet, error: TallystickError): LeftSet {
+  return { id, provider: terms.provider, error };
+}
+
+/** @returns undefined for a provider of the deployment */
+function unlistedProvider(context: AgentContext, opened: OpenedDataSet): TallystickError | undefined {
+  try {
+    providerOf(context, opened);
+    return undefined;
+  } catch (error) {
+    if (error instanceof TallystickError && error.code === "NOT_FOUND") return error;
+    throw error;
+  }
+}
+
+/** @returns what the old account is short of when it cannot pay for the notice: coins on it are the thief's as well */
+async function endOf(
+  asSuccessor: AgentContext,
+  { opened }: OldSet,
+  signal: AbortSignal | undefined,
+): Promise<OldSetEnd | TallystickError> {
+  const giveNotice = async () => await new DataSets(asSuccessor).giveNotice(opened.id);
+  try {
+    return await leaveOld(asSuccessor, { opened, giveNotice }, signal);
+  } catch (error) {
+    if (isShortOfFunds(error)) return error;
+    throw error;
+  }
 }
 
 function providerOf(context: AgentContext, { terms }: OpenedDataSet): StorageProvider {

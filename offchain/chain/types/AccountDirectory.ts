@@ -14,12 +14,13 @@ export declare namespace IAccountDirectory {
     }
 
   export interface AccountDirectoryInterface extends Interface {
-    getFunction(nameOrSignature: "MAX_HANDOVER_BYTES" | "eip712Domain" | "mayActFor" | "originOf" | "predecessorOf" | "replace" | "replacementOf" | "successionSignatureHash"): FunctionFragment;
+    getFunction(nameOrSignature: "MAX_HANDOVER_BYTES" | "eip712Domain" | "handoverOf" | "mayActFor" | "originOf" | "predecessorOf" | "replace" | "replacementOf" | "successionSignatureHash"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "AccountReplaced" | "EIP712DomainChanged"): EventFragment;
 
     encodeFunctionData(functionFragment: 'MAX_HANDOVER_BYTES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
+encodeFunctionData(functionFragment: 'handoverOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'mayActFor', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'originOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'predecessorOf', values: [AddressLike]): string;
@@ -29,6 +30,7 @@ encodeFunctionData(functionFragment: 'successionSignatureHash', values: [Address
 
     decodeFunctionResult(functionFragment: 'MAX_HANDOVER_BYTES', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'eip712Domain', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'handoverOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'mayActFor', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'originOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'predecessorOf', data: BytesLike): Result;
@@ -39,9 +41,9 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
 
   
     export namespace AccountReplacedEvent {
-      export type InputTuple = [account: AddressLike, successor: AddressLike, handover: BytesLike];
-      export type OutputTuple = [account: string, successor: string, handover: string];
-      export interface OutputObject {account: string, successor: string, handover: string };
+      export type InputTuple = [account: AddressLike, successor: AddressLike];
+      export type OutputTuple = [account: string, successor: string];
+      export interface OutputObject {account: string, successor: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -112,6 +114,14 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
     
 
     
+    handoverOf: TypedContractMethod<
+      [account: AddressLike, ],
+      [string],
+      'view'
+    >
+    
+
+    
     mayActFor: TypedContractMethod<
       [account: AddressLike, owner: AddressLike, ],
       [boolean],
@@ -172,6 +182,11 @@ getFunction(nameOrSignature: 'eip712Domain'): TypedContractMethod<
       [[string, string, string, bigint, string, string, bigint[]] & {fields: string, name: string, version: string, chainId: bigint, verifyingContract: string, salt: string, extensions: bigint[] }],
       'view'
     >;
+getFunction(nameOrSignature: 'handoverOf'): TypedContractMethod<
+      [account: AddressLike, ],
+      [string],
+      'view'
+    >;
 getFunction(nameOrSignature: 'mayActFor'): TypedContractMethod<
       [account: AddressLike, owner: AddressLike, ],
       [boolean],
@@ -208,7 +223,7 @@ getEvent(key: 'EIP712DomainChanged'): TypedContractEvent<EIP712DomainChangedEven
 
     filters: {
       
-      'AccountReplaced(address,address,bytes)': TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
+      'AccountReplaced(address,address)': TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
       AccountReplaced: TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
     
 

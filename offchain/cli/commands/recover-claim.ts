@@ -39,7 +39,8 @@ export async function claimIdentity(command: Command, options: ClaimOptions): Pr
   const claimed = { account: requireAccount(options), path: pathOf(options) };
   const { deployment } = requireDeployment(around);
   // Before anything is written or asked for.
-  await protectionOf(deployment, claimed.account);
+  const { warning } = await protectionOf(deployment, claimed.account);
+  if (warning !== undefined) output.say(`tallystick: ${warning}`);
   const walletKey = claimed.path === "wallet" ? await givenWalletKey(options.walletKeyFile) : undefined;
   const { passphraseFile } = around.options;
   const isNew = readClaim(homeDir) === undefined;

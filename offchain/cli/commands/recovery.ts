@@ -5,6 +5,7 @@
 import type { Command } from "commander";
 import type { Guarded, PreparedProtection, RecoveryPlan } from "../../agent/index.ts";
 import { proposerText } from "../../agent/recovery/describe-plan.ts";
+import { replacedWarning } from "../../agent/recovery/warnings.ts";
 import { formatEther } from "../../core/encoding/amounts.ts";
 import { InvalidInputError } from "../../core/errors.ts";
 import { formatTime } from "../output.ts";
@@ -32,7 +33,8 @@ Examples:
 
 const APPROVE_HELP = `
 Before you approve, have the person who asks read the six words to you, by a way on which you know the person. Whoever
-is approved by enough guardians gets the account's data.
+is approved by enough guardians gets the account's data. If another guardian replaces its request again and again, so
+that it never has enough approvals, agree on a third one's and name that one with --proposer.
 
 Example:
   $ tallystick recovery approve 0xf39F… --for 0x7099… --session 0x1b2c…`;
@@ -44,6 +46,12 @@ interface PlanOptions {
   readonly threshold?: number;
   readonly guardianDelay?: number;
   readonly window?: number;
+}
+
+interface ApproveOptions extends GasFeeOptions {
+  readonly for: string;
+  readonly session: string;
+  readonly proposer?: string;
 }
 
 export function registerRecovery(program: Command): void {
@@ -126,6 +134,7 @@ function registerOwner(recovery: Command): void {
           ...(problem === undefined
             ? []
             : [`  DAMAGED: ${problem.message}; \`tallystick recovery protect\` seals it anew`]),
+          ...view.replaced.map((named) => `  REPLACED: ${replacedWarning(named)}`),
           ...view.requests.map((request) => `request by ${requestText(request)}`),
         ]);
       });
@@ -183,12 +192,23 @@ function registerGuardian(recovery: Command): void {
     .argument("<account>", "whose identity", address)
     .requiredOption("--for <address>", "the fresh account of whoever asks", address)
     .requiredOption("--session <key>", "its session key", hexBytes("A session key", 32))
+    .option(
+      "--proposer <guardian>",
+      "whose request to approve; your own address opens one (default: the request that most have approved)",
+      address,
+    )
     .addOption(gasFeeOption())
     .addHelpText("after", APPROVE_HELP)
-    .action(async (account: string, options: GasFeeOptions & { for: string; session: string }, command: Command) => {
+    .action(async (account: string, options: ApproveOptions, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
         const asked = { requester: options.for, sessionKey: options.session };
-        const done = await agent.recovery.approve(account, asked, maximumFee(options));
+        const { proposer } = options;
+        const limits = maximumFee(options);
+        const done = await agent.recovery.approve(
+          account,
+          asked,
+          proposer === undefined ? limits : { ...limits, proposer },
+        );
         output.result(done, [
           `approved: ${done.approvals} of ${done.threshold}${done.isOpened ? ", the request was opened" : ""}`,
           ...(done.releasableAt === undefined ? [] : [`released from ${formatTime(done.releasableAt * 1000)} on`]),

@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { meetNetwork } from "../../agent/node/network-pin.ts";
 import { type HomeRotation, planHomeRotation, rotateHome } from "../../agent/node/rotate-home.ts";
 import { exchangedAccount, exchangeFiles, hasRotation, openRotation } from "../../agent/node/rotation-folder.ts";
-import type { RotationPlan, RotationReport } from "../../agent/rotation/rotate.ts";
+import type { LeftSet, RotationPlan, RotationReport } from "../../agent/rotation/rotate.ts";
 import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { InvalidInputError } from "../../core/errors.ts";
@@ -24,6 +24,7 @@ import { endWith, type Surroundings, surroundings, withIdentity } from "../surro
 import { shortId, tellingCosts } from "./data-set-lines.ts";
 import { confirmPhrase, fundOnDevelopmentChain, phraseLines } from "./init.ts";
 import { damageLines } from "./migrate.ts";
+import { planLines as recoveryPlanLines } from "./recovery-lines.ts";
 
 export interface RotateFlags {
   readonly yes?: boolean;
@@ -112,7 +113,7 @@ async function run(
       signal,
     });
     progress.stop();
-    if (report.damaged.length > 0) endWith(command, EXIT.incomplete);
+    if (report.damaged.length + report.left.length > 0) endWith(command, EXIT.incomplete);
     const isShown = flags.yes === true ? {} : { recoveryPhrase };
     output.result({ ...report, ...isShown, ...removal(flags, report.oldFiles) }, reportLines(report));
   } finally {
@@ -134,7 +135,7 @@ function notShown(): InvalidInputError {
   });
 }
 
-function planLines({ account, successor, dataSets, gasFee, isNamed }: RotationPlan): string[] {
+function planLines({ account, successor, dataSets, left, endedRecovery, gasFee, isNamed }: RotationPlan): string[] {
   return [
     `replacing ${account}`,
     `  by       ${successor}${isNamed ? ", which is named on chain already" : ""}`,
@@ -144,13 +145,15 @@ function planLines({ account, successor, dataSets, gasFee, isNamed }: RotationPl
       `           at most ${formatAmount(fee, token)} per epoch, now ${formatAmount(feeNow, token)}; both are paid ` +
         `until the notice period is over; deposit ${formatAmount(deposit, token)}`,
     ]),
+    ...left.map(leftLine),
+    ...recoveryLines(endedRecovery),
     `  gas      ${formatEther(gasFee)} at the current price`,
     "  money    what the old account has, on chain and in the escrow, moves to the new one but for its last gas",
   ];
 }
 
 function reportLines(report: RotationReport & { readonly oldFiles: string }): string[] {
-  const { account, successor, dataSets, listedSnapshots, paidOut, damaged, oldFiles } = report;
+  const { account, successor, dataSets, left, endedRecovery, listedSnapshots, paidOut, damaged, oldFiles } = report;
   return [
     `account ${account} is replaced by ${successor}`,
     ...dataSets.map(
@@ -158,10 +161,25 @@ function reportLines(report: RotationReport & { readonly oldFiles: string }): st
         `  set      ${shortId(id)} goes on as ${shortId(fresh)}` +
         (lastEpoch === undefined ? "" : `, and ends after epoch ${lastEpoch}`),
     ),
+    ...left.map(leftLine),
     `  listed   ${counted(listedSnapshots, "snapshot")} under the new keys`,
     ...paidOut.map(({ token, amount, from }) => `  money    ${formatAmount(amount, token)} from the old ${from}`),
     ...damageLines(damaged),
+    ...recoveryLines(endedRecovery),
     oldLine(oldFiles),
+  ];
+}
+
+function leftLine({ id, provider, error }: LeftSet): string {
+  return `  LEFT     set ${shortId(id)} at provider ${provider} goes on while the old balance lasts: ${error.message}`;
+}
+
+function recoveryLines(ended: RotationPlan["endedRecovery"]): string[] {
+  if (ended === undefined) return [];
+  return [
+    "  RECOVERY the wallet or guardians of the old identity cannot recover the new one. Afterwards, name them again",
+    "           with `tallystick recovery protect`; named now:",
+    ...recoveryPlanLines(ended).map((line) => `         ${line}`),
   ];
 }
 

@@ -1,8 +1,7 @@
 /**
- * The handover: what an account that is replaced leaves to its successor, in the event that names the successor. It is
- * the entropy of the old recovery phrase, sealed under the successor's catalogue key, so that the new phrase alone
- * finds and opens what the old one could: old self envelopes and snapshots, data sets that run out, coins that are
- * left.
+ * The handover: what an account that is replaced leaves to its successor, in the directory of accounts. It is the
+ * entropy of the old recovery phrase, sealed under the successor's catalogue key, so that the new phrase alone finds
+ * and opens what the old one could: old self envelopes and snapshots, data sets that run out, coins that are left.
  *
  *     scope  u64 chain id ‖ directory (20) ‖ account (20) ‖ successor (20)
  *     key    kdf(catalogue key, "handover", scope)

@@ -51,6 +51,13 @@ export interface ReceiptLimits {
   readonly otherPolicies: number;
 }
 
+/**
+ * A request that is repeated within this time is the same release. Later, the policy has been asked about a state that
+ * the requester would not take for the present one (agent/keys/release-receipts.ts): whoever was interrupted before it
+ * had all shares, and goes on after hours with the same session key, needs a receipt of now.
+ */
+export const REPEATED_SECONDS = 900;
+
 const LIMITS: ReceiptLimits = { perEntry: 4, otherPolicies: 20_000 };
 
 export interface ReleaseReceipt {
@@ -111,7 +118,8 @@ export class ReleaseReceipts {
   }
 
   /**
-   * Keeps a receipt. It is on disk when this returns. A repeated request is the same release: the first row stays.
+   * Keeps a receipt. It is on disk when this returns. A request that is soon repeated is the same release: the row of
+   * before stays.
    * @returns the receipt that is kept
    */
   keep(receipt: ReleaseReceipt): ReleaseReceipt {
@@ -125,13 +133,14 @@ export class ReleaseReceipts {
     });
   }
 
-  /** One row, however often the same is asked: anybody may repeat a request of a secret of their own. */
-  #earlier({ secret, account, sessionKey, evidence }: ReleaseReceipt): ReleaseReceipt | undefined {
+  /** One row, however often the same is asked at a time: anybody may repeat a request of a secret of their own. */
+  #earlier({ secret, account, sessionKey, evidence, releasedAt }: ReleaseReceipt): ReleaseReceipt | undefined {
     const row = this.#database
       .prepare(
-        "SELECT * FROM release_receipts WHERE secret = ? AND account = ? AND session_key = ? AND evidence = ? LIMIT 1",
+        `SELECT * FROM release_receipts WHERE secret = ? AND account = ? AND session_key = ? AND evidence = ?
+           AND ABS(released_at - ?) < ? ORDER BY sequence DESC LIMIT 1`,
       )
-      .get(secret, account, sessionKey, evidence);
+      .get(secret, account, sessionKey, evidence, releasedAt, REPEATED_SECONDS);
     return row === undefined ? undefined : toReceipt(row);
   }
 

@@ -169,7 +169,7 @@ export class ReleaseService {
     return `request ${toHex(recordId)} ${version} ${author} ${toHex(policyDataHash)}`;
   }
 
-  /** Keeps the receipt of a release, signed. @returns the earlier one when the request is repeated */
+  /** Keeps the receipt of a release, signed. @returns the earlier one when the request is soon repeated */
   #keepReceipt(
     account: string,
     label: SecretLabel,

@@ -7,10 +7,13 @@ import { expect } from "chai";
 import { AgentContext } from "../../../offchain/agent/context.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
 import { RecoveryClaim } from "../../../offchain/agent/recovery/claim.ts";
-import { accountsNaming } from "../../../offchain/agent/recovery/find.ts";
+import { drillRecovery } from "../../../offchain/agent/recovery/drill.ts";
+import { accountsNaming, protectionOf } from "../../../offchain/agent/recovery/find.ts";
 import { identitySecretOf, type Protection, requireProtection } from "../../../offchain/agent/recovery/protection.ts";
 import { Recovery } from "../../../offchain/agent/recovery/recovery.ts";
+import { replacedIn, replacedWarnings, requireNoneReplaced } from "../../../offchain/agent/recovery/replaced.ts";
 import { readRequests, withDetails } from "../../../offchain/agent/recovery/requests.ts";
+import { nameSuccessor } from "../../../offchain/agent/rotation/name-successor.ts";
 import { WatchedRecovery } from "../../../offchain/agent/watch/watched-recovery.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { openRecoveryCall, type RecoveryPlan } from "../../../offchain/chain/recovery-policy.ts";
@@ -131,6 +134,65 @@ describe("agent.recovery", () => {
     const late = await expectAsyncRejection(() => new Recovery(third).approve(account, asked), "CONFLICT", /enough/);
     expect(late.party).to.equal(`guardian ${third.account.address}`);
     expect(await nonces()).to.deep.equal(before);
+  });
+
+  it("passes over a guardian who replaces its request, with its approvals, again and again", async () => {
+    const { first, second, third, protection, account, asked } = await guarded();
+    await new Recovery(first).approve(account, asked);
+    const replaced = async (number: bigint) => {
+      const request = { path: "guardians", proposer: first.account.address, ...asked, number } as const;
+      await first.send(openRecoveryCall(local.deployment, protection.secret, request));
+    };
+    await replaced(2n);
+    const nobody = await expectAsyncRejection(
+      () => new Recovery(second).approve(account, asked, { proposer: third.account.address }),
+      "NOT_FOUND",
+    );
+    expect(nobody.party).to.equal(`guardian ${third.account.address}`);
+    const own = await new Recovery(second).approve(account, asked, { proposer: second.account.address });
+    expect(own).to.include({ isOpened: true, approvals: 1 });
+    await replaced(3n);
+    const done = await new Recovery(third).approve(account, asked);
+    expect(done).to.include({ isOpened: false, approvals: 2, requestId: own.requestId });
+    expect(done.releasableAt).to.be.greaterThan(0);
+  });
+
+  it("tells of a wallet and guardians that were replaced, and names none of them", async () => {
+    const { owner, wallet, second, protection } = await guarded();
+    const [before, after] = [await newContext(), await newContext()];
+    for (const [old, next] of [
+      [wallet, before],
+      [second, after],
+    ] as const) {
+      await nameSuccessor(old, next);
+    }
+    const shown = await replacedIn(chain, protection.secret.plan);
+    expect(shown).to.deep.equal([
+      { path: "wallet", account: wallet.account.address, successor: before.account.address },
+      { path: "guardians", account: second.account.address, successor: after.account.address },
+    ]);
+    const warnings = await replacedWarnings(owner);
+    expect(warnings).to.have.length(2);
+    expect(warnings[1]).to.contain(`guardian ${second.account.address} was replaced by ${after.account.address}`);
+    const { plan } = protection.secret;
+    const refused = await expectAsyncRejection(() => requireNoneReplaced(chain, plan), "INVALID_INPUT");
+    expect(refused).to.include({ check: "recovery plan", received: wallet.account.address });
+    expect(refused.hint).to.contain(before.account.address);
+    await requireNoneReplaced(chain, { ...plan, wallet: { account: before.account.address, delaySeconds: HOUR } }).then(
+      () => expect.fail("the second guardian is still named"),
+      (error: TallystickError) => expect(error.received).to.equal(second.account.address),
+    );
+  });
+
+  it("warns whoever claims an account that was replaced, and fails its drill", async () => {
+    const { owner, account, claimant } = await guarded();
+    expect(await protectionOf(local.deployment, account)).to.not.have.property("warning");
+    const next = await newContext();
+    await nameSuccessor(owner, next);
+    expect((await protectionOf(local.deployment, account)).warning).to.contain(next.account.address);
+    const report = await drillRecovery(claimant, { way: "guardians", account, isOwner: false });
+    expect(report.possible).to.equal(false);
+    expect(report.checks[0]).to.include({ check: "no successor", passed: false, party: `account ${account}` });
   });
 
   it("approves for nobody but whom the guardian names", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect } from "chai";
 import {
   RELEASE_TABLES,
+  REPEATED_SECONDS,
   type ReleaseReceipt,
   ReleaseReceipts,
 } from "../../../offchain/nbm/releases/release-receipts.ts";
@@ -83,5 +84,19 @@ describe("receipts of releases", () => {
     expect(receipts.of(first.secret)).to.deep.equal([first, { ...other, evidence: "0x12" }]);
     const foreign = release("alice", "yes");
     expect(receipts.of(foreign.secret)).to.deep.equal([foreign]);
+  });
+
+  it("are of now again when the request is repeated later, and then stay the same for as long", () => {
+    const first = release("alice", "owners", "record 1");
+    const later = { ...first, releasedAt: first.releasedAt + REPEATED_SECONDS, receiptSignature: "0x99" };
+    expect(receipts.keep({ ...later, releasedAt: later.releasedAt - 1 })).to.deep.equal(first);
+    expect(receipts.keep(later)).to.deep.equal(later);
+    expect(receipts.keep({ ...later, releasedAt: later.releasedAt + 1, receiptSignature: "0x98" })).to.deep.equal(
+      later,
+    );
+    // A clock that was set back makes it another release too, whose time the requester takes.
+    const back = { ...first, releasedAt: first.releasedAt - REPEATED_SECONDS, receiptSignature: "0x97" };
+    expect(receipts.keep(back)).to.deep.equal(back);
+    expect(receipts.of(first.secret)).to.deep.equal([first, later, back]);
   });
 });

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
 import { getAddress, hexlify, keccak256, TypedDataEncoder, verifyTypedData, type Wallet } from "ethers";
+import { requireReceipt } from "../../../offchain/agent/keys/release-receipts.ts";
 import {
   encodeRecoveryData,
   openRecoveryCall,
@@ -207,6 +208,25 @@ describe("release of sealed secrets by nodes", () => {
     const shown = await ask({ ...request, evidence: "0x1234" });
     expect(shown.receipt.signature).not.to.equal(signature);
     expect(receipts.of(toHex(name)).map(({ evidence }) => evidence)).to.deep.equal(["0x", "0x1234"]);
+  });
+
+  it("gives whoever repeats a request after hours a receipt that the requester takes", async () => {
+    const label = labelUnder(yes);
+    const sealed = seal(label);
+    const secret = checkSealed(recordKeys(committee).groupPublicKey, label, sealed);
+    await ask(await requestFor({ label, sealed }));
+    database.exec("UPDATE release_receipts SET released_at = released_at - 7200");
+    const request = await requestFor({ label, sealed });
+    const { receipt } = await ask(request);
+    await requireReceipt(
+      local.chain,
+      {
+        ...{ secret, evidence: "0x", account: requester.address, sessionKey: request.sessionKey },
+        ...{ operator: operatorOf(1), party: "node 1" },
+      },
+      receipt,
+    );
+    expect(receipts.of(toHex(secret.name))).to.have.length(2);
   });
 
   it("keeps what shows to anybody whether the policy allowed the release in the block of the receipt", async () => {

@@ -14,18 +14,20 @@ export declare namespace IAccountDirectory {
     }
 
   export interface IAccountDirectoryInterface extends Interface {
-    getFunction(nameOrSignature: "mayActFor" | "originOf" | "predecessorOf" | "replace" | "replacementOf" | "successionSignatureHash"): FunctionFragment;
+    getFunction(nameOrSignature: "handoverOf" | "mayActFor" | "originOf" | "predecessorOf" | "replace" | "replacementOf" | "successionSignatureHash"): FunctionFragment;
 
     getEvent(nameOrSignatureOrTopic: "AccountReplaced"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'mayActFor', values: [AddressLike, AddressLike]): string;
+    encodeFunctionData(functionFragment: 'handoverOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'mayActFor', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'originOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'predecessorOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'replace', values: [AddressLike, AddressLike, BytesLike, BigNumberish, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'replacementOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'successionSignatureHash', values: [AddressLike, AddressLike, BytesLike, BigNumberish]): string;
 
-    decodeFunctionResult(functionFragment: 'mayActFor', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'handoverOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'mayActFor', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'originOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'predecessorOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'replace', data: BytesLike): Result;
@@ -35,9 +37,9 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
 
   
     export namespace AccountReplacedEvent {
-      export type InputTuple = [account: AddressLike, successor: AddressLike, handover: BytesLike];
-      export type OutputTuple = [account: string, successor: string, handover: string];
-      export interface OutputObject {account: string, successor: string, handover: string };
+      export type InputTuple = [account: AddressLike, successor: AddressLike];
+      export type OutputTuple = [account: string, successor: string];
+      export interface OutputObject {account: string, successor: string };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -79,6 +81,14 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
 
 
     
+    
+    handoverOf: TypedContractMethod<
+      [account: AddressLike, ],
+      [string],
+      'view'
+    >
+    
+
     
     mayActFor: TypedContractMethod<
       [account: AddressLike, owner: AddressLike, ],
@@ -130,7 +140,12 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'mayActFor'): TypedContractMethod<
+    getFunction(nameOrSignature: 'handoverOf'): TypedContractMethod<
+      [account: AddressLike, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'mayActFor'): TypedContractMethod<
       [account: AddressLike, owner: AddressLike, ],
       [boolean],
       'view'
@@ -165,7 +180,7 @@ getFunction(nameOrSignature: 'successionSignatureHash'): TypedContractMethod<
 
     filters: {
       
-      'AccountReplaced(address,address,bytes)': TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
+      'AccountReplaced(address,address)': TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
       AccountReplaced: TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
     
     };
