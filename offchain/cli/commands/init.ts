@@ -4,28 +4,43 @@
  */
 import type { Command } from "commander";
 import { hasIdentity, keystorePath, stageIdentity } from "../../agent/node/identity-store.ts";
-import { TallystickError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import type { KeystoreKey } from "../../core/identity/keystore.ts";
 import { interruptible } from "../interrupt.ts";
+import { setUpWalletKey } from "../keystore-key.ts";
 import { ask, isTerminal, readNewPassphrase } from "../secrets.ts";
-import { type Surroundings, surroundings } from "../surroundings.ts";
+import { type Surroundings, surroundings, wipeKey } from "../surroundings.ts";
+import { address } from "../values.ts";
 
 /** Words that are typed again on a terminal. */
 export const CONFIRMED_WORDS = 2;
+
+const HELP = `
+Example:
+  $ tallystick init
+  $ tallystick init --wallet 0x7099… --wallet-url http://127.0.0.1:1248
+  $ TALLYSTICK_PASSPHRASE=… tallystick init --json > phrase.json`;
+
+interface InitOptions {
+  readonly wallet?: string;
+}
 
 export function registerInit(program: Command): void {
   program
     .command("init")
     .description("create an identity and show its recovery phrase")
-    .addHelpText(
-      "after",
-      "\nExample:\n  $ tallystick init\n  $ TALLYSTICK_PASSPHRASE=… tallystick init --json > phrase.json",
+    .option(
+      "--wallet <address>",
+      "have this wallet open the keystore, by its signature, in place of a passphrase",
+      address,
     )
-    .action(async (_options: unknown, command: Command) => {
+    .addHelpText("after", HELP)
+    .action(async ({ wallet }: InitOptions, command: Command) => {
       const around = surroundings(command);
       const { output, homeDir } = around;
       refuseExisting(homeDir);
-      const passphrase = await readNewPassphrase(around.options.passphraseFile);
-      const staged = await stageIdentity(homeDir, passphrase);
+      const key = await newKey(around, wallet);
+      const staged = await stageIdentity(homeDir, key).finally(() => wipeKey(key));
       // Also when Ctrl-C ends the process while the work below still waits for something.
       process.once("exit", staged.release);
       try {
@@ -49,6 +64,18 @@ export function registerInit(program: Command): void {
         staged.release();
       }
     });
+}
+
+/** @throws InvalidInputError for options that would have no effect */
+async function newKey({ options }: Surroundings, wallet: string | undefined): Promise<KeystoreKey> {
+  if (wallet === undefined) return await readNewPassphrase(options.passphraseFile);
+  if (options.passphraseFile === undefined) return await setUpWalletKey(wallet, options);
+  throw new InvalidInputError("the keystore of a new identity opens with a wallet or with a passphrase", {
+    party: "you",
+    check: "options that go together",
+    received: "--wallet and --passphrase-file",
+    hint: "add the passphrase afterwards with `tallystick identity set-passphrase`",
+  });
 }
 
 /** The recovery phrase for people, each word with its number, and what it is. */
