@@ -10,7 +10,7 @@ import type { KeystoreKey } from "../core/identity/keystore.ts";
 import type { KeystoreMessage } from "../core/identity/keystore-message.ts";
 import type { WalletKey, WalletOpener } from "../core/identity/wallet-key.ts";
 import type { WalletSigner } from "../core/identity/wallet-signature.ts";
-import { isPassphraseGiven, isTerminal, prompt, readPassphrase } from "./secrets.ts";
+import { isPassphraseGiven, isTerminal, PASSPHRASE_ENVIRONMENT, prompt, readPassphrase } from "./secrets.ts";
 
 const SIGNATURE_ENVIRONMENT = "TALLYSTICK_WALLET_SIGNATURE";
 const URL_ENVIRONMENT = "TALLYSTICK_WALLET_URL";
@@ -18,9 +18,9 @@ const WAYS = `pass --wallet-url or --signature-file, or set ${URL_ENVIRONMENT} o
 
 /** The global options about keystores. */
 export interface KeystoreOptions {
-  readonly passphraseFile?: string;
-  readonly walletUrl?: string;
-  readonly signatureFile?: string;
+  readonly passphraseFile?: string | undefined;
+  readonly walletUrl?: string | undefined;
+  readonly signatureFile?: string | undefined;
 }
 
 /** Whether the key is there without asking anybody, or nobody can be asked. */
@@ -41,7 +41,7 @@ export async function readKeystoreKey(homeDir: string, options: KeystoreOptions)
   const { passphraseFile, walletUrl, signatureFile } = options;
   const isWalletNamed = walletUrl !== undefined || signatureFile !== undefined;
   if (isWalletNamed && wallets.length === 0) throw noWallet();
-  const isPassphraseNamed = passphraseFile !== undefined || (passphrase && isSet("TALLYSTICK_PASSPHRASE"));
+  const isPassphraseNamed = passphraseFile !== undefined || (passphrase && isSet(PASSPHRASE_ENVIRONMENT));
   const isWalletInEnvironment = isSet(SIGNATURE_ENVIRONMENT) || isSet(URL_ENVIRONMENT);
   const isByWallet =
     isWalletNamed || (!isPassphraseNamed && wallets.length > 0 && (isWalletInEnvironment || !passphrase));
@@ -49,22 +49,23 @@ export async function readKeystoreKey(homeDir: string, options: KeystoreOptions)
 }
 
 /**
+ * The key with which a keystore is opened to add a wallet. `--wallet-url` is the address of the added one, and of one
+ * that opens the keystore when there is one and no passphrase is given.
+ * @throws as `readKeystoreKey`
+ */
+export async function readAddersKey(homeDir: string, options: KeystoreOptions): Promise<KeystoreKey> {
+  const { passphrase, wallets } = identityOpeners(homeDir);
+  const isGiven = options.passphraseFile !== undefined || isSet(PASSPHRASE_ENVIRONMENT);
+  const isByPassphrase = passphrase && (isGiven || wallets.length === 0);
+  return await readKeystoreKey(homeDir, isByPassphrase ? { ...options, walletUrl: undefined } : options);
+}
+
+/**
  * The key of a wallet that is to open a keystore from then on. The wallet signs twice: at its URL, or by whoever is at
  * the terminal.
  * @throws as `setUpWallet`
  */
-export async function setUpWalletKey(
-  wallet: string,
-  { walletUrl, signatureFile }: KeystoreOptions,
-): Promise<WalletKey> {
-  if (signatureFile !== undefined) {
-    throw new InvalidInputError("a new wallet signs a new message, of which no file can have the signature", {
-      party: "you",
-      check: "options that go together",
-      received: "--signature-file",
-      hint: "pass --wallet-url, or run the command at a terminal without the option",
-    });
-  }
+export async function setUpWalletKey(wallet: string, { walletUrl }: KeystoreOptions): Promise<WalletKey> {
   const { setUpWallet } = await import("../core/identity/wallet-signature.ts");
   return await setUpWallet((await signerAt(walletUrl)) ?? signerOnTerminal(wallet), wallet);
 }

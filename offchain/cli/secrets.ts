@@ -88,10 +88,12 @@ async function answered(show: () => Promise<string>): Promise<string> {
 /** How often a new passphrase is asked for when its repetition differs. */
 const PASSPHRASE_ATTEMPTS = 3;
 
+export const PASSPHRASE_ENVIRONMENT = "TALLYSTICK_PASSPHRASE";
+
 function passphraseFrom(file: string | undefined): SecretSource {
   return {
     what: "passphrase",
-    environment: "TALLYSTICK_PASSPHRASE",
+    environment: PASSPHRASE_ENVIRONMENT,
     option: "--passphrase-file",
     file,
     lines: "one",
@@ -101,7 +103,7 @@ function passphraseFrom(file: string | undefined): SecretSource {
 
 /** Whether `readPassphrase` answers without asking anybody. */
 export function isPassphraseGiven(file: string | undefined): boolean {
-  return file !== undefined || (process.env.TALLYSTICK_PASSPHRASE ?? "") !== "" || !isTerminal();
+  return file !== undefined || (process.env[PASSPHRASE_ENVIRONMENT] ?? "") !== "" || !isTerminal();
 }
 
 /** @returns the passphrase that opens the keystore */

@@ -70,7 +70,7 @@ async function ask(provider: Eip1193Provider, method: string, params: readonly u
 
 /** What the codes of EIP-1193, EIP-1474 and JSON-RPC mean here. */
 function walletError(error: unknown, method: string): TallystickError {
-  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };
+  const { code, message } = Object(error) as { readonly code?: unknown; readonly message?: unknown };
   const received = [code, message].filter((fact) => typeof fact === "number" || typeof fact === "string").join(" ");
   const facts = { party: PARTY, check: method, received: received.slice(0, LONGEST_MESSAGE), cause: error };
   const [text, kind] = kindOf(code);

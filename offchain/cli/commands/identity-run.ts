@@ -1,10 +1,10 @@
 /** The work of `tallystick identity`. */
 import type { Command } from "commander";
 import { addIdentityOpener, removeIdentityOpener } from "../../agent/node/identity-openers.ts";
-import { identityOpeners, requireIdentity } from "../../agent/node/identity-store.ts";
+import { identityOpeners, loadIdentity, requireIdentity } from "../../agent/node/identity-store.ts";
 import type { KeystoreKey, KeystoreOpeners } from "../../core/identity/keystore.ts";
 import { keystoreMessage } from "../../core/identity/keystore-message.ts";
-import { readKeystoreKey, setUpWalletKey } from "../keystore-key.ts";
+import { type KeystoreOptions, readAddersKey, readKeystoreKey, setUpWalletKey } from "../keystore-key.ts";
 import { readChangedPassphrase } from "../secrets.ts";
 import { type Surroundings, surroundings, wipeKey } from "../surroundings.ts";
 
@@ -19,8 +19,10 @@ export function showOpeners(command: Command): void {
 }
 
 export async function addWallet(wallet: string, command: Command): Promise<void> {
-  await withKey(command, async (around, key) => {
+  await withKey(command, readAddersKey, async (around, key) => {
     const { homeDir, options } = around;
+    // Before the new wallet has to sign.
+    (await loadIdentity(homeDir, key)).wipe();
     const added = await setUpWalletKey(wallet, options);
     try {
       tell(around, await addIdentityOpener(homeDir, key, added));
@@ -31,7 +33,7 @@ export async function addWallet(wallet: string, command: Command): Promise<void>
 }
 
 export async function setPassphrase({ newPassphraseFile }: NewPassphraseFlags, command: Command): Promise<void> {
-  await withKey(command, async (around, key) => {
+  await withKey(command, readKeystoreKey, async (around, key) => {
     const added = await readChangedPassphrase(newPassphraseFile);
     tell(around, await addIdentityOpener(around.homeDir, key, added));
   });
@@ -39,7 +41,7 @@ export async function setPassphrase({ newPassphraseFile }: NewPassphraseFlags, c
 
 /** @param opener account of a wallet, or `passphrase` */
 export async function removeOpener(opener: string, command: Command): Promise<void> {
-  await withKey(command, async (around, key) => {
+  await withKey(command, readKeystoreKey, async (around, key) => {
     const openers = await removeIdentityOpener(around.homeDir, key, opener);
     around.output.say("tallystick: copies of the keystore that were made before still open with it");
     tell(around, openers);
@@ -48,11 +50,12 @@ export async function removeOpener(opener: string, command: Command): Promise<vo
 
 async function withKey(
   command: Command,
+  read: (homeDir: string, options: KeystoreOptions) => Promise<KeystoreKey>,
   work: (around: Surroundings, key: KeystoreKey) => Promise<void>,
 ): Promise<void> {
   const around = surroundings(command);
   requireIdentity(around.homeDir);
-  const key = await readKeystoreKey(around.homeDir, around.options);
+  const key = await read(around.homeDir, around.options);
   try {
     await work(around, key);
   } finally {

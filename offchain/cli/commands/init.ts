@@ -68,14 +68,22 @@ export function registerInit(program: Command): void {
 
 /** @throws InvalidInputError for options that would have no effect */
 async function newKey({ options }: Surroundings, wallet: string | undefined): Promise<KeystoreKey> {
-  if (wallet === undefined) return await readNewPassphrase(options.passphraseFile);
-  if (options.passphraseFile === undefined) return await setUpWalletKey(wallet, options);
-  throw new InvalidInputError("the keystore of a new identity opens with a wallet or with a passphrase", {
-    party: "you",
-    check: "options that go together",
-    received: "--wallet and --passphrase-file",
-    hint: "add the passphrase afterwards with `tallystick identity set-passphrase`",
-  });
+  const { passphraseFile, signatureFile, walletUrl } = options;
+  const idle = Object.entries({
+    "--passphrase-file": wallet !== undefined && passphraseFile !== undefined,
+    "--signature-file": signatureFile !== undefined,
+    "--wallet-url": wallet === undefined && walletUrl !== undefined,
+  }).flatMap(([option, isIdle]) => (isIdle ? [option] : []));
+  if (idle.length > 0) {
+    throw new InvalidInputError("options of the keystore would have no effect", {
+      party: "you",
+      check: "options that go together",
+      expected: "--passphrase-file alone, or --wallet with --wallet-url, since a new wallet signs a new message",
+      received: idle.join(", "),
+      hint: "more than one way to open it is added afterwards, with `tallystick identity`",
+    });
+  }
+  return wallet === undefined ? await readNewPassphrase(passphraseFile) : await setUpWalletKey(wallet, options);
 }
 
 /** The recovery phrase for people, each word with its number, and what it is. */
