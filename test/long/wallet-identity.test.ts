@@ -19,6 +19,7 @@ describe("an identity that a wallet opens", function () {
   let net: LocalNet;
   let person: CommandUser;
   let account: string;
+  let recoveryPhrase: string;
   let dataId: string;
 
   const succeeds = async (...args: string[]): Promise<Record<string, unknown>> => {
@@ -42,7 +43,8 @@ describe("an identity that a wallet opens", function () {
   it("is made, stores and restores", async () => {
     const made = await succeeds("init", "--wallet", wallet.address);
     account = String(made.account);
-    expect(identityFromPhrase(String(made.recoveryPhrase)).account).to.equal(account);
+    recoveryPhrase = String(made.recoveryPhrase);
+    expect(identityFromPhrase(recoveryPhrase).account).to.equal(account);
     const put = await succeeds("put", join(net.dir, "file"), "--no-data-set");
     dataId = String(put.dataId);
     await succeeds("get", dataId, "-o", join(net.dir, "restored"));
@@ -51,10 +53,13 @@ describe("an identity that a wallet opens", function () {
 
   it("renews the list of what is stored, and rehearses a recovery", async () => {
     expect(await succeeds("recover")).to.deep.include({ account });
-    expect(await succeeds("recover", "--drill")).to.deep.include({ possible: true });
+    const phraseFile = join(net.dir, "phrase");
+    writeFileSync(phraseFile, recoveryPhrase, { mode: 0o600 });
+    const drill = await succeeds("recover", "--drill", "--phrase-file", phraseFile);
+    expect(drill).to.deep.include({ account, possible: true, phrase: "right" });
   });
 
-  it("is refused to a wallet that has not the account", async () => {
+  it("is refused to another wallet's signature", async () => {
     const lonely = { ...person, extra: { TALLYSTICK_WALLET_SIGNATURE: `0x${"11".repeat(64)}1b` } };
     const { document, exitCode } = await tallystick(lonely, ["status"]);
     expect([(document.error as { code: string }).code, exitCode]).to.deep.equal(["WRONG_WALLET", 3]);
