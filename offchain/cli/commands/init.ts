@@ -92,7 +92,7 @@ export function phraseLines(phrase: string): string[] {
   const width = Math.max(...numbered.map((word) => word.length));
   return [
     "Your recovery phrase. Write it down and keep it offline. Whoever has it can read your files. If you lose it and",
-    "this device, nobody can restore them. On this device, `tallystick phrase` shows it again after the passphrase.",
+    "this device, nobody can restore them. On this device, `tallystick phrase` shows it again to you.",
     "",
     ...rows(numbered, 6).map(
       (row) =>
