@@ -46,7 +46,8 @@ Examples:
   $ tallystick audit
 
 Secrets come from a prompt, a file (--passphrase-file, --signature-file, --phrase-file) or the environment
-(TALLYSTICK_PASSPHRASE, TALLYSTICK_WALLET_SIGNATURE, TALLYSTICK_RECOVERY_PHRASE), never from the command line. Exit codes are in docs/errors.md.`;
+(TALLYSTICK_PASSPHRASE, TALLYSTICK_WALLET_SIGNATURE, TALLYSTICK_RECOVERY_PHRASE), never from the command line.
+Exit codes are in docs/errors.md.`;
 
 /** Without it relative paths mean nothing, and Node fails at the first one. @throws TallystickError FILE_UNREADABLE */
 function requireCurrentFolder(): void {

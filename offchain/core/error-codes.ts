@@ -101,8 +101,8 @@ export const ERROR_CODES = {
       "It signs the same message differently each time, as wallets do that share their key among several parties; it " +
       "is a contract; or it does not sign typed data (`eth_signTypedData_v4`).",
     remedy:
-      "Use a wallet with a key of its own, such as a hardware wallet, or a passphrase. Any wallet, a contract as well, " +
-      "can be named for recovery with `tallystick recovery protect`.",
+      "Use a wallet with a key of its own, such as a hardware wallet, or a passphrase. Any wallet, a contract as " +
+      "well, can be named for recovery with `tallystick recovery protect`.",
   },
   NO_IDENTITY: {
     ...LOCAL,

@@ -70,7 +70,7 @@ describe("identity in a page", () => {
     await expectAsyncRejection(() => loadIdentity(name, key), "WRONG_WALLET");
   });
 
-  it("keeps the change of one of two tabs that change what opens it at the same time, and tells the other", async () => {
+  it("keeps the change of one of two tabs that change what opens it at once, and tells the other", async () => {
     await createIdentity(name, "one", undefined, CHEAP);
     const changes = await Promise.allSettled([
       addIdentityOpener(name, "one", "two", CHEAP),

@@ -119,7 +119,7 @@ describe("identity of a wallet on the command line", function () {
     expect(existsSync(home)).to.equal(false);
   });
 
-  it("opens with a signature from a file, a descriptor or the environment, which a hardware wallet may have made", () => {
+  it("opens with a signature, as of a hardware wallet, from a file, a descriptor or the environment", () => {
     const { account } = answerOf(["init", "--wallet", wallet.address, ...atWallet()]);
     const message = messageShown();
     expect(message.message.wallet).to.equal(wallet.address);

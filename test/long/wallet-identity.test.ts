@@ -1,6 +1,6 @@
 /**
- * An identity that a wallet opens, on a whole network: the node of the chain is the wallet program, and no passphrase is
- * ever given.
+ * An identity that a wallet opens, on a whole network: the node of the chain is the wallet program, and no passphrase
+ * is ever given.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

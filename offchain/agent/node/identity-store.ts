@@ -183,7 +183,7 @@ function noIdentity(homeDir: string): TallystickError {
   });
 }
 
-/** The keystore, not checked. @throws TallystickError NO_IDENTITY, INVALID_INPUT for what is no JSON; DiskFailedError */
+/** The keystore, not checked. @throws TallystickError NO_IDENTITY, INVALID_INPUT if it is no JSON; DiskFailedError */
 export function readKeystore(homeDir: string): unknown {
   const file = keystorePath(homeDir);
   let text: string;

@@ -75,7 +75,8 @@ async function replace(
     if (others.length > 0) {
       const opener = typeof key === "string" ? "the passphrase" : `wallet ${key.wallet}`;
       output.say(
-        `tallystick: the new keystore opens with ${opener} only; add ${others.join(" and ")} with \`tallystick identity\``,
+        `tallystick: the new keystore opens with ${opener} only; ` +
+          `add ${others.join(" and ")} with \`tallystick identity\``,
       );
     }
     const home: HomeRotation = { homeDir, deployment, old, next, logger: agentLogger(output) };

@@ -36,7 +36,7 @@ describe("wallets as signers", () => {
     expect(await openKeystore(keystore, await openByWallet(wallets, signer))).to.deep.equal(secret);
   });
 
-  it("sign with the provider of Hardhat's network, and what anvil signs for the same account opens as well", async () => {
+  it("sign with the provider of Hardhat's network, and what anvil signs for the account opens as well", async () => {
     const connection = await hre.network.create();
     try {
       const { provider } = connection;
@@ -65,7 +65,7 @@ describe("wallets as signers", () => {
     [-32603, "WALLET_UNAVAILABLE", false, /the wallet failed/],
     [undefined, "WALLET_UNAVAILABLE", false, /the wallet failed/],
   ] as const satisfies readonly (readonly [unknown, ErrorCode, boolean, RegExp])[]) {
-    it(`fail with ${expected} at the error ${code}, which ${isRetryable ? "passes" : "does not pass by itself"}`, async () => {
+    it(`fail with ${expected} at the error ${code}, which ${isRetryable ? "passes" : "stays"}`, async () => {
       const signer = eip1193Signer(failing(code, "said the wallet"));
       for (const attempt of [() => signer.sign(MESSAGE.message.wallet, MESSAGE), () => signer.accounts()]) {
         const error = await expectAsyncRejection(attempt, expected, message);

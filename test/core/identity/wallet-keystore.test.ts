@@ -87,7 +87,7 @@ describe("core/keystore of a wallet", () => {
   };
 
   for (const vector of vectors.wallets) {
-    it(`opens the document of an independent implementation for ${vector.wallet}, by every form of its signature`, async () => {
+    it(`opens the vector of ${vector.wallet} by every form of its signature`, async () => {
       const opener = { wallet: vector.wallet, challenge: vector.challenge };
       expect(toHex(keystoreDigest(opener))).to.equal(vector.digest);
       expect(keystoreOpeners(vector.keystore).wallets).to.deep.equal([opener]);
