@@ -176,7 +176,7 @@ describe("identity of a wallet on the command line", function () {
     expect(opened.shown).to.not.contain(signedBy(wallet, messageShown()).slice(2, 20));
   });
 
-  it("is not made when the second signature differs from the first", async () => {
+  it("is not made with a signature that is not by the wallet", async () => {
     const { exitCode, shown: text } = await atTerminal(
       [...MAIN, "init", "--wallet", wallet.address],
       [["Signature", `0x${"11".repeat(64)}1b`]],
