@@ -1,12 +1,12 @@
 /** Identities that a wallet opens, through the command line: anvil signs as a wallet program, and people by hand. */
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { expect } from "chai";
 import { type HDNodeWallet, TypedDataEncoder } from "ethers";
 import { createIdentity, identityOpeners } from "../../offchain/agent/node/identity-store.ts";
-import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";
+import { exitCodeOf } from "../../offchain/cli/exit-codes.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import type { KeystoreMessage } from "../../offchain/core/identity/keystore-message.ts";
 import { type Anvil, anvilWallet, startAnvil } from "../helpers/anvil.ts";
@@ -221,23 +221,5 @@ describe("identity of a wallet on the command line", function () {
     expect(shown()).to.deep.equal({ passphrase: true, wallets: [] });
     expect(readdirSync(home)).to.include("keystore.json");
     expect(readdirSync(home).filter((name) => name.includes("partial"))).to.deep.equal([]);
-  });
-
-  it("keeps both changes when two commands change it at the same time", async () => {
-    await createIdentity(home, PASSPHRASE, undefined, CHEAP);
-    const [program = "", ...rest] = MAIN;
-    const codes = await Promise.all(
-      [wallet, other].map(({ address }) => {
-        const args = [...rest, "identity", "add-wallet", address, ...atWallet()];
-        const child = spawn(program, args, {
-          cwd: directory,
-          env: environment({ TALLYSTICK_PASSPHRASE: PASSPHRASE }),
-          stdio: "ignore",
-        });
-        return new Promise((done) => child.once("close", done));
-      }),
-    );
-    expect(codes).to.deep.equal([EXIT.ok, EXIT.ok]);
-    expect(shown().wallets.map((one) => one.wallet)).to.have.members([wallet.address, other.address]);
   });
 });
