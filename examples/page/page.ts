@@ -5,13 +5,24 @@
 import {
   type Agent,
   createIdentity,
+  type Eip1193Provider,
+  eip1193Signer,
   giveDevelopmentFunds,
   hasIdentity,
+  identityOpeners,
   loadIdentity,
   openAgent,
   parseDeployment,
 } from "tallystick";
 import { TallystickError } from "tallystick/core/errors";
+import { type KeystoreKey, openByWallet, setUpWallet } from "tallystick/core/identity";
+
+declare global {
+  interface Window {
+    /** The wallet of the browser, where one is installed (EIP-1193). */
+    readonly ethereum?: Eip1193Provider;
+  }
+}
 
 const STORE = "main";
 
@@ -39,13 +50,24 @@ async function attempt(work: () => Promise<string>): Promise<void> {
   }
 }
 
+/** The passphrase, or the signature of the wallet, whichever was chosen. */
+async function keyFrom(form: FormData): Promise<KeystoreKey> {
+  if (form.get("by") !== "wallet") return String(form.get("passphrase"));
+  if (window.ethereum === undefined) throw new TypeError("this browser has no wallet");
+  const wallet = eip1193Signer(window.ethereum);
+  if (await hasIdentity(STORE)) return await openByWallet((await identityOpeners(STORE)).wallets, wallet);
+  say("sign twice in the wallet: both signatures have to be the same");
+  return await setUpWallet(wallet);
+}
+
 async function open(form: FormData): Promise<Agent> {
   const deployment = parseDeployment(await (await fetch("deployment.json")).json());
-  const [passphrase, phrase] = [String(form.get("passphrase")), String(form.get("phrase"))];
+  const key = await keyFrom(form);
   if (await hasIdentity(STORE)) {
-    return await openAgent({ identity: await loadIdentity(STORE, passphrase), deployment, name: STORE });
+    return await openAgent({ identity: await loadIdentity(STORE, key), deployment, name: STORE });
   }
-  const created = await createIdentity(STORE, passphrase, phrase === "" ? undefined : phrase);
+  const phrase = String(form.get("phrase"));
+  const created = await createIdentity(STORE, key, phrase === "" ? undefined : phrase);
   // Without it, a browser that is short of space may remove the keystore and the list.
   await navigator.storage.persist();
   await giveDevelopmentFunds(deployment, created.identity.account);
@@ -98,7 +120,7 @@ async function showList(agent: Agent): Promise<void> {
 function onSubmit(selector: string, work: (form: FormData) => Promise<string>): void {
   element(selector, HTMLFormElement).addEventListener("submit", (event) => {
     event.preventDefault();
-    void attempt(() => work(new FormData(element(selector, HTMLFormElement))));
+    void attempt(() => work(new FormData(element(selector, HTMLFormElement), event.submitter)));
   });
 }
 

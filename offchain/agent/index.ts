@@ -77,6 +77,8 @@ export type {
 } from "./recovery/recovery.ts";
 export { isUnderWay, type RequestPhase, type RequestView } from "./recovery/requests.ts";
 export type { ReplacedNamed } from "./recovery/warnings.ts";
+export { type Eip1193Provider, eip1193Signer } from "./wallet/eip1193.ts";
+export { httpWallet } from "./wallet/http-wallet.ts";
 export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
 
 export interface AgentOptions {

@@ -12,6 +12,7 @@ import { meetNetwork, type NetworkMeeting } from "../agent/node/network-pin.ts";
 import type { AgentLogger } from "../agent/progress.ts";
 import { WaitNotices } from "../agent/wait-notices.ts";
 import type { Identity } from "../core/identity/identity.ts";
+import type { KeystoreKey } from "../core/identity/keystore.ts";
 import { EXIT } from "./exit-codes.ts";
 import { interruptible } from "./interrupt.ts";
 import type { Output } from "./output.ts";
@@ -32,7 +33,7 @@ export interface AgentSession extends Surroundings {
 /** What some commands bring to the opening of the agent. */
 export interface AgentNeeds {
   /** Of an identity that this command has just made, so that nobody is asked for it again. */
-  readonly passphrase?: string | undefined;
+  readonly key?: KeystoreKey | undefined;
   /** Refuses the identity before anything is sent. */
   readonly check?: ((identity: Identity) => void) | undefined;
   /** Whether contents are read or written: threads for them start while the keystore is being opened. */
@@ -107,7 +108,7 @@ export async function openSession(
     }
   };
   try {
-    await withIdentity(around, open, { passphrase: needs.passphrase, opening: needs.opening, beside });
+    await withIdentity(around, open, { key: needs.key, opening: needs.opening, beside });
   } finally {
     // The agent has closed the connection and the threads, unless none was opened.
     meeting?.close();

@@ -14,6 +14,7 @@ import { registerDispute } from "./commands/dispute.ts";
 import { registerDiff, registerFind } from "./commands/find-diff.ts";
 import { registerForget, registerRemove } from "./commands/forget.ts";
 import { registerGet } from "./commands/get.ts";
+import { registerIdentity } from "./commands/identity.ts";
 import { registerInit } from "./commands/init.ts";
 import { registerList } from "./commands/list.ts";
 import { registerNetwork } from "./commands/network.ts";
@@ -44,8 +45,9 @@ Examples:
   $ tallystick forget --keep-daily 7 --keep-monthly 12
   $ tallystick audit
 
-Secrets come from a prompt, a file (--passphrase-file, --phrase-file) or the environment (TALLYSTICK_PASSPHRASE,
-TALLYSTICK_RECOVERY_PHRASE), never from the command line. Exit codes are in docs/errors.md.`;
+Secrets come from a prompt, a file (--passphrase-file, --signature-file, --phrase-file) or the environment
+(TALLYSTICK_PASSPHRASE, TALLYSTICK_WALLET_SIGNATURE, TALLYSTICK_RECOVERY_PHRASE), never from the command line.
+Exit codes are in docs/errors.md.`;
 
 /** Without it relative paths mean nothing, and Node fails at the first one. @throws TallystickError FILE_UNREADABLE */
 function requireCurrentFolder(): void {
@@ -79,6 +81,8 @@ export function buildProgram(): Command {
       "deployment to use (default: TALLYSTICK_DEPLOYMENT, the home's, then a devnet started here)",
     )
     .option("--passphrase-file <file>", "read the passphrase from this file")
+    .option("--wallet-url <url>", "have a wallet program at this address sign (or TALLYSTICK_WALLET_URL)")
+    .option("--signature-file <file>", "read the wallet's signature that opens the keystore from this file")
     .addHelpText("after", EXAMPLES)
     .configureHelp({ showGlobalOptions: true })
     .showHelpAfterError("(add --help for the options)")
@@ -106,6 +110,7 @@ export function buildProgram(): Command {
     registerDataSet,
     registerWatch,
     registerPhrase,
+    registerIdentity,
     registerRotate,
     registerNetwork,
     registerNode,

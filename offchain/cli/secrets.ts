@@ -55,7 +55,7 @@ export function isTerminal(): boolean {
 }
 
 /** @throws InterruptedError at Ctrl-C, and at Ctrl-D or when the terminal is closed */
-async function prompt(message: string): Promise<string> {
+export async function prompt(message: string): Promise<string> {
   // Loaded when somebody is there to be asked: it takes longer than most commands' own work.
   const { password } = await import("@inquirer/prompts");
   return await answered(() => password({ message, mask: "*" }, { output: process.stderr }));
@@ -88,10 +88,12 @@ async function answered(show: () => Promise<string>): Promise<string> {
 /** How often a new passphrase is asked for when its repetition differs. */
 const PASSPHRASE_ATTEMPTS = 3;
 
+export const PASSPHRASE_ENVIRONMENT = "TALLYSTICK_PASSPHRASE";
+
 function passphraseFrom(file: string | undefined): SecretSource {
   return {
     what: "passphrase",
-    environment: "TALLYSTICK_PASSPHRASE",
+    environment: PASSPHRASE_ENVIRONMENT,
     option: "--passphrase-file",
     file,
     lines: "one",
@@ -101,7 +103,7 @@ function passphraseFrom(file: string | undefined): SecretSource {
 
 /** Whether `readPassphrase` answers without asking anybody. */
 export function isPassphraseGiven(file: string | undefined): boolean {
-  return file !== undefined || (process.env.TALLYSTICK_PASSPHRASE ?? "") !== "" || !isTerminal();
+  return file !== undefined || (process.env[PASSPHRASE_ENVIRONMENT] ?? "") !== "" || !isTerminal();
 }
 
 /** @returns the passphrase that opens the keystore */
@@ -114,15 +116,28 @@ export function readPassphrase(file: string | undefined): Promise<string> {
  * @returns the passphrase for a new keystore
  */
 export function readNewPassphrase(file: string | undefined): Promise<string> {
-  return readSecret(passphraseFrom(file), async () => {
-    for (let left = PASSPHRASE_ATTEMPTS; left > 0; left--) {
-      const first = await prompt("New passphrase");
-      if (first.length === 0) throw new InvalidInputError("the passphrase is empty", { party: "you" });
-      if ((await prompt("Again")) === first) return first;
-      if (left > 1) process.stderr.write("tallystick: the two passphrases differ; type the new passphrase again\n");
-    }
-    throw new InvalidInputError("the two passphrases differ", { party: "you" });
-  });
+  return readSecret(passphraseFrom(file), askNewPassphrase);
+}
+
+/** As `readNewPassphrase`, beside the passphrase that opens the keystore now. */
+export function readChangedPassphrase(file: string | undefined): Promise<string> {
+  const source = {
+    ...passphraseFrom(file),
+    environment: "TALLYSTICK_NEW_PASSPHRASE",
+    option: "--new-passphrase-file",
+    what: "new passphrase",
+  };
+  return readSecret(source, askNewPassphrase);
+}
+
+async function askNewPassphrase(): Promise<string> {
+  for (let left = PASSPHRASE_ATTEMPTS; left > 0; left--) {
+    const first = await prompt("New passphrase");
+    if (first.length === 0) throw new InvalidInputError("the passphrase is empty", { party: "you" });
+    if ((await prompt("Again")) === first) return first;
+    if (left > 1) process.stderr.write("tallystick: the two passphrases differ; type the new passphrase again\n");
+  }
+  throw new InvalidInputError("the two passphrases differ", { party: "you" });
 }
 
 const PHRASE_ENVIRONMENT = "TALLYSTICK_RECOVERY_PHRASE";

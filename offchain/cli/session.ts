@@ -3,7 +3,7 @@ import type { Command } from "commander";
 import { dataIdIn } from "../agent/snapshots/resolve.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import type { AgentNeeds, AgentSession } from "./agent-session.ts";
-import { isPassphraseGiven } from "./secrets.ts";
+import { isKeyGiven } from "./keystore-key.ts";
 import { beginOpening, surroundings, wipeOnceOpen } from "./surroundings.ts";
 
 /**
@@ -16,9 +16,9 @@ export async function withAgent(
   needs: AgentNeeds = {},
 ): Promise<void> {
   const around = surroundings(command);
-  const isGiven = needs.passphrase !== undefined || isPassphraseGiven(around.options.passphraseFile);
+  const isGiven = needs.key !== undefined || isKeyGiven(around.options);
   // The keystore takes 0.4 s of another core, and the code of an agent takes nearly half of that to load.
-  const opening = isGiven ? beginOpening(around, needs.passphrase) : undefined;
+  const opening = isGiven ? beginOpening(around, needs.key) : undefined;
   opening?.catch(() => undefined);
   try {
     const { openSession } = await import("./agent-session.ts");

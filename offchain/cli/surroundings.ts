@@ -5,18 +5,18 @@
 import type { Command } from "commander";
 import { homeDirectory, loadIdentity, requireIdentity } from "../agent/node/identity-store.ts";
 import type { Identity } from "../core/identity/identity.ts";
+import type { KeystoreKey } from "../core/identity/keystore.ts";
+import { type KeystoreOptions, readKeystoreKey } from "./keystore-key.ts";
 import { createOutput, type Output } from "./output.ts";
-import { readPassphrase } from "./secrets.ts";
 
 /** Set on the program by a command that ends with another exit code than 0 without a failure of its own. */
 export const EXIT_CODE = "exitCode";
 
-interface GlobalOptions {
+interface GlobalOptions extends KeystoreOptions {
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly home?: string;
   readonly deployment?: string;
-  readonly passphraseFile?: string;
 }
 
 /** What a command has before any identity is opened. */
@@ -43,7 +43,8 @@ export function endWith(command: Command, code: number): void {
 export type Opening = Promise<{ readonly identity: Promise<Identity> }>;
 
 export interface IdentityNeeds {
-  readonly passphrase?: string | undefined;
+  /** Of an identity that is opened by the caller too, who wipes it. */
+  readonly key?: KeystoreKey | undefined;
   /** If its opening has begun already. */
   readonly opening?: Opening | undefined;
   /** Begins what does not need the identity, while the keystore is being opened. */
@@ -54,9 +55,9 @@ export interface IdentityNeeds {
 export async function withIdentity(
   around: Surroundings,
   work: (identity: Identity) => Promise<void>,
-  { passphrase, opening, beside }: IdentityNeeds = {},
+  { key, opening, beside }: IdentityNeeds = {},
 ): Promise<void> {
-  const begun = opening ?? beginOpening(around, passphrase);
+  const begun = opening ?? beginOpening(around, key);
   try {
     const { identity: opened } = await begun;
     beside?.();
@@ -66,14 +67,22 @@ export async function withIdentity(
   }
 }
 
-/** Resolves when the passphrase is known. Whoever needs the identity is told what failed. */
-export async function beginOpening(around: Surroundings, passphrase: string | undefined): Opening {
+/** Resolves when the key of the keystore is known. Whoever needs the identity is told what failed. */
+export async function beginOpening({ homeDir, options }: Surroundings, key: KeystoreKey | undefined): Opening {
   // Before the passphrase is asked for: a prompt that leads nowhere is a nuisance.
-  requireIdentity(around.homeDir);
-  const secret = passphrase ?? (await readPassphrase(around.options.passphraseFile));
-  const identity = loadIdentity(around.homeDir, secret);
-  identity.catch(() => undefined);
+  requireIdentity(homeDir);
+  const used = key ?? (await readKeystoreKey(homeDir, options));
+  const identity = loadIdentity(homeDir, used);
+  const wipe = () => {
+    if (key === undefined) wipeKey(used);
+  };
+  identity.then(wipe, wipe);
   return { identity };
+}
+
+/** JavaScript cannot erase a passphrase. */
+export function wipeKey(key: KeystoreKey): void {
+  if (typeof key !== "string") key.wipe();
 }
 
 export function wipeOnceOpen(opening: Opening): void {

@@ -61,6 +61,49 @@ export const ERROR_CODES = {
     cause: "The passphrase is another one, or the file was altered.",
     remedy: "Try again. With the recovery phrase, `tallystick recover --home <new folder>` makes a new keystore.",
   },
+  WRONG_WALLET: {
+    ...LOCAL,
+    status: 500,
+    exit: "identity",
+    meaning: "The keystore did not open with what a wallet signed.",
+    cause:
+      "Another account is selected in the wallet, the signature is over the message of another keystore, the wallet " +
+      "signs differently than when it was added, or the file was altered.",
+    remedy:
+      "Select the account that `expected` names, and sign the message that `tallystick identity show` prints. The " +
+      "passphrase, another wallet of the keystore, or the recovery phrase open the identity as well.",
+  },
+  WALLET_REFUSED: {
+    ...LOCAL,
+    status: 500,
+    exit: "identity",
+    meaning: "The wallet did not sign, because whoever uses it said no, or has not connected the account.",
+    cause: "EIP-1193 errors 4001 (the request was refused) and 4100 (the account is not authorized).",
+    remedy: "Connect the account in the wallet, and ask again when the person wants it.",
+  },
+  WALLET_UNAVAILABLE: {
+    ...LOCAL,
+    retryable: true,
+    status: 503,
+    exit: "identity",
+    meaning: "The wallet cannot sign now.",
+    cause:
+      "It is locked, disconnected (EIP-1193 errors 4900 and 4901), has another request open (-32002), failed, or " +
+      "does not answer at its address.",
+    remedy: "Unlock or connect it, answer what it has open, and repeat.",
+  },
+  WALLET_UNSUITABLE: {
+    ...LOCAL,
+    status: 500,
+    exit: "identity",
+    meaning: "The wallet cannot open a keystore.",
+    cause:
+      "It signs the same message differently each time, as wallets do that share their key among several parties; it " +
+      "is a contract; or it does not sign typed data (`eth_signTypedData_v4`).",
+    remedy:
+      "Use a wallet with a key of its own, such as a hardware wallet, or a passphrase. Any wallet, a contract as " +
+      "well, can be named for recovery with `tallystick recovery protect`.",
+  },
   NO_IDENTITY: {
     ...LOCAL,
     status: 500,

@@ -80,6 +80,14 @@ describe("the agent in a page", () => {
     }
   }
 
+  /** What the page says in the place of success. */
+  async function failureOf(work: () => Promise<unknown>): Promise<string> {
+    return await work().then(
+      () => "no failure",
+      (error: Error) => error.message,
+    );
+  }
+
   /** @returns the account */
   async function openIdentity(tab: Page, phrase = ""): Promise<string> {
     await tab.fill("input[name=passphrase]", PASSPHRASE);
@@ -205,11 +213,7 @@ describe("the agent in a page", () => {
     await page.reload();
     await page.fill("input[name=passphrase]", "another passphrase");
     await page.click("#identity button");
-    let failure = "";
-    await said(page, /^ready$/).catch((error: Error) => {
-      failure = error.message;
-    });
-    expect(failure).to.match(/does not open with this passphrase/);
+    expect(await failureOf(async () => await said(page, /^ready$/))).to.match(/does not open with this passphrase/);
   });
 
   it("brings list and file to another browser by the recovery phrase alone", async () => {
@@ -218,6 +222,57 @@ describe("the agent in a page", () => {
     expect(await openIdentity(page, phrase)).to.equal(account);
     expect(await listed()).to.have.members([`film.bin, ${FILE_BYTES} bytes Fetch`, "film.bin, 500000 bytes Fetch"]);
     expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
+  });
+
+  it("opens with the wallet of the browser, in place of a passphrase, and says what the wallet refuses", async () => {
+    await context.close();
+    await openBrowser("profile with a wallet");
+    let refusal: { code: number; message: string } | undefined;
+    // What a wallet's extension does: it puts a provider into the page, and asks the node of the chain to sign.
+    await page.exposeFunction("askWallet", async (method: string, params: unknown[]) => {
+      if (refusal !== undefined) return { error: refusal };
+      const request = {
+        jsonrpc: "2.0",
+        id: 1,
+        method: method === "eth_requestAccounts" ? "eth_accounts" : method,
+        params,
+      };
+      const headers = { "content-type": "application/json" };
+      const answer = await fetch(net.deployment.rpcUrl, { method: "POST", headers, body: JSON.stringify(request) });
+      return await answer.json();
+    });
+    await page.addInitScript({
+      content: `window.ethereum = {
+        request: async ({ method, params }) => {
+          const { result, error } = await window.askWallet(method, params);
+          if (error !== undefined) throw Object.assign(new Error(error.message), { code: error.code });
+          return result;
+        },
+      };`,
+    });
+    const openByWallet = async () => {
+      await page.reload();
+      await page.click("#identity button[value=wallet]");
+      await said(page, /^ready$/);
+      return await page.textContent("#account");
+    };
+    const own = await openByWallet();
+    expect(own).to.match(/^0x[0-9a-fA-F]{40}$/);
+    expect(await page.isVisible("#new-phrase")).to.equal(true);
+    expect(await openByWallet()).to.equal(own);
+    expect(await page.isVisible("#new-phrase")).to.equal(false);
+    for (const [code, words] of [
+      [4001, /refused in the wallet/],
+      [4900, /the wallet is disconnected/],
+    ] as const) {
+      refusal = { code, message: "from the wallet" };
+      expect(await failureOf(openByWallet)).to.match(words);
+    }
+    refusal = undefined;
+    await page.reload();
+    await page.fill("input[name=passphrase]", PASSPHRASE);
+    await page.click("#identity button");
+    expect(await failureOf(async () => await said(page, /^ready$/))).to.match(/does not open with a passphrase/);
   });
 
   it("does all this under its Content-Security-Policy, without an error of a script", () => {

@@ -15,7 +15,15 @@ import { browserPlatform } from "./platform.ts";
 export { type Deployment, parseDeployment } from "../../chain/deployment.ts";
 export { giveDevelopmentFunds } from "../development-funds.ts";
 export * from "../index.ts";
-export { type CreatedIdentity, createIdentity, hasIdentity, loadIdentity } from "./identity-store.ts";
+export {
+  addIdentityOpener,
+  type CreatedIdentity,
+  createIdentity,
+  hasIdentity,
+  identityOpeners,
+  loadIdentity,
+  removeIdentityOpener,
+} from "./identity-store.ts";
 export { browserPlatform } from "./platform.ts";
 
 export interface BrowserAgentOptions extends Omit<AgentOptions, "platform"> {

@@ -1,5 +1,6 @@
 /**
- * The identity on this device: a home folder for its owner alone, and in it the keystore, sealed with the passphrase.
+ * The identity on this device: a home folder for its owner alone, and in it the keystore, which a passphrase or wallets
+ * open.
  */
 import { existsSync, linkSync, readFileSync, rmSync } from "node:fs";
 import { homedir } from "node:os";
@@ -11,7 +12,14 @@ import {
   identityFromPhrase,
   newRecoveryPhrase,
 } from "../../core/identity/identity.ts";
-import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../../core/identity/keystore.ts";
+import {
+  DEFAULT_SCRYPT_COST,
+  type KeystoreKey,
+  type KeystoreOpeners,
+  keystoreOpeners,
+  openKeystore,
+  sealKeystore,
+} from "../../core/identity/keystore.ts";
 import type { ScryptCost } from "../../kernels/primitives.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
@@ -78,7 +86,7 @@ export interface StagedIdentity extends CreatedIdentity {
  */
 export async function stageIdentity(
   homeDir: string,
-  passphrase: string,
+  key: KeystoreKey,
   phrase?: string,
   cost: ScryptCost = DEFAULT_SCRYPT_COST,
 ): Promise<StagedIdentity> {
@@ -86,7 +94,7 @@ export async function stageIdentity(
   if (existsSync(file)) throw keystoreExists(file);
   const words = phrase ?? newRecoveryPhrase();
   const identity = identityFromPhrase(words);
-  const keystore = await sealKeystore(identity.phraseEntropy, passphrase, "user", cost);
+  const keystore = await sealKeystore(identity.phraseEntropy, key, "user", cost);
   const staged = `${file}.${process.pid}.staged`;
   // Left behind by a process of the same number that was killed: its phrase was never confirmed.
   rmSync(staged, { force: true });
@@ -113,11 +121,11 @@ export async function stageIdentity(
  */
 export async function createIdentity(
   homeDir: string,
-  passphrase: string,
+  key: KeystoreKey,
   phrase?: string,
   cost: ScryptCost = DEFAULT_SCRYPT_COST,
 ): Promise<CreatedIdentity> {
-  const staged = await stageIdentity(homeDir, passphrase, phrase, cost);
+  const staged = await stageIdentity(homeDir, key, phrase, cost);
   const { keystoreFile } = staged;
   try {
     staged.keep();
@@ -132,16 +140,24 @@ export async function createIdentity(
 /**
  * Opens the identity of a home folder.
  *
- * @throws TallystickError NO_IDENTITY when there is none, WRONG_PASSPHRASE
+ * @throws TallystickError NO_IDENTITY when there is none, WRONG_PASSPHRASE, WRONG_WALLET
  * @throws InvalidInputError, UnknownVersionError for a file that is no keystore of this build
  */
-export async function loadIdentity(homeDir: string, passphrase: string): Promise<Identity> {
-  const entropy = await openKeystore(readKeystore(homeDir), passphrase, "user");
+export async function loadIdentity(homeDir: string, key: KeystoreKey): Promise<Identity> {
+  const entropy = await openKeystore(readKeystore(homeDir), key, "user");
   try {
     return identityFromEntropy(entropy);
   } finally {
     entropy.fill(0);
   }
+}
+
+/**
+ * What opens the identity of a home folder.
+ * @throws TallystickError NO_IDENTITY; InvalidInputError, UnknownVersionError for a file that is no keystore
+ */
+export function identityOpeners(homeDir: string): KeystoreOpeners {
+  return keystoreOpeners(readKeystore(homeDir));
 }
 
 /** Whether the home folder has an identity. */
@@ -167,7 +183,8 @@ function noIdentity(homeDir: string): TallystickError {
   });
 }
 
-function readKeystore(homeDir: string): unknown {
+/** The keystore, not checked. @throws TallystickError NO_IDENTITY, INVALID_INPUT if it is no JSON; DiskFailedError */
+export function readKeystore(homeDir: string): unknown {
   const file = keystorePath(homeDir);
   let text: string;
   try {

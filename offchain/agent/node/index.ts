@@ -13,7 +13,15 @@ import { nodePlatform } from "./platform.ts";
 
 export * from "../index.ts";
 export { type DeploymentPlaces, type FoundDeployment, findDeployment } from "./deployment-file.ts";
-export { type CreatedIdentity, createIdentity, hasIdentity, homeDirectory, loadIdentity } from "./identity-store.ts";
+export { addIdentityOpener, removeIdentityOpener } from "./identity-openers.ts";
+export {
+  type CreatedIdentity,
+  createIdentity,
+  hasIdentity,
+  homeDirectory,
+  identityOpeners,
+  loadIdentity,
+} from "./identity-store.ts";
 export { nodePlatform } from "./platform.ts";
 export { useProxyFromEnvironment } from "./proxy.ts";
 export { startWorkerStages } from "./worker-stages.ts";

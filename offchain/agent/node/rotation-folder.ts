@@ -8,6 +8,7 @@
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Identity } from "../../core/identity/identity.ts";
+import type { KeystoreKey } from "../../core/identity/keystore.ts";
 import type { ScryptCost } from "../../kernels/primitives.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
@@ -45,10 +46,10 @@ export function exchangedAccount(homeDir: string): string | undefined {
 
 /**
  * The successor: the one of an interrupted rotation, or a new one, whose keystore is durable when this resolves.
- * @param passphrase of the identity: the successor's keystore has the same
- * @throws TallystickError WRONG_PASSPHRASE; DiskFullError, DiskFailedError
+ * @param key that opens the identity: it opens the successor's keystore too, and nothing else does
+ * @throws TallystickError WRONG_PASSPHRASE, WRONG_WALLET; DiskFullError, DiskFailedError
  */
-export async function openRotation(homeDir: string, passphrase: string, cost?: ScryptCost): Promise<Identity> {
+export async function openRotation(homeDir: string, key: KeystoreKey, cost?: ScryptCost): Promise<Identity> {
   const folder = rotationFolder(homeDir);
   if (!hasIdentity(folder)) {
     try {
@@ -57,14 +58,14 @@ export async function openRotation(homeDir: string, passphrase: string, cost?: S
     } catch (error) {
       throw asDiskError(error, `folder ${folder}`);
     }
-    const staged = await stageIdentity(folder, passphrase, undefined, cost);
+    const staged = await stageIdentity(folder, key, undefined, cost);
     try {
       staged.keep();
     } finally {
       staged.release();
     }
   }
-  return await loadIdentity(folder, passphrase);
+  return await loadIdentity(folder, key);
 }
 
 /**

@@ -4,28 +4,43 @@
  */
 import type { Command } from "commander";
 import { hasIdentity, keystorePath, stageIdentity } from "../../agent/node/identity-store.ts";
-import { TallystickError } from "../../core/errors.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import type { KeystoreKey } from "../../core/identity/keystore.ts";
 import { interruptible } from "../interrupt.ts";
+import { setUpWalletKey } from "../keystore-key.ts";
 import { ask, isTerminal, readNewPassphrase } from "../secrets.ts";
-import { type Surroundings, surroundings } from "../surroundings.ts";
+import { type Surroundings, surroundings, wipeKey } from "../surroundings.ts";
+import { address } from "../values.ts";
 
 /** Words that are typed again on a terminal. */
 export const CONFIRMED_WORDS = 2;
+
+const HELP = `
+Example:
+  $ tallystick init
+  $ tallystick init --wallet 0x7099… --wallet-url http://127.0.0.1:1248
+  $ TALLYSTICK_PASSPHRASE=… tallystick init --json > phrase.json`;
+
+interface InitOptions {
+  readonly wallet?: string;
+}
 
 export function registerInit(program: Command): void {
   program
     .command("init")
     .description("create an identity and show its recovery phrase")
-    .addHelpText(
-      "after",
-      "\nExample:\n  $ tallystick init\n  $ TALLYSTICK_PASSPHRASE=… tallystick init --json > phrase.json",
+    .option(
+      "--wallet <address>",
+      "have this wallet open the keystore, by its signature, in place of a passphrase",
+      address,
     )
-    .action(async (_options: unknown, command: Command) => {
+    .addHelpText("after", HELP)
+    .action(async ({ wallet }: InitOptions, command: Command) => {
       const around = surroundings(command);
       const { output, homeDir } = around;
       refuseExisting(homeDir);
-      const passphrase = await readNewPassphrase(around.options.passphraseFile);
-      const staged = await stageIdentity(homeDir, passphrase);
+      const key = await newKey(around, wallet);
+      const staged = await stageIdentity(homeDir, key).finally(() => wipeKey(key));
       // Also when Ctrl-C ends the process while the work below still waits for something.
       process.once("exit", staged.release);
       try {
@@ -51,13 +66,33 @@ export function registerInit(program: Command): void {
     });
 }
 
+/** @throws InvalidInputError for options that would have no effect */
+async function newKey({ options }: Surroundings, wallet: string | undefined): Promise<KeystoreKey> {
+  const { passphraseFile, signatureFile, walletUrl } = options;
+  const idle = Object.entries({
+    "--passphrase-file": wallet !== undefined && passphraseFile !== undefined,
+    "--signature-file": signatureFile !== undefined,
+    "--wallet-url": wallet === undefined && walletUrl !== undefined,
+  }).flatMap(([option, isIdle]) => (isIdle ? [option] : []));
+  if (idle.length > 0) {
+    throw new InvalidInputError("options of the keystore would have no effect", {
+      party: "you",
+      check: "options that go together",
+      expected: "--passphrase-file alone, or --wallet with --wallet-url, since a new wallet signs a new message",
+      received: idle.join(", "),
+      hint: "more than one way to open it is added afterwards, with `tallystick identity`",
+    });
+  }
+  return wallet === undefined ? await readNewPassphrase(passphraseFile) : await setUpWalletKey(wallet, options);
+}
+
 /** The recovery phrase for people, each word with its number, and what it is. */
 export function phraseLines(phrase: string): string[] {
   const numbered = phrase.split(" ").map((word, place) => `${String(place + 1).padStart(2)} ${word}`);
   const width = Math.max(...numbered.map((word) => word.length));
   return [
     "Your recovery phrase. Write it down and keep it offline. Whoever has it can read your files. If you lose it and",
-    "this device, nobody can restore them. On this device, `tallystick phrase` shows it again after the passphrase.",
+    "this device, nobody can restore them. On this device, `tallystick phrase` shows it again to you.",
     "",
     ...rows(numbered, 6).map(
       (row) =>

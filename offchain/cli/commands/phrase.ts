@@ -7,7 +7,7 @@ import { phraseLines } from "./init.ts";
 export function registerPhrase(program: Command): void {
   program
     .command("phrase")
-    .description("show the recovery phrase again; asks for the passphrase")
+    .description("show the recovery phrase again; asks for what opens the keystore")
     .addHelpText("after", "\nExample:\n  $ tallystick phrase")
     .action(async (_options: unknown, command: Command) => {
       const around = surroundings(command);

@@ -53,7 +53,7 @@ export async function claimIdentity(command: Command, options: ClaimOptions): Pr
       await meeting.pinned();
       const restored = await advance({ around, claim, file, walletKey, passphrase, signal }, options);
       if (!restored) endWith(command, EXIT.incomplete);
-      return restored ? { passphrase } : undefined;
+      return restored ? { key: passphrase } : undefined;
     });
   } finally {
     walletKey?.fill(0);

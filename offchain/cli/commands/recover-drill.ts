@@ -12,9 +12,10 @@ import { type Identity, identityFromEntropy, identityFromPhrase } from "../../co
 import { agentLogger, requireDeployment } from "../agent-session.ts";
 import { EXIT } from "../exit-codes.ts";
 import { interruptible } from "../interrupt.ts";
+import { readKeystoreKey } from "../keystore-key.ts";
 import { formatBytes, printable } from "../output.ts";
-import { givenRecoveryPhrase, givenWalletKey, readPassphrase, readRecoveryPhrase } from "../secrets.ts";
-import { endWith, type Surroundings, surroundings } from "../surroundings.ts";
+import { givenRecoveryPhrase, givenWalletKey, readRecoveryPhrase } from "../secrets.ts";
+import { endWith, type Surroundings, surroundings, wipeKey } from "../surroundings.ts";
 import type { ClaimOptions } from "./claim-options.ts";
 import { requireAccount } from "./recover-claim.ts";
 
@@ -62,7 +63,8 @@ async function whoIsRehearsed(
   const { homeDir } = around;
   if (hasIdentity(homeDir)) {
     const given = await givenRecoveryPhrase(options.phraseFile);
-    const own = await loadIdentity(homeDir, await readPassphrase(around.options.passphraseFile));
+    const key = await readKeystoreKey(homeDir, around.options);
+    const own = await loadIdentity(homeDir, key).finally(() => wipeKey(key));
     const isOther = options.account !== undefined && !isAddressEqual(options.account, own.account);
     if (isOther && way !== "phrase") {
       own.wipe();

@@ -107,7 +107,7 @@ async function restoreIdentity(command: Command, phraseFile: string | undefined)
   identity.wipe();
   around.output.say(`tallystick: identity ${account} restored to ${keystoreFile}`);
   await fundOnDevelopmentChain(around, account);
-  return { passphrase };
+  return { key: passphrase };
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import { rmSync } from "node:fs";
 import type { Command } from "commander";
+import { identityOpeners, requireIdentity } from "../../agent/node/identity-store.ts";
 import { meetNetwork } from "../../agent/node/network-pin.ts";
 import { type HomeRotation, planHomeRotation, rotateHome } from "../../agent/node/rotate-home.ts";
 import { exchangedAccount, exchangeFiles, hasRotation, openRotation } from "../../agent/node/rotation-folder.ts";
@@ -12,15 +13,17 @@ import type { LeftSet, RotationPlan, RotationReport } from "../../agent/rotation
 import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { InvalidInputError } from "../../core/errors.ts";
-import { phraseOfEntropy } from "../../core/identity/identity.ts";
+import { type Identity, phraseOfEntropy } from "../../core/identity/identity.ts";
+import type { KeystoreKey } from "../../core/identity/keystore.ts";
 import { agentLogger, requireDeployment } from "../agent-session.ts";
 import { EXIT } from "../exit-codes.ts";
 import { interruptible } from "../interrupt.ts";
+import { readKeystoreKey } from "../keystore-key.ts";
 import { formatBytes } from "../output.ts";
 import { createProgressBar } from "../progress-bar.ts";
-import { ask, isTerminal, readPassphrase } from "../secrets.ts";
+import { ask, isTerminal } from "../secrets.ts";
 import { withAgent } from "../session.ts";
-import { endWith, type Surroundings, surroundings, withIdentity } from "../surroundings.ts";
+import { endWith, type Surroundings, surroundings, wipeKey, withIdentity } from "../surroundings.ts";
 import { shortId, tellingCosts } from "./data-set-lines.ts";
 import { confirmPhrase, fundOnDevelopmentChain, phraseLines } from "./init.ts";
 import { damageLines } from "./migrate.ts";
@@ -43,27 +46,55 @@ export async function rotateIdentity(flags: RotateFlags, command: Command): Prom
     return;
   }
   if (flags.yes === true && !hasRotation(homeDir)) throw notShown();
-  const passphrase = await readPassphrase(around.options.passphraseFile);
-  await withIdentity(
-    around,
-    async (old) => {
-      const next = await openRotation(homeDir, passphrase);
-      try {
-        const { deployment } = requireDeployment(around);
-        const meeting = meetNetwork(homeDir, deployment);
-        try {
-          await meeting.pinned();
-        } finally {
-          meeting.close();
-        }
-        const home: HomeRotation = { homeDir, deployment, old, next, logger: agentLogger(output) };
-        await interruptible(async (signal) => await run(around, command, flags, home, signal));
-      } finally {
-        next.wipe();
-      }
-    },
-    { passphrase },
-  );
+  requireIdentity(homeDir);
+  const key = await readKeystoreKey(homeDir, around.options);
+  try {
+    await withIdentity(around, async (old) => await replace(around, command, flags, old, key), { key });
+  } finally {
+    wipeKey(key);
+  }
+}
+
+async function replace(
+  around: Surroundings,
+  command: Command,
+  flags: RotateFlags,
+  old: Identity,
+  key: KeystoreKey,
+): Promise<void> {
+  const { homeDir, output } = around;
+  const next = await openRotation(homeDir, key);
+  try {
+    const { deployment } = requireDeployment(around);
+    const meeting = meetNetwork(homeDir, deployment);
+    try {
+      await meeting.pinned();
+    } finally {
+      meeting.close();
+    }
+    const others = otherOpeners(homeDir, key);
+    if (others.length > 0) {
+      const opener = typeof key === "string" ? "the passphrase" : `wallet ${key.wallet}`;
+      output.say(
+        `tallystick: the new keystore opens with ${opener} only; ` +
+          `add ${others.join(" and ")} with \`tallystick identity\``,
+      );
+    }
+    const home: HomeRotation = { homeDir, deployment, old, next, logger: agentLogger(output) };
+    await interruptible(async (signal) => await run(around, command, flags, home, signal));
+  } finally {
+    next.wipe();
+  }
+}
+
+/** What opens the old keystore, and not the new one. */
+function otherOpeners(homeDir: string, key: KeystoreKey): string[] {
+  const { passphrase, wallets } = identityOpeners(homeDir);
+  const others = wallets.filter(({ wallet }) => typeof key === "string" || wallet !== key.wallet);
+  return [
+    ...(passphrase && typeof key !== "string" ? ["the passphrase"] : []),
+    ...others.map(({ wallet }) => `wallet ${wallet}`),
+  ];
 }
 
 async function collect(command: Command): Promise<void> {

@@ -16,15 +16,20 @@ import { expect } from "chai";
 import fc from "fast-check";
 import { findDeployment } from "../../../offchain/agent/node/deployment-file.ts";
 import { timeArgument } from "../../../offchain/agent/node/file-times.ts";
+import { addIdentityOpener } from "../../../offchain/agent/node/identity-openers.ts";
 import {
   createIdentity,
   hasIdentity,
   homeDirectory,
+  identityOpeners,
   keystorePath,
   loadIdentity,
   stageIdentity,
 } from "../../../offchain/agent/node/identity-store.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
+import { keystoreDigest } from "../../../offchain/core/identity/keystore-message.ts";
+import { setUpWallet } from "../../../offchain/core/identity/wallet-signature.ts";
+import { anvilWallet } from "../../helpers/anvil.ts";
 import { rejection } from "../../helpers/rejection.ts";
 
 const CHEAP = { n: 2, r: 8, p: 1 };
@@ -101,6 +106,23 @@ describe("identity store", () => {
     expect(thrown(() => late.keep()).code).to.equal("CONFLICT");
     late.release();
     expect((await loadIdentity(dir, "first")).account).to.equal(identity.account);
+  });
+
+  it("keeps both changes when two change what opens it at the same time", async () => {
+    await createIdentity(dir, "one", undefined, CHEAP);
+    const wallets = [anvilWallet(0), anvilWallet(1)];
+    const keys = await Promise.all(
+      wallets.map(({ address, signingKey }) =>
+        setUpWallet({
+          accounts: () => Promise.resolve([address]),
+          sign: async (_account, { message }) => signingKey.sign(keystoreDigest(message)).serialized,
+        }),
+      ),
+    );
+    await Promise.all(keys.map((key) => addIdentityOpener(dir, "one", key)));
+    const { passphrase, wallets: added } = identityOpeners(dir);
+    expect(passphrase).to.equal(true);
+    expect(added.map(({ wallet }) => wallet)).to.have.members(wallets.map(({ address }) => address));
   });
 
   it("tells a missing keystore from a damaged one, without quoting what is in it", async () => {

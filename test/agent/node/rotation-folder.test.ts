@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
-import { createIdentity, loadIdentity } from "../../../offchain/agent/node/identity-store.ts";
+import { createIdentity, identityOpeners, loadIdentity } from "../../../offchain/agent/node/identity-store.ts";
 import {
   exchangedAccount,
   exchangeFiles,
@@ -21,6 +21,9 @@ import {
   replacedFolder,
   rotationFolder,
 } from "../../../offchain/agent/node/rotation-folder.ts";
+import { keystoreDigest } from "../../../offchain/core/identity/keystore-message.ts";
+import { openByWallet, setUpWallet, type WalletSigner } from "../../../offchain/core/identity/wallet-signature.ts";
+import { anvilWallet } from "../../helpers/anvil.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 
 const COST = { n: 2, r: 8, p: 1 };
@@ -58,6 +61,29 @@ describe("the files of a rotation", () => {
     expect((await openRotation(home, PASSPHRASE, COST)).account).to.equal(successor);
     await expectAsyncRejection(() => openRotation(home, "another", COST), "WRONG_PASSPHRASE");
     expect((await loadIdentity(home, PASSPHRASE)).account, "until the exchange").to.equal(account);
+  });
+
+  it("are sealed for the wallet that opens the identity, without asking it again", async () => {
+    let signatures = 0;
+    const wallet = anvilWallet(0);
+    const signer: WalletSigner = {
+      accounts: () => Promise.resolve([wallet.address]),
+      sign: async (_account, { message }) => {
+        signatures += 1;
+        return wallet.signingKey.sign(keystoreDigest(message)).serialized;
+      },
+    };
+    const other = join(home, "other");
+    const key = await setUpWallet(signer);
+    const old = (await createIdentity(other, key)).identity.account;
+    const next = (await openRotation(other, key)).account;
+    expect(next).to.not.equal(old);
+    exchangeFiles(other, old);
+    const { passphrase, wallets } = identityOpeners(other);
+    expect([passphrase, signatures]).to.deep.equal([false, 2]);
+    expect((await loadIdentity(other, await openByWallet(wallets, signer))).account).to.equal(next);
+    expect((await loadIdentity(replacedFolder(other, old), key)).account).to.equal(old);
+    await expectAsyncRejection(() => openRotation(home, key), "WRONG_WALLET");
   });
 
   it("take their places, and the old ones are kept", async () => {
