@@ -12,6 +12,7 @@ export interface NbmMetrics {
   readonly evaluations: Counter;
   readonly relayed: Counter<"kind">;
   readonly sharesReleased: Counter;
+  readonly sharesTaken: Counter<"from">;
   readonly releases: Counter<"outcome">;
 }
 
@@ -92,5 +93,11 @@ export function addNbmMetrics(
       registers,
     }),
     sharesReleased: new Counter({ name: "tallystick_nbm_shares_released_total", help: "Shares released", registers }),
+    sharesTaken: new Counter({
+      name: "tallystick_nbm_shares_taken_total",
+      help: "Shares taken over from members that have left, by who delivered them",
+      labelNames: ["from"],
+      registers,
+    }),
   };
 }

@@ -46,6 +46,7 @@ export function registerGet(program: Command): void {
           `restored ${entriesText(report.entries)}, ${formatBytes(report.totalBytes)}, into ${out}` +
             (report.downloadedBytes < report.totalBytes ? ` (${formatBytes(report.downloadedBytes)} downloaded)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
+          ...report.healed.map(({ index, url }) => `  key share ${index} was missing; the node at ${url} has it again`),
         ]);
         const shortfall = shortfallLines(report);
         for (const line of shortfall) output.problem(`tallystick: ${line}`);

@@ -256,3 +256,26 @@ export type ShareRequestBody = Static<typeof ShareRequestBody>;
 /** The share record, re-sealed to the session key. */
 export const ShareAnswer = Type.Object({ index: MemberIndex, sealed: HexRange(48, 4096) });
 export type ShareAnswer = Static<typeof ShareAnswer>;
+
+/**
+ * `POST /v1/records/:recordId/delivery`: EIP-712 `ShareDelivery` for this node; `sealed` is share `index`, sealed to
+ * the node's registered key for this generation of the record's committee (core/record/share-delivery.ts).
+ */
+export const ShareDeliveryBody = Type.Object(
+  {
+    account: AddressText,
+    /** A predecessor of the account that owns the record; the account itself unless given. */
+    owner: Type.Optional(AddressText),
+    index: MemberIndex,
+    generation: GenerationNumber,
+    sealed: HexRange(48, 4096),
+    expiresAt: UnixSeconds,
+    signature: SignatureText,
+  },
+  closed,
+);
+export type ShareDeliveryBody = Static<typeof ShareDeliveryBody>;
+
+/** `isNew` is false when the node had the share. */
+export const ShareDeliveryAnswer = Type.Object({ index: MemberIndex, isNew: Type.Boolean() });
+export type ShareDeliveryAnswer = Static<typeof ShareDeliveryAnswer>;

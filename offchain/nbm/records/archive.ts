@@ -189,6 +189,15 @@ export class Archive {
     return row === undefined ? undefined : archivedOf(row);
   }
 
+  /** Changes this node's verdict on its share in a record. */
+  noteShare(recordId: string, share: ShareState): void {
+    this.#database.transaction(() =>
+      this.#database
+        .prepare("UPDATE ledger_events SET share = ? WHERE kind = 'recorded' AND record_id = ?")
+        .run(share, recordId),
+    );
+  }
+
   /** Key material by its hash; undefined when the archive does not have it. */
   keyMaterial(hash: string): KeyMaterialAnswer | undefined {
     const row = this.#database.prepare("SELECT material FROM key_material WHERE hash = ?").get(hash);
