@@ -12,14 +12,15 @@ const PAGE = 32;
 export interface MemberHistory {
   /** Number of the active generation; 0 while there is none. */
   readonly active: number;
-  /** Block in which it became active. */
-  readonly activatedBlock: number;
+  /** Blocks that have come upon its activation. */
+  readonly blocksSince: number;
   /** Those that are or were active up to the active one, in the order of their numbers. */
   readonly generations: readonly MemberGeneration[];
 }
 
 /** Who was a member of a committee when. @throws TallystickError NOT_FOUND; ChainUnavailableError */
 export async function readMemberHistory(chain: ChainReader, id: bigint): Promise<MemberHistory> {
+  const head = await readChain("reading the number of the latest block", () => chain.provider.getBlockNumber());
   const { active } = await readCommitteeState(chain, id);
   const registry = nodeRegistry(chain);
   const generations: MemberGeneration[] = [];
@@ -35,5 +36,5 @@ export async function readMemberHistory(chain: ChainReader, id: bigint): Promise
       activatedBlock = Number(block);
     }
   }
-  return { active, activatedBlock, generations };
+  return { active, blocksSince: head - activatedBlock, generations };
 }

@@ -27,6 +27,22 @@ export interface ShareLine {
 }
 
 /**
+ * Who may have held, before an operator, a share that it holds now, of a record of whichever generation.
+ *
+ * @param generations as for `shareLines`
+ */
+export function predecessorsOf(generations: readonly MemberGeneration[], operator: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (const { activatedAt, members } of generations) {
+    for (const { holder, holders } of shareLines(generations, BigInt(activatedAt), members.length)) {
+      if (holder !== operator) continue;
+      for (const before of holders) if (before !== operator) found.add(before);
+    }
+  }
+  return found;
+}
+
+/**
  * Follows the shares of a record from the generation that was active at its key time to the last one.
  *
  * @param generations those that are or were active, in the order of their numbers

@@ -14,6 +14,18 @@ export const HELD_SHARE_TABLES = `
     share_index INTEGER NOT NULL,
     share_sealed BLOB NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX held_shares_by_committee ON held_shares (committee_id);
+  -- How far this node has read what other nodes hand over to it, by the place in their archives.
+  CREATE TABLE share_takeovers (
+    committee_id TEXT NOT NULL,
+    membership INTEGER NOT NULL, -- counts the changes of members of the committee
+    predecessor TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    PRIMARY KEY (committee_id, membership, predecessor)
+  ) STRICT, WITHOUT ROWID;
+  -- What a node that has left a committee hands over.
+  CREATE INDEX shared_records_by_committee ON ledger_events (committee_id, sequence)
+    WHERE kind = 'recorded' AND substr(payload, 2, 1) = x'01';
 `;
 
 /** A share of a record. */
@@ -53,6 +65,24 @@ export class HeldShares {
         .run(recordId, String(committeeId), index, this.#box.seal(placeOf(recordId, index), share)),
     );
     return changes > 0;
+  }
+
+  /** Records of a committee whose shares are held, of those up to a place in the archive. */
+  recordsUpTo(committeeId: bigint, place: number): readonly string[] {
+    return this.#database
+      .prepare(
+        `SELECT h.record_id FROM held_shares h JOIN ledger_events e ON e.record_id = h.record_id
+         WHERE h.committee_id = ? AND e.kind = 'recorded' AND e.sequence <= ?`,
+      )
+      .all(String(committeeId), place)
+      .map((row) => String(row.record_id));
+  }
+
+  erase(recordIds: readonly string[]): void {
+    this.#database.transaction(() => {
+      const erase = this.#database.prepare("DELETE FROM held_shares WHERE record_id = ?");
+      for (const recordId of recordIds) erase.run(recordId);
+    });
   }
 
   /** How many there are. */

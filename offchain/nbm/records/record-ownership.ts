@@ -29,7 +29,7 @@ export class RecordOwnership {
    *   chain, was replaced, or succeeds none of its owners; CHAIN_UNAVAILABLE
    */
   async recordOf(recordId: string, account: string, owner: string): Promise<KeyRecord> {
-    const record = await this.#onChain(recordId);
+    const record = await this.onChain(recordId);
     const { chain } = this.#options;
     const refuse = (message: string, check: string): never => {
       throw new TallystickError(message, { code: "NOT_OWNER", party: `account ${account}`, check });
@@ -46,7 +46,8 @@ export class RecordOwnership {
     return record;
   }
 
-  async #onChain(recordId: string): Promise<KeyRecord> {
+  /** @throws TallystickError NOT_FOUND, CHAIN_UNAVAILABLE; IntegrityError when the archive is wrong */
+  async onChain(recordId: string): Promise<KeyRecord> {
     const { chain, operator, archive, follower } = this.#options;
     const archived = archive.find(recordId);
     try {

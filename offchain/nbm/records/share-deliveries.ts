@@ -1,6 +1,6 @@
 /**
- * Takes the share that this node is to hold in the place of a member that has left, from an owner that has rebuilt the
- * file key. A delivery is right if it holds what the record on the ledger commits to. It is taken only for the share
+ * Takes the share that this node is to hold in the place of a member that has left: handed over by that member, or
+ * delivered by an owner that has rebuilt the file key. A delivery is right if it holds what the record on the ledger commits to. It is taken only for the share
  * that the registry gives to this node in the active generation, and by a node that has no other share of the record.
  */
 
@@ -34,7 +34,7 @@ export interface ShareDeliveriesOptions {
   readonly operator: string;
   readonly hpkePrivateKey: Uint8Array;
   readonly memberships: Pick<Memberships, "indicesIn">;
-  readonly lines: Pick<ShareLines, "historyOf">;
+  readonly lines: Pick<ShareLines, "finalHistoryOf">;
   readonly own: Pick<OwnShares, "open">;
   readonly held: Pick<HeldShares, "keep">;
   readonly archive: Pick<Archive, "noteShare">;
@@ -42,6 +42,9 @@ export interface ShareDeliveriesOptions {
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
 }
+
+/** The check that refuses a second share of a record. */
+export const ONE_SHARE_CHECK = "one share of a record at one node";
 
 /** A sealed share, and what it says it is. */
 export interface Delivery extends Omit<ShareDeliveryContext, "recipient"> {
@@ -83,8 +86,8 @@ export class ShareDeliveries {
   /**
    * @param record on the ledger
    * @returns false when this node has the share already
-   * @throws TallystickError CONFLICT when the share is not for this node in the active generation, or the node has
-   *   another share of the record; IntegrityError when the delivery does not open, or holds another share;
+   * @throws TallystickError CONFLICT when the share is not for this node in the active generation, whose activation has
+   *   to be final, or the node has another share of the record; IntegrityError when the delivery does not open, or holds another share;
    *   CHAIN_UNAVAILABLE
    */
   async take(recordId: string, record: KeyRecord, { index, generation, sealed }: Delivery): Promise<boolean> {
@@ -126,17 +129,7 @@ export class ShareDeliveries {
     if ((await memberships.indicesIn(committeeId)).length === 0) {
       throw new TallystickError(`this node is no member of committee ${committeeId}`, facts);
     }
-    const { active, generations } = await lines.historyOf(committeeId);
-    if (active !== generation) {
-      throw new TallystickError(`the delivery is for another generation of committee ${committeeId}`, {
-        ...facts,
-        check: "generation of the delivery",
-        expected: String(active),
-        received: String(generation),
-        hint: "read the registry, and deliver to the holder of the active generation",
-        retryable: true,
-      });
-    }
+    const { generations } = await lines.finalHistoryOf(committeeId, generation);
     const holder = shareLines(generations, keyTime, shares)[index - 1]?.holder;
     if (holder === operator) return;
     throw new TallystickError(`share ${index} of the record is not for this node`, {
@@ -150,7 +143,7 @@ export class ShareDeliveries {
 function otherShare(recordId: string, present: number, index: number): TallystickError {
   return new TallystickError(`this node has share ${present} of record ${recordId}, and takes no second one`, {
     code: "CONFLICT",
-    check: "one share of a record at one node",
+    check: ONE_SHARE_CHECK,
     expected: `share ${present}`,
     received: `share ${index}`,
   });

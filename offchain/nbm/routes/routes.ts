@@ -22,6 +22,8 @@ import {
   ShareAnswer,
   ShareDeliveryAnswer,
   ShareDeliveryBody,
+  ShareHandoverAnswer,
+  ShareHandoverRequest,
   ShareRequestBody,
 } from "../../core/wire/nbm.ts";
 import { ReleaseAnswer, ReleaseRequestBody } from "../../core/wire/release.ts";
@@ -38,6 +40,7 @@ import type { ShareService } from "../records/key-share-service.ts";
 import { noRecord, type RecordOwnership } from "../records/record-ownership.ts";
 import type { Relay } from "../records/relay.ts";
 import type { ShareDeliveries } from "../records/share-deliveries.ts";
+import type { ShareHandovers } from "../records/share-handovers.ts";
 import type { ReleaseService } from "../releases/release-service.ts";
 
 export interface NbmServices {
@@ -50,6 +53,7 @@ export interface NbmServices {
   readonly follower: ArchiveFollower;
   readonly shares: ShareService;
   readonly deliveries: ShareDeliveries;
+  readonly handovers: ShareHandovers;
   readonly ownership: RecordOwnership;
   readonly releases: ReleaseService;
   readonly metrics: NbmMetrics;
@@ -177,6 +181,15 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
     async ({ params, body, ip }) => {
       const answer = await services.deliveries.accept(params.recordId, { request: body, address: ip });
       if (answer.isNew) metrics.sharesTaken.inc({ from: "owner" });
+      return answer;
+    },
+  );
+  server.post(
+    "/v1/handovers",
+    { bodyLimit: 4 * 1024, schema: { body: ShareHandoverRequest, response: { 200: ShareHandoverAnswer } } },
+    async ({ body }) => {
+      const answer = await services.handovers.answer(body);
+      metrics.sharesHandedOver.inc(answer.shares.length);
       return answer;
     },
   );

@@ -19,12 +19,12 @@ import {
   sharesOfRecord,
 } from "../../../offchain/core/record/key-record.ts";
 import { type ShareDeliveryContext, sealShareDelivery } from "../../../offchain/core/record/share-delivery.ts";
-import { shareLines } from "../../../offchain/core/record/share-holders.ts";
 import { checkAccountSignature } from "../../../offchain/daemon/account-signature.ts";
 import { Archive } from "../../../offchain/nbm/records/archive.ts";
 import { HeldShares } from "../../../offchain/nbm/records/held-shares.ts";
 import { OwnShares } from "../../../offchain/nbm/records/own-shares.ts";
 import { ShareDeliveries } from "../../../offchain/nbm/records/share-deliveries.ts";
+import { ShareLines } from "../../../offchain/nbm/records/share-lines.ts";
 import { SecretBox } from "../../../offchain/nbm/secret-box.ts";
 import { NBM_MIGRATIONS } from "../../../offchain/nbm/tables.ts";
 import { type Database, openDatabase } from "../../../offchain/store/index/sqlite.ts";
@@ -72,10 +72,8 @@ class Node {
     const chain = { deployment: { chainId: 31_337, contracts: LEDGER } } as unknown as ChainReader;
     const places = generations.map(({ members }) => members.indexOf(operator) + 1).filter((index) => index > 0);
     const memberships = { indicesIn: async () => places };
-    const lines = {
-      historyOf: async () => ({ active: 2, activatedBlock: 1, generations, ...history }),
-      of: async (_: unknown, shares: number) => shareLines(generations, record.keyTime, shares),
-    };
+    const read = async () => ({ active: 2, blocksSince: 20, generations, ...history });
+    const lines = new ShareLines({ chain, finalAfterBlocks: 20, read });
     const hpkePrivateKey = keysOf(operator).privateKey;
     const { held } = this;
     this.own = new OwnShares({ chain, operator, hpkePrivateKey, memberships, lines, held });
@@ -208,6 +206,12 @@ describe("a share that is delivered to a node", () => {
     const gone = new Node(third, record);
     const request = await body({ recipient: third, to: third, signedFor: third });
     await expectAsyncRejection(() => give(gone, request), "CONFLICT", /not for this node/);
+  });
+
+  it("is refused while a reorganisation may still give the share to another member", async () => {
+    const node = new Node(successor, record, { blocksSince: 19 });
+    const error = await expectAsyncRejection(async () => give(node, await body()), "CONFLICT", /not final/);
+    expect(error).to.include({ retryable: true, expected: "20 blocks on it", received: "19" });
   });
 
   it("makes good an envelope that was sealed wrongly", async () => {
