@@ -13,6 +13,8 @@ import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";
 import { loseMachine, proposeAt, servingAll } from "../helpers/net-operators.ts";
 import { rejection } from "../helpers/rejection.ts";
 
+const FINAL_AFTER_BLOCKS = 8;
+
 describe("records of shares while members lose their machines", function () {
   this.timeout(180_000);
   let net: LocalNet;
@@ -50,7 +52,7 @@ describe("records of shares while members lose their machines", function () {
   }
 
   before(async () => {
-    net = await startLocalNet({ spares: 3, nbmConfig: { dealingSeconds: 2, eraseAfterBlocks: 5 } });
+    net = await startLocalNet({ spares: 3, nbmConfig: { dealingSeconds: 2, eraseAfterBlocks: FINAL_AFTER_BLOCKS } });
     phrase = newRecoveryPhrase();
     writeFileSync(join(net.dir, "file"), randomBytes(100_000));
     const agent = await device();
@@ -73,6 +75,9 @@ describe("records of shares while members lose their machines", function () {
     const members = [1, 2, 3, 6, 7].map((number) => node(number).account).join(",");
     await proposeAt(net, some(1, 2, 3), "reshare", "--members", members);
     await servingAll(some(1, 2, 3, 6, 7), 2);
+    // Not before a reorganisation can no longer bring other members.
+    expect((await read("committee")).healed).to.deep.equal([]);
+    await net.chain.mine(FINAL_AFTER_BLOCKS);
     expect(await shareAt(node(6).url)).to.equal("none");
     // One successor is killed while the owner reads: the other is given its share.
     await node(7).process.stop("SIGKILL");

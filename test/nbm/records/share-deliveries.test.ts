@@ -8,7 +8,7 @@ import { headerOf, type KeyRecord, recordIdOf } from "../../../offchain/chain/le
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
-import { TallystickError } from "../../../offchain/core/errors.ts";
+import { type ErrorCode, TallystickError } from "../../../offchain/core/errors.ts";
 import { shareDeliveryTypedData } from "../../../offchain/core/identity/typed-messages.ts";
 import {
   buildRecordPayload,
@@ -160,7 +160,7 @@ describe("a share that is delivered to a node", () => {
     expect(node.held.count()).to.equal(1);
   });
 
-  const refused: [what: string, changes: () => Changes, code: string, message: RegExp][] = [
+  const refused: [what: string, changes: () => Changes, code: ErrorCode, message: RegExp][] = [
     ["sent by a stranger", () => ({ signer: walletOf(81) }), "NOT_OWNER", /does not own/],
     ["signed for another node", () => ({ signedFor: second }), "INVALID_SIGNATURE", /./],
     ["too late", () => ({ expiresAt: NOW }), "INVALID_SIGNATURE", /expired/],
