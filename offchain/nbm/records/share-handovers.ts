@@ -30,6 +30,9 @@ import type { HeldShares } from "./held-shares.ts";
 import type { OwnShares } from "./own-shares.ts";
 import type { ShareLines } from "./share-lines.ts";
 
+/** A page ends when it has taken so long: whoever asks waits for some seconds only. */
+const PAGE_MILLISECONDS = 1000;
+
 export interface ShareHandoversOptions {
   readonly chain: ChainReader;
   readonly operator: string;
@@ -75,7 +78,11 @@ export class ShareHandovers {
     this.#erase(committeeId, after, successor, history);
     const rows = archive.sharedBy(committeeId, after, MAXIMUM_HANDOVER_PAGE);
     const shares: ShareHandoverAnswer["shares"] = [];
-    for (const { recordId, record } of rows) {
+    const end = performance.now() + PAGE_MILLISECONDS;
+    let place = after;
+    for (const { recordId, record, place: own } of rows) {
+      if (place > after && performance.now() > end) break;
+      place = own;
       const index = this.#passedIndex(record, successor, history);
       const opened = index === undefined ? undefined : await this.#open(record, index);
       if (index === undefined || opened === undefined) continue;
@@ -85,7 +92,8 @@ export class ShareHandovers {
       opened.fill(0);
       shares.push({ recordId, index, sealed: toHex(sealed) });
     }
-    return { shares, next: String(rows.at(-1)?.place ?? after), more: rows.length === MAXIMUM_HANDOVER_PAGE };
+    const isCut = place !== (rows.at(-1)?.place ?? after);
+    return { shares, next: String(place), more: isCut || rows.length === MAXIMUM_HANDOVER_PAGE };
   }
 
   #checkedSuccessor(request: ShareHandoverRequest): string {
