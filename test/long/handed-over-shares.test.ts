@@ -27,8 +27,8 @@ import { prepareCommittee, type TestCommittee, type TestNode } from "../helpers/
 import { until } from "../helpers/promises.ts";
 
 const FINAL_AFTER_BLOCKS = 8;
-/** More than two pages of a hand-over, as batches of 32 records. */
-const BATCHES = 5;
+/** More than a page of a hand-over, as batches of 32 records. */
+const BATCHES = 3;
 const RECORDS = BATCHES * 32;
 
 describe("records of shares while all members are replaced", function () {
@@ -142,22 +142,24 @@ describe("records of shares while all members are replaced", function () {
     expect((await ask(6, 9, 2)).json.error.code).to.equal("NOT_FOUND");
   });
 
-  it("goes on until no member of the first day is left, and reads every record from those that are", async () => {
-    for (const [from, to, generation] of [
-      [2, 7, 3],
-      [3, 8, 4],
-      [4, 9, 5],
-      [5, 10, 6],
-    ] as const) {
+  for (const [from, to, generation] of [
+    [2, 7, 3],
+    [3, 8, 4],
+    [4, 9, 5],
+    [5, 10, 6],
+  ] as const) {
+    it(`hands over from node ${from} to node ${to}, which is killed meanwhile`, async () => {
       await replace(from, to, generation);
       await local.mine(FINAL_AFTER_BLOCKS);
       await has(to, (count) => count > 0);
       await node(to).end("SIGKILL");
       await node(to).start();
       await has(to, (count) => count === RECORDS);
-    }
+    });
+  }
+
+  it("reads every record when no member of the first day is left, and two of today are dead", async () => {
     await Promise.all(some(1, 2, 3, 4, 5).map((gone) => gone.end("SIGKILL")));
-    await readAll();
     await node(8).end("SIGKILL");
     await node(10).end("SIGKILL");
     await readAll();
@@ -174,11 +176,11 @@ describe("records of shares while all members are replaced", function () {
     await node(7).end("SIGKILL");
     await node(9).end("SIGKILL");
     await node(10).end("SIGKILL");
-    await readAll();
+    await readAll(stored.slice(-8));
   });
 
-  async function readAll(): Promise<void> {
-    for (const { dataId, fileKey } of stored) {
+  async function readAll(of = stored): Promise<void> {
+    for (const { dataId, fileKey } of of) {
       const opened = await openFileKey(context, dataId, "committee");
       expect(toHex(opened.fileKey)).to.equal(toHex(fileKey));
       expect(opened.nodes.filter(({ answer }) => answer === "right")).to.have.length(3);

@@ -26,7 +26,8 @@ export interface OpenRootOptions {
 /**
  * @param keySource where the key comes from; see keys/file-key.ts.
  * @param options.onKey told of the key before it is wiped.
- * @param options.keepers of the stub file of a revocable put; none where only its recipe is read. Default: all providers
+ * @param options.keepers of the stub file of a revocable put; none where only its recipe is read. Default: all
+ *   providers
  * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; what providers answer for the root
  * @throws IntegrityError when the root, or the stub file of a revocable put, does not open
  */

@@ -1,7 +1,8 @@
 /**
  * Takes the share that this node is to hold in the place of a member that has left: handed over by that member, or
- * delivered by an owner that has rebuilt the file key. A delivery is right if it holds what the record on the ledger commits to. It is taken only for the share
- * that the registry gives to this node in the active generation, and by a node that has no other share of the record.
+ * delivered by an owner that has rebuilt the file key. A delivery is right if it holds what the record on the ledger
+ * commits to. It is taken only for the share that the registry gives to this node in the active generation, and by a
+ * node that has no other share of the record.
  */
 
 import { keccak256 } from "ethers";
@@ -87,8 +88,8 @@ export class ShareDeliveries {
    * @param record on the ledger
    * @returns false when this node has the share already
    * @throws TallystickError CONFLICT when the share is not for this node in the active generation, whose activation has
-   *   to be final, or the node has another share of the record; IntegrityError when the delivery does not open, or holds another share;
-   *   CHAIN_UNAVAILABLE
+   *   to be final, or the node has another share of the record; IntegrityError when the delivery does not open, or
+   *   holds another share; CHAIN_UNAVAILABLE
    */
   async take(recordId: string, record: KeyRecord, { index, generation, sealed }: Delivery): Promise<boolean> {
     const { chain, operator, hpkePrivateKey, held, archive } = this.#options;

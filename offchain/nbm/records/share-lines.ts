@@ -51,7 +51,12 @@ export class ShareLines {
    * @throws TallystickError CONFLICT when another one is active, or its activation is not final; as `historyOf`
    */
   async finalHistoryOf(committeeId: bigint, generation: number): Promise<MemberHistory> {
-    const history = await this.historyOf(committeeId);
+    let history = await this.historyOf(committeeId);
+    if (history.active !== generation || !this.isFinal(history)) {
+      // What is known may be a little old.
+      this.#known.delete(committeeId);
+      history = await this.historyOf(committeeId);
+    }
     const refuse = (message: string, expected: string, received: string): never => {
       throw new TallystickError(message, {
         code: "CONFLICT",
