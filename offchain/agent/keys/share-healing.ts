@@ -33,7 +33,10 @@ export interface HealedShare {
 
 /** Healing that runs beside a read. */
 export interface Healing {
-  /** Waits for its end, some seconds at most. Never throws: a read does not fail because a record cannot be healed. */
+  /**
+   * Waits for its end, some seconds at most. A read does not fail because a record cannot be healed.
+   * @throws what is no TallystickError: a defect here
+   */
   finish(): Promise<readonly HealedShare[]>;
 }
 
@@ -45,6 +48,7 @@ export function startHealing(context: AgentContext, opened: OpenedKey, dataId: s
   const signal = AbortSignal.any([end.signal, context.closing]);
   const work = heal(context, { ...opened, fileKey }, dataId, signal, (share) => healed.push(share))
     .catch((error: unknown) => {
+      if (signal.aborted) return;
       if (!(error instanceof TallystickError)) throw error;
       context.logger.debug({ recordId: opened.found.recordId, code: error.code }, `not healed: ${error.message}`);
     })
@@ -53,11 +57,13 @@ export function startHealing(context: AgentContext, opened: OpenedKey, dataId: s
   work.catch(() => undefined);
   return {
     finish: async () => {
-      const timer = setTimeout(() => end.abort(), PATIENCE_MILLISECONDS);
+      const patience = Promise.withResolvers<void>();
+      const timer = setTimeout(patience.resolve, PATIENCE_MILLISECONDS);
       try {
-        await work;
+        await Promise.race([work, patience.promise]);
       } finally {
         clearTimeout(timer);
+        end.abort();
       }
       return [...healed].sort((a, b) => a.index - b.index);
     },
@@ -114,7 +120,7 @@ async function heal(
   const outcomes = await Promise.allSettled(reached.map(healOne));
   for (const share of shares) share.fill(0);
   for (const [at, outcome] of outcomes.entries()) {
-    if (outcome.status === "fulfilled") continue;
+    if (outcome.status === "fulfilled" || signal.aborted) continue;
     const { reason } = outcome;
     if (!(reason instanceof TallystickError)) throw reason;
     const { index, url } = reached[at] as ShareHolder;

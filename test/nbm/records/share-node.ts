@@ -100,8 +100,9 @@ export class ShareNode {
     const hpkePrivateKey = keysOf(operator).privateKey;
     const { held, archive, database } = this;
     this.own = new OwnShares({ chain, operator, hpkePrivateKey, memberships, lines, held });
+    const byId = new Map(records.map((record) => [recordIdOf(headerOf(record)), record]));
     const onChain = async (recordId: string) => {
-      const found = records.find((each) => recordIdOf(headerOf(each)) === recordId);
+      const found = byId.get(recordId);
       if (found === undefined) throw noRecord(recordId);
       return found;
     };
