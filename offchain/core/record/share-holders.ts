@@ -27,7 +27,8 @@ export interface ShareLine {
 }
 
 /**
- * Who may have held, before an operator, a share that it holds now, of a record of whichever generation.
+ * Who may have held, before an operator, a share that it holds now, of a record of whichever generation that has the
+ * usual policy: as many shares as its committee had members.
  *
  * @param generations as for `shareLines`
  */

@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import fc from "fast-check";
-import { type MemberGeneration, shareLines } from "../../../offchain/core/record/share-holders.ts";
+import { type MemberGeneration, predecessorsOf, shareLines } from "../../../offchain/core/record/share-holders.ts";
 
 const at = (members: string, activatedAt = 0): MemberGeneration => ({ activatedAt, members: [...members] });
 /** The holders of each share, first to last, with a star where nobody has it. */
@@ -61,6 +61,21 @@ describe("the holders of a record's shares", () => {
         expect(new Set(owned.map(({ holder }) => holder)).size).to.equal(owned.length);
       }),
     );
+  });
+
+  it("names as predecessors whoever held a share before its holder, whenever the record was made", () => {
+    fc.assert(
+      fc.property(histories, fc.nat({ max: 9 }), (generations, time) => {
+        const made = generations[Math.min(time, generations.length - 1)] as MemberGeneration;
+        for (const { holders, holder } of shareLines(generations, BigInt(time), made.members.length)) {
+          if (holder === undefined) continue;
+          const known = predecessorsOf(generations, holder);
+          for (const before of holders) if (before !== holder) expect(known).to.include(before);
+        }
+      }),
+    );
+    expect([...predecessorsOf(named("abcde", "abXde", "abYde"), "Y")]).to.deep.equal(["c", "X"]);
+    expect([...predecessorsOf(named("abcde", "abXde"), "a")]).to.deep.equal([]);
   });
 
   it("gives a share away only when its holder has left, to a member of that generation", () => {
