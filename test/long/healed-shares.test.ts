@@ -51,6 +51,13 @@ describe("records of shares while members lose their machines", function () {
     return records[0]?.share;
   }
 
+  /** Shares that the first members have released. */
+  async function released(): Promise<number> {
+    const texts = await Promise.all(net.nodes.map(async ({ url }) => (await fetch(`${url}/metrics`)).text()));
+    const counts = texts.map((text) => /^tallystick_nbm_shares_released_total\{.*\} ([0-9]+)$/m.exec(text)?.[1]);
+    return counts.reduce((sum, count) => sum + Number(count), 0);
+  }
+
   before(async () => {
     net = await startLocalNet({ spares: 3, nbmConfig: { dealingSeconds: 2, eraseAfterBlocks: FINAL_AFTER_BLOCKS } });
     phrase = newRecoveryPhrase();
@@ -63,10 +70,12 @@ describe("records of shares while members lose their machines", function () {
     await net?.stop();
   });
 
-  it("heals nothing while every member has its share", async () => {
+  it("heals nothing while every member has its share, and asks no node for one", async () => {
     expect((await read()).healed).to.deep.equal([]);
+    expect(await released()).to.equal(0);
     const report = await read("committee");
     expect(report.healed).to.deep.equal([]);
+    expect(await released()).to.be.greaterThan(2);
     expect(report.nodes.filter(({ answer }) => answer === "right")).to.have.length(3);
   });
 

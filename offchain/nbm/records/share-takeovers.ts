@@ -44,6 +44,13 @@ export interface ShareTakeoversOptions {
 }
 
 /** Whom this node succeeds in a committee. */
+interface PlaceInCommittee {
+  readonly generation: number;
+  readonly membership: number;
+  readonly predecessors: ReadonlySet<string>;
+}
+
+/** What this node fetches from one other. */
 interface Succession {
   readonly committeeId: bigint;
   readonly generation: number;
@@ -56,6 +63,8 @@ export class ShareTakeovers {
   /** When a node is asked again, and how long the pause was. */
   readonly #pauses = new Map<string, { readonly until: number; readonly milliseconds: number }>();
 
+  readonly #places = new Map<bigint, PlaceInCommittee>();
+
   constructor(options: ShareTakeoversOptions) {
     this.#options = options;
   }
@@ -67,23 +76,34 @@ export class ShareTakeovers {
   }
 
   async #advance(committeeId: bigint): Promise<void> {
-    const { lines, wallet, database } = this.#options;
+    const { lines } = this.#options;
     const history = await lines.historyOf(committeeId);
-    const { active: generation, generations } = history;
-    if (generations.length < 2 || !lines.isFinal(history)) return;
-    const membership = membershipsIn(history);
-    database.transientTransaction(() =>
-      database
-        .prepare("DELETE FROM share_takeovers WHERE committee_id = ? AND membership <> ?")
-        .run(String(committeeId), membership),
-    );
-    for (const predecessor of predecessorsOf(generations, wallet.address)) {
+    if (history.generations.length < 2 || !lines.isFinal(history)) return;
+    const { generation, membership, predecessors } = this.#placeIn(committeeId, history);
+    for (const predecessor of predecessors) {
       const succession = { committeeId, generation, membership, predecessor };
       const name = `${committeeId} ${membership} ${predecessor}`;
       if (performance.now() < (this.#pauses.get(name)?.until ?? 0)) continue;
       if (await this.#progress(succession)) this.#pauses.delete(name);
       else this.#pause(name);
     }
+  }
+
+  /** Computed once for each generation, which is final. */
+  #placeIn(committeeId: bigint, history: MemberHistory): PlaceInCommittee {
+    const known = this.#places.get(committeeId);
+    if (known?.generation === history.active) return known;
+    const { database, wallet } = this.#options;
+    const membership = membershipsIn(history);
+    const predecessors = predecessorsOf(history.generations, wallet.address);
+    const place = { generation: history.active, membership, predecessors };
+    database.transientTransaction(() =>
+      database
+        .prepare("DELETE FROM share_takeovers WHERE committee_id = ? AND membership <> ?")
+        .run(String(committeeId), membership),
+    );
+    this.#places.set(committeeId, place);
+    return place;
   }
 
   #pause(name: string): void {
