@@ -86,6 +86,12 @@ describe("shares that a node hands over", () => {
     expect((await ask({ node: second })).shares).to.deep.equal([]);
   });
 
+  it("are not those that the registry gives to somebody else, whatever the node has", async () => {
+    const [one, two] = records as [KeyRecord, KeyRecord];
+    predecessor.held.keep(recordIdOf(headerOf(one)), 1n, { index: 4, share: rightShare(one, 4) });
+    expect((await ask()).shares.map(({ recordId }) => recordId)).to.deep.equal([recordIdOf(headerOf(two))]);
+  });
+
   it("are not those of an envelope that was made wrongly", async () => {
     const [one, ...others] = records as [KeyRecord, KeyRecord, KeyRecord];
     const payload = one.payload.slice();
