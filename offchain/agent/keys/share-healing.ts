@@ -103,7 +103,9 @@ async function heal(
     const signature = await account.sign(typed);
     const heir = isAddressEqual(owner, account.address) ? {} : { owner };
     const body = { account: account.address, ...heir, index, generation, sealed, expiresAt, signature };
-    await holder.client.deliver(recordId, body, signal);
+    const { isNew } = await holder.client.deliver(recordId, body, signal);
+    // Otherwise it has come from the member before, in between.
+    if (!isNew) return;
     logger.debug({ recordId, index, node: url }, `node ${url} had no key share ${index} of this data: healed`);
     onHealed({ index, operator, url });
   };
