@@ -95,6 +95,7 @@ export class AgentContext {
   readonly #deployment: Deployment | undefined;
   readonly #successor: AgentAccount | undefined;
   readonly #committees = new Map<bigint, Promise<CommitteeLink>>();
+  readonly #closing = new AbortController();
   #chain: Promise<ChainReader> | undefined;
   #sender: Promise<TransactionSender> | undefined;
   #providers: ProviderSet | undefined;
@@ -111,6 +112,11 @@ export class AgentContext {
     this.confirmations = options.confirmations;
     this.account = new AgentAccount(options.identity.signingKey);
     if (options.chain !== undefined) void this.#keepChain(options.chain);
+  }
+
+  /** Aborts when the connections are closed: ends what runs beside an operation. */
+  get closing(): AbortSignal {
+    return this.#closing.signal;
   }
 
   get catalogue(): Catalogue {
@@ -316,6 +322,7 @@ export class AgentContext {
 
   /** As `close`, for a context whose platform another one closes. */
   disconnect(): void {
+    this.#closing.abort();
     this.#sessions?.close();
     this.#predecessors?.then(
       (line) => {
@@ -384,11 +391,12 @@ export class AgentContext {
       verificationShare:
         (generation === committee.generation ? keys.oprf.verificationShares[member.index - 1] : undefined) ??
         new Uint8Array(),
-      client: this.#nodeAt(member),
+      client: this.nodeAt(member),
     }));
   }
 
-  #nodeAt({ url, operator }: Pick<CommitteeMember, "url" | "operator">): NbmClient {
+  /** A client of a node; whoever has no address cannot be reached by it. */
+  nodeAt({ url, operator }: Pick<CommitteeMember, "url" | "operator">): NbmClient {
     return new NbmClient(url, operator, this.#sessionTokens(), this.#httpTo(`node ${originOf(url)}`));
   }
 
@@ -398,7 +406,7 @@ export class AgentContext {
    */
   async archivedKeys(committee: Committee): Promise<PerKey<PublicKeys> | undefined> {
     const { keyMaterialFromNodes } = await import("./keys/key-material.ts");
-    const nodes = committee.members.filter(({ url }) => url !== "").map((member) => this.#nodeAt(member));
+    const nodes = committee.members.filter(({ url }) => url !== "").map((member) => this.nodeAt(member));
     return await keyMaterialFromNodes(nodes, committee, this.logger);
   }
 }

@@ -12,6 +12,8 @@ export interface NbmMetrics {
   readonly evaluations: Counter;
   readonly relayed: Counter<"kind">;
   readonly sharesReleased: Counter;
+  readonly sharesTaken: Counter<"from">;
+  readonly sharesHandedOver: Counter;
   readonly releases: Counter<"outcome">;
 }
 
@@ -92,5 +94,16 @@ export function addNbmMetrics(
       registers,
     }),
     sharesReleased: new Counter({ name: "tallystick_nbm_shares_released_total", help: "Shares released", registers }),
+    sharesHandedOver: new Counter({
+      name: "tallystick_nbm_shares_handed_over_total",
+      help: "Shares sent to members that hold them in this node's place; those that are asked for again count again",
+      registers,
+    }),
+    sharesTaken: new Counter({
+      name: "tallystick_nbm_shares_taken_total",
+      help: "Shares taken over from members that have left, by who delivered them",
+      labelNames: ["from"],
+      registers,
+    }),
   };
 }

@@ -27,9 +27,16 @@ import { Budgets } from "./oprf/budget.ts";
 import { OprfService } from "./oprf/oprf-service.ts";
 import { Archive } from "./records/archive.ts";
 import { ArchiveFollower } from "./records/archive-follower.ts";
+import { HeldShares } from "./records/held-shares.ts";
 import { ShareService } from "./records/key-share-service.ts";
+import { OwnShares } from "./records/own-shares.ts";
+import { RecordOwnership } from "./records/record-ownership.ts";
 import { Relay } from "./records/relay.ts";
 import { RelayBudget } from "./records/relay-budget.ts";
+import { ShareDeliveries } from "./records/share-deliveries.ts";
+import { ShareHandovers } from "./records/share-handovers.ts";
+import { ShareLines } from "./records/share-lines.ts";
+import { ShareTakeovers } from "./records/share-takeovers.ts";
 import { committeeFormer, ensureRegistered } from "./registration.ts";
 import { recordKeyShares } from "./releases/record-key-share.ts";
 import { ReleaseReceipts } from "./releases/release-receipts.ts";
@@ -74,7 +81,10 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
   });
   const runs = new RunAnswers({ store: generations, coordinator });
   const memberships = new Memberships(chain, operator, namings);
-  const shares = new ShareService({ chain, checkSignature, operator, hpkePrivateKey, memberships });
+  const held = new HeldShares(database, box);
+  const lines = new ShareLines({ chain, finalAfterBlocks: config.eraseAfterBlocks });
+  const own = new OwnShares({ chain, operator, hpkePrivateKey, memberships, lines, held });
+  const shares = new ShareService({ chain, checkSignature, operator, memberships, own });
   const archive = new Archive(database);
   const judgeShare = shares.judge.bind(shares);
   const follower = new ArchiveFollower({
@@ -85,6 +95,10 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     spacingMilliseconds: SCAN_SPACING_MILLISECONDS,
   });
   const records = { archive, follower, shares, memberships };
+  const ownership = new RecordOwnership({ chain, operator, archive, follower });
+  const keeping = { chain, operator, hpkePrivateKey, memberships, lines, own, held, archive };
+  const deliveries = new ShareDeliveries({ ...keeping, checkSignature, ownership });
+  const handovers = new ShareHandovers(keeping);
   const limits = config.relayBudget;
   const isEstablished = archive.hasOwnedFor.bind(archive);
   const budget = new RelayBudget({ database, budgets, limits, isEstablished });
@@ -117,7 +131,13 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     if (follower.lagSeconds() > UNHEALTHY_LAG_SECONDS) throw new Error("the archive is behind");
   };
   const describe = () => describeNode(base, hpkePublicKey, { generations, coordinator });
-  addNbmRoutes(server, { sessions, describe, oprf, runs, relay, archive, follower, shares, releases, metrics });
+  const keys = { shares, deliveries, handovers, ownership, releases };
+  addNbmRoutes(server, { sessions, describe, oprf, runs, relay, archive, follower, ...keys, metrics });
+
+  const takeovers = new ShareTakeovers({
+    ...{ chain, wallet, database, generations, lines, deliveries, ownership, logger },
+    onTaken: () => metrics.sharesTaken.inc({ from: "predecessor" }),
+  });
 
   const registration = { chain, sender, config, hpkePublicKey, logger };
   return {
@@ -126,6 +146,7 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     background: [
       { name: "committee generations", run: runPace(coordinator, pollMilliseconds) },
       { name: "archive", run: () => follower.catchUp() },
+      { name: "key shares of predecessors", run: () => takeovers.advance() },
       { name: "committee", run: committeeFormer({ ...registration, namings }) },
       { name: "housekeeping", run: async () => budgets.prune() },
     ],

@@ -6,6 +6,7 @@
 import { BUDGET_TABLES } from "../daemon/quota.ts";
 import { SESSION_TABLES } from "../daemon/sessions.ts";
 import { sqliteScript } from "../store/index/sql/column-types.ts";
+import { HELD_SHARE_TABLES } from "./records/held-shares.ts";
 import { RELEASE_TABLES } from "./releases/release-receipts.ts";
 
 /** Migrations in order; the database's `user_version` counts those that have run. Never edit one that was released. */
@@ -118,4 +119,5 @@ export const NBM_MIGRATIONS: readonly string[] = [
   -- Public keys of all generations that ever became active, by what the registry stores of them.
   CREATE TABLE key_material (hash TEXT NOT NULL PRIMARY KEY, material TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
+  HELD_SHARE_TABLES,
 ];

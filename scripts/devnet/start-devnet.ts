@@ -43,6 +43,8 @@ export interface DevnetOptions {
   readonly nodes?: number;
   /** Default 3. */
   readonly threshold?: number;
+  /** Key nodes beside those of the committee, to take their places. Default none. */
+  readonly spares?: number;
   /** Default anvil. */
   readonly chain?: ChainKind;
   /** Source of randomness; default block hashes, which are for test chains. */
@@ -82,6 +84,7 @@ export interface Devnet {
   readonly deploymentFile: string;
   readonly chain: DevelopmentChain;
   readonly nodes: readonly DevnetDaemon[];
+  readonly spares: readonly DevnetDaemon[];
   readonly provider: DevnetDaemon;
   /** The chain first, then a drand relay if there is one, nodes, and the provider. */
   readonly processes: readonly ManagedProcess[];
@@ -132,15 +135,17 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   const passphrase = toHex(randomBytes(16));
   // Kept so that a daemon can be started by hand as well. It protects keys of a development chain only.
   writeFileSync(join(dir, "passphrase"), `${passphrase}\n`, { mode: 0o600 });
-  const ports = await freePorts(size + 1);
+  const all = size + (options.spares ?? 0);
+  const ports = await freePorts(all + 1);
   const daemons: DevnetDaemon[] = [];
   for (const [position, port] of ports.entries()) {
-    const role: KeystoreKind & ("nbm" | "csp") = position < size ? "nbm" : "csp";
+    const role: KeystoreKind & ("nbm" | "csp") = position < all ? "nbm" : "csp";
     const name = role === "nbm" ? `node-${position + 1}` : "provider";
     daemons.push(await prepareDaemon(dir, role, name, port, passphrase));
   }
   const nodes = daemons.slice(0, size);
-  const provider = daemons[size] as DevnetDaemon;
+  const spares = daemons.slice(size, all);
+  const provider = daemons[all] as DevnetDaemon;
   await chain.fund(
     daemons.map(({ account }) => account),
     OPERATOR_WEI,
@@ -155,7 +160,7 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   };
   writeJson(deploymentFile, planned);
   const members = nodes.map(({ account }) => account);
-  for (const [position, node] of nodes.entries()) {
+  for (const [position, node] of [...nodes, ...spares].entries()) {
     configure(node, deploymentFile, {
       autoRegister: { stakeWei: String(STAKE_WEI) },
       pollMilliseconds: 500,
@@ -169,7 +174,7 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
   }
   configure(provider, deploymentFile, { ...providerConfig(options), ...options.cspConfig });
 
-  say(`starting ${size} key nodes and a storage provider…`);
+  say(`starting ${all} key nodes and a storage provider…`);
   const parts = daemons.map(({ process: part }) => part);
   started.push(...parts);
   await Promise.all(parts.map((part) => part.start()));
@@ -185,6 +190,7 @@ async function start(options: DevnetOptions, say: (line: string) => void, starte
     deploymentFile,
     chain,
     nodes,
+    spares,
     provider,
     processes: [chain.process, ...(relay === undefined ? [] : [relay.process]), ...parts],
     fund: (accounts, wei = 100n * ETHER) => chain.fund(accounts, wei),

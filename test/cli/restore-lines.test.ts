@@ -2,8 +2,18 @@
 import { expect } from "chai";
 import { InTheWayError, RefusedError } from "../../offchain/agent/read/obstacles.ts";
 import { failedLines } from "../../offchain/cli/commands/recover.ts";
-import { leftLines, notSetLines } from "../../offchain/cli/commands/restore-lines.ts";
+import { healedLines, leftLines, notSetLines } from "../../offchain/cli/commands/restore-lines.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
+
+describe("lines about what a read has healed", () => {
+  it("name each key share and the node that has it again", () => {
+    const operator = "0x00000000000000000000000000000000DeaDBeef";
+    expect(healedLines([])).to.deep.equal([]);
+    expect(healedLines([{ index: 4, operator, url: "https://nbm.example" }])).to.deep.equal([
+      "  key share 4 was missing; the node at https://nbm.example has it again",
+    ]);
+  });
+});
 
 describe("lines about what is not restored", () => {
   it("name what is in the way of get once, at most twenty times, and count the entries", () => {

@@ -327,6 +327,11 @@ def record(case, recipients, n, k, r):
     session = public_key(hpke_private_key(session_seed))
     replies = [hpke_seal(session, tag("share-reply"), reply_aad, share, sha256(case + b" reply"))
                for share in shares[:1]]
+    generation, holder, holder_seed = 7, sha256(b"holder")[:20], sha256(b"holder of share 2")
+    delivery_aad = context + u(2, 4) + u(generation, 4) + holder
+    holder_key = public_key(hpke_private_key(holder_seed))
+    deliveries = [hpke_seal(holder_key, tag("share-delivery"), delivery_aad, share, sha256(case + b" delivery"))
+                  for share in shares[1:2]]
     return {
         "chainId": "31337",
         "keyLedger": checksummed(ledger),
@@ -347,6 +352,11 @@ def record(case, recipients, n, k, r):
         "replies": [
             {"index": 1, "account": checksummed(asker), "sessionSeed": hexed(session_seed), "sealed": hexed(reply)}
             for reply in replies
+        ],
+        "deliveries": [
+            {"index": 2, "generation": generation, "recipient": checksummed(holder),
+             "recipientSeed": hexed(holder_seed), "sealed": hexed(delivery)}
+            for delivery in deliveries
         ],
     }
 
@@ -673,6 +683,10 @@ def typed_message_vectors():
          [account, other, filled("1"), 1_790_003_600]),
         (ledger, "ShareRequest(bytes32 recordId,address account,bytes32 sessionKey,address node,uint64 expiresAt)",
          [filled("2"), account, filled("3"), other, 1_790_003_600]),
+        (ledger, "ShareDelivery(bytes32 recordId,address account,address node,bytes32 sealedHash,uint64 expiresAt)",
+         [filled("2"), account, other, filled("3"), 1_790_003_600]),
+        (ledger, "ShareHandover(address node,address successor,uint64 committeeId,uint32 generation,uint64 after,"
+         "uint64 expiresAt)", [other, account, 1, 7, 65, 1_790_003_600]),
         (ledger, "KeyRecord(address account,bytes32 fileTag,uint64 committeeId,uint64 keyTime,address ownershipKey,"
          "bytes32 payloadHash,uint64 deadline)",
          [account, filled("4"), 1, 1_790_000_000, other, filled("5"), 1_790_000_600]),

@@ -33,7 +33,7 @@ export async function addStored(
   for (const provider of await chosenProviders(context, wanted === undefined ? undefined : [wanted])) {
     const lane = await openDataSetLane(context, provider, wishes);
     try {
-      const { root, sealedBytes } = await openStoredRoot(context, dataId, signal, undefined, []);
+      const { root, sealedBytes } = await openStoredRoot(context, dataId, signal, undefined, { keepers: [] });
       let doneBytes = 0;
       const objects = async function* () {
         yield* objectOrder(dataId, root, sealedBytes, provider, signal);

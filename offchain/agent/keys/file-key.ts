@@ -15,11 +15,12 @@ import { toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Identity } from "../../core/identity/identity.ts";
 import { fileTag, openOwnKey } from "../../core/record/key-record.ts";
-import type { AgentContext } from "../context.ts";
+import type { AgentContext, CommitteeLink } from "../context.ts";
 import type { Predecessor } from "../predecessors.ts";
 import type { ArchiveReport, Archives, VerifiedRecord } from "./archives.ts";
-import { rebuildFromRecord } from "./key-shares.ts";
+import { rebuildFromRecord, type SharePlace } from "./key-shares.ts";
 import type { NodeReport } from "./quorum.ts";
+import { readShareHolders } from "./share-holders.ts";
 
 export interface OpenedKey {
   /** 32 bytes. */
@@ -27,6 +28,9 @@ export interface OpenedKey {
   readonly recordId: string;
   readonly role: "recorder" | "owner";
   readonly source: KeySource;
+  readonly found: VerifiedRecord;
+  /** The account itself, or a predecessor of it that owns the record. */
+  readonly owner: string;
   /** What each key node answered; empty when none was asked. */
   readonly nodes: NodeReport[];
 }
@@ -58,7 +62,7 @@ export async function openFileKey(context: AgentContext, dataId: string, source?
   for (const { found, role, holder } of owned) {
     try {
       const opened = await openFromRecord(context, found, role, holder, dataId, source);
-      return { ...opened, recordId: found.recordId, role };
+      return { ...opened, recordId: found.recordId, role, found, owner: holder.account };
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       failure ??= error;
@@ -159,9 +163,8 @@ async function openFromRecord(
     logger: context.logger,
     owner: holder.account,
   };
-  // The shares are with those who were members when the record was made.
   let failure: unknown;
-  for await (const members of context.membersSince(link, found.record.keyTime)) {
+  for await (const members of placesOf(context, link, found)) {
     try {
       const rebuilt = await rebuildFromRecord(found, dataId, link.committee, members, collecting);
       return { ...rebuilt, source: "committee" };
@@ -171,6 +174,20 @@ async function openFromRecord(
     }
   }
   throw failure;
+}
+
+/**
+ * Where the shares of a record may be, set by set: with those that hold them as members have come and gone since its
+ * key time; then with the members of each generation, since a record that is made while the members change may be for
+ * those of the generation before.
+ */
+async function* placesOf(
+  context: AgentContext,
+  link: CommitteeLink,
+  found: VerifiedRecord,
+): AsyncGenerator<readonly SharePlace[]> {
+  yield (await readShareHolders(context, found)).holders;
+  if (link.committee.generation > 1) yield* context.membersSince(link, found.record.keyTime);
 }
 
 /**

@@ -11,7 +11,7 @@ import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
 import { type LedgerScope, openResealedShare, rebuildFileKey } from "../../core/record/key-record.ts";
 import type { AgentAccount } from "../account.ts";
-import type { AgentLogger } from "../progress.ts";
+import { type AgentLogger, SILENT } from "../progress.ts";
 import type { VerifiedRecord } from "./archives.ts";
 import type { NodeReport } from "./quorum.ts";
 import { collectShares, REQUEST_SECONDS, type ShareMember } from "./share-collection.ts";
@@ -24,6 +24,12 @@ export interface ShareCollectorContext {
   readonly owner?: string;
 }
 
+/** A share, with the member that has it. */
+export interface SharePlace extends ShareMember {
+  /** Who held it before, the latest first; nobody unless given. */
+  readonly former?: readonly ShareMember[];
+}
+
 export interface RebuiltKey {
   /** 32 bytes. */
   readonly fileKey: Uint8Array;
@@ -34,7 +40,7 @@ export interface RebuiltKey {
 /**
  * Rebuilds the key of a file from the shares of its record.
  *
- * @param members the committee of the record, each with a way to reach it.
+ * @param members who has the shares, one for each share, each with a way to reach it.
  * @throws TallystickError SHARES_MISSING when fewer than k nodes give right shares; `details.nodes` says what each
  *   answered.
  * @throws IntegrityError when right shares rebuild no key of this file: the recorder made the record wrongly.
@@ -43,17 +49,46 @@ export async function rebuildFromRecord(
   found: VerifiedRecord,
   dataId: string,
   committee: Pick<Committee, "id">,
-  members: readonly ShareMember[],
+  members: readonly SharePlace[],
   context: ShareCollectorContext,
 ): Promise<RebuiltKey> {
   const { threshold } = found.payload.policy;
-  const ask = (member: ShareMember, signal: AbortSignal) => requestShare(found, member, context, signal);
+  const ask = (member: SharePlace, signal: AbortSignal) => askFor(found, member, context, signal);
   const quorum = { committeeId: committee.id, threshold, account: context.account.address };
   const { shares, nodes } = await collectShares(quorum, members, ask, context.logger);
   return { fileKey: rebuildFileKey(found.payload, found.record, shares, dataId), nodes };
 }
 
-async function requestShare(
+/** Asks the member, then those that held its share before it and may have it still. */
+async function askFor(
+  found: VerifiedRecord,
+  { former = [], ...member }: SharePlace,
+  context: ShareCollectorContext,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  try {
+    return await requestShare(found, member, context, signal);
+  } catch (error) {
+    for (const before of former) {
+      signal.throwIfAborted();
+      try {
+        return await requestShare(found, before, context, signal);
+      } catch (cause) {
+        if (!(cause instanceof TallystickError)) throw cause;
+        (context.logger ?? SILENT).debug({ node: before.url, code: cause.code }, cause.message);
+      }
+    }
+    throw error;
+  }
+}
+
+/**
+ * One node's share of a record, checked against its commitment.
+ *
+ * @param member the index is that of the share
+ * @throws TallystickError what the node answers, or UNREACHABLE; IntegrityError naming the node for a wrong share
+ */
+export async function requestShare(
   found: VerifiedRecord,
   member: ShareMember,
   context: ShareCollectorContext,

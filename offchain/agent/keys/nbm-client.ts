@@ -21,6 +21,8 @@ import {
   type RelayOwnerRequest,
   type RelayRecordRequest,
   ShareAnswer,
+  ShareDeliveryAnswer,
+  type ShareDeliveryBody,
   type ShareRequestBody,
 } from "../../core/wire/nbm.ts";
 import { ReleaseAnswer, type ReleaseRequestBody } from "../../core/wire/release.ts";
@@ -194,6 +196,19 @@ export class NbmClient {
       deadlineSeconds: EVALUATE_DEADLINE_SECONDS,
     });
     return { index: answer.index, sealed: fromHex(answer.sealed) };
+  }
+
+  /**
+   * Gives the node the share of a record that it is to hold; resolves when the share is on its disk. Not retried: the
+   * next read of the record does it again.
+   */
+  async deliver(recordId: string, json: ShareDeliveryBody, signal?: AbortSignal): Promise<ShareDeliveryAnswer> {
+    return await this.#party.json("POST", `/v1/records/${recordId}/delivery`, ShareDeliveryAnswer, {
+      json,
+      signal,
+      retries: 0,
+      deadlineSeconds: EVALUATE_DEADLINE_SECONDS,
+    });
   }
 
   /** The node's part in the release of a sealed secret. Not retried: the caller has other nodes. */

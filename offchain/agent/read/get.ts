@@ -5,6 +5,7 @@ import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import type { AgentContext } from "../context.ts";
 import type { KeySource } from "../keys/file-key.ts";
 import type { NodeReport } from "../keys/quorum.ts";
+import { type HealedShare, type Healing, startHealing } from "../keys/share-healing.ts";
 import type { RestoreTarget, TargetRemark } from "../platform.ts";
 import type { AgentLogger, GetProgress, ProgressListener } from "../progress.ts";
 import { restate } from "../restate-error.ts";
@@ -60,6 +61,8 @@ export interface GetReport {
   readonly downloadedBytes: number;
   /** What each key node answered. */
   readonly nodes: readonly NodeReport[];
+  /** Key shares that members of the committee lacked, and have again. */
+  readonly healed: readonly HealedShare[];
   readonly seconds: number;
 }
 
@@ -116,7 +119,12 @@ export async function get(
     });
   tell("keys");
   const { dataId, snapshot, path } = await placeWithSnapshot(context, place, signal);
-  const opened = await openStoredRoot(context, dataId, signal, options.keySource);
+  let healing: Healing | undefined;
+  const opened = await openStoredRoot(context, dataId, signal, options.keySource, {
+    onKey: (key) => {
+      healing = startHealing(context, key, dataId);
+    },
+  });
   root = opened.root;
   const notSet: Partial<Record<TargetRemark["kind"], number>> = {};
   const tellOnce = toldOncePerKind(context.logger);
@@ -167,6 +175,7 @@ export async function get(
   if (first !== undefined && options.onDamage === undefined) throw damageError(first, damaged);
   const left = { count: leftCount, entries: leftEntries };
   if (options.onLeft === undefined) throwLeft(left);
+  const healed = (await healing?.finish()) ?? [];
   tell("done");
   return {
     dataId,
@@ -178,6 +187,7 @@ export async function get(
     totalBytes: totals.bytes,
     downloadedBytes: totals.downloadedBytes,
     nodes: opened.nodes,
+    healed,
     seconds: (performance.now() - started) / 1000,
   };
 }

@@ -9,7 +9,7 @@ import { accountStubs } from "../stubs/account-stubs.ts";
 import { findStubs } from "../stubs/owner-stubs.ts";
 
 /** A root, and how the account owns it. */
-export interface OpenedRoot extends Omit<OpenedKey, "fileKey"> {
+export interface OpenedRoot extends Omit<OpenedKey, "fileKey" | "found" | "owner"> {
   readonly dataId: string;
   readonly root: RootRecipe;
   /** Length of the sealed root. */
@@ -18,9 +18,16 @@ export interface OpenedRoot extends Omit<OpenedKey, "fileKey"> {
   readonly stubs?: Uint8Array;
 }
 
+export interface OpenRootOptions {
+  readonly keepers?: Iterable<StubFileKeeper>;
+  readonly onKey?: (opened: OpenedKey) => void;
+}
+
 /**
  * @param keySource where the key comes from; see keys/file-key.ts.
- * @param keepers of the stub file of a revocable put; none where only its recipe is read. Default: all providers
+ * @param options.onKey told of the key before it is wiped.
+ * @param options.keepers of the stub file of a revocable put; none where only its recipe is read. Default: all
+ *   providers
  * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; what providers answer for the root
  * @throws IntegrityError when the root, or the stub file of a revocable put, does not open
  */
@@ -29,10 +36,13 @@ export async function openStoredRoot(
   dataId: string,
   signal: AbortSignal | undefined,
   keySource?: KeySource,
-  keepers: Iterable<StubFileKeeper> = context.providers(),
+  { keepers = context.providers(), onKey }: OpenRootOptions = {},
 ): Promise<OpenedRoot> {
-  const { fileKey, ...ownership } = await openFileKey(context, dataId, keySource);
+  const opened = await openFileKey(context, dataId, keySource);
+  const { fileKey, recordId, role, source, nodes } = opened;
+  const ownership = { recordId, role, source, nodes };
   try {
+    onKey?.(opened);
     const sealed = await context.providers().fetch(dataId, signal);
     const root = openRoot(fileKey, dataId, sealed);
     const owner = root.keyMode === "revocable" ? accountStubs(context, dataId, fileKey) : undefined;

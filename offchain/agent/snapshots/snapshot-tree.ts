@@ -37,7 +37,7 @@ export async function openTree(
   signal?: AbortSignal,
   source: ObjectSource = context.providers(),
 ): Promise<SnapshotTree> {
-  const { root, sealedBytes } = await openStoredRoot(context, dataId, signal, undefined, []);
+  const { root, sealedBytes } = await openStoredRoot(context, dataId, signal, undefined, { keepers: [] });
   const keys = await readingSnapshotKeys(context);
   return {
     dataId,

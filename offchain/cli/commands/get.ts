@@ -5,7 +5,7 @@ import type { AgentSession } from "../agent-session.ts";
 import { formatBytes } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { getRange, rangeOption } from "./get-range.ts";
-import { entriesText, shortfallLines } from "./restore-lines.ts";
+import { entriesText, healedLines, shortfallLines } from "./restore-lines.ts";
 
 interface GetCommandOptions {
   readonly out?: string;
@@ -46,6 +46,7 @@ export function registerGet(program: Command): void {
           `restored ${entriesText(report.entries)}, ${formatBytes(report.totalBytes)}, into ${out}` +
             (report.downloadedBytes < report.totalBytes ? ` (${formatBytes(report.downloadedBytes)} downloaded)` : ""),
           ...report.nodes.map((node) => `  node ${node.index}  ${node.answer}`),
+          ...healedLines(report.healed),
         ]);
         const shortfall = shortfallLines(report);
         for (const line of shortfall) output.problem(`tallystick: ${line}`);

@@ -38,6 +38,11 @@ export function notSetLines({ mode = 0, time = 0 }: NotSet): string[] {
   ];
 }
 
+/** Which key shares the read has given back to members of the committee. */
+export function healedLines(healed: GetReport["healed"]): string[] {
+  return healed.map(({ index, url }) => `  key share ${index} was missing; the node at ${url} has it again`);
+}
+
 function damageLine(path: string, message: string): string {
   return path === "" ? `times, modes and owners are not restored: ${message}` : message;
 }

@@ -53,6 +53,35 @@ export interface ShareRequestMessage {
   expiresAt: bigint;
 }
 
+/** Gives one node the share of a record that it is to hold (core/record/share-delivery.ts). */
+export interface ShareDeliveryMessage {
+  /** 32 bytes, 0x hex. */
+  recordId: string;
+  /** Who delivers: the recorder, or an owner added later. */
+  account: string;
+  /** Operator address of the node. */
+  node: string;
+  /** keccak256 of the sealed share, 0x hex. */
+  sealedHash: string;
+  /** Unix seconds. */
+  expiresAt: bigint;
+}
+
+/** Asks a node for the shares that its successor in a committee is to hold. Signed by the successor's operator. */
+export interface ShareHandoverMessage {
+  /** Operator address of the node that is asked. */
+  node: string;
+  /** Operator address of who asks. */
+  successor: string;
+  committeeId: bigint;
+  /** The active generation, of which the successor is a member. */
+  generation: bigint;
+  /** Cursor of the node's archive: what comes before is kept by the successor. */
+  after: bigint;
+  /** Unix seconds. */
+  expiresAt: bigint;
+}
+
 /** What an account signs to have a key record put on chain by any relay. */
 export interface KeyRecordMessage {
   account: string;
@@ -264,6 +293,21 @@ const TYPES = {
     { name: "node", type: "address" },
     { name: "expiresAt", type: "uint64" },
   ],
+  ShareDelivery: [
+    { name: "recordId", type: "bytes32" },
+    { name: "account", type: "address" },
+    { name: "node", type: "address" },
+    { name: "sealedHash", type: "bytes32" },
+    { name: "expiresAt", type: "uint64" },
+  ],
+  ShareHandover: [
+    { name: "node", type: "address" },
+    { name: "successor", type: "address" },
+    { name: "committeeId", type: "uint64" },
+    { name: "generation", type: "uint32" },
+    { name: "after", type: "uint64" },
+    { name: "expiresAt", type: "uint64" },
+  ],
   KeyRecord: [
     { name: "account", type: "address" },
     { name: "fileTag", type: "bytes32" },
@@ -391,6 +435,24 @@ export function shareRequestTypedData(
   message: ShareRequestMessage,
 ): TypedData<ShareRequestMessage> {
   return typedData("ShareRequest", contractDomain(chainId, keyLedger), message);
+}
+
+/** Message for `POST /v1/records/:recordId/delivery`. @throws InvalidInputError for a malformed field. */
+export function shareDeliveryTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: ShareDeliveryMessage,
+): TypedData<ShareDeliveryMessage> {
+  return typedData("ShareDelivery", contractDomain(chainId, keyLedger), message);
+}
+
+/** Message for `POST /v1/handovers`. @throws InvalidInputError for a malformed field. */
+export function shareHandoverTypedData(
+  chainId: bigint,
+  keyLedger: string,
+  message: ShareHandoverMessage,
+): TypedData<ShareHandoverMessage> {
+  return typedData("ShareHandover", contractDomain(chainId, keyLedger), message);
 }
 
 /** Message for `KeyLedger.record`. @throws InvalidInputError for a malformed field. */

@@ -6,4 +6,6 @@ export * from "./names.ts";
 export * from "./payload.ts";
 export * from "./sealed-record.ts";
 export * from "./self-envelope.ts";
+export * from "./share-delivery.ts";
 export * from "./share-envelopes.ts";
+export * from "./share-holders.ts";

@@ -197,17 +197,33 @@ export function verifyRecordForKey(
   fileKey: Uint8Array,
   dataId: string,
 ): void {
+  for (const share of sharesOfRecord(ledger, payload, header, fileKey, dataId)) share.fill(0);
+}
+
+/**
+ * The shares of a record, recomputed by an owner that has the file key: what the members were given, if it was given
+ * rightly.
+ *
+ * @returns share j at position j − 1, for the caller to wipe
+ * @throws as `verifyRecordForKey`
+ */
+export function sharesOfRecord(
+  ledger: LedgerScope,
+  payload: RecordPayload,
+  header: KeyRecordHeader,
+  fileKey: Uint8Array,
+  dataId: string,
+): Uint8Array[] {
   if (payload.policy.recipients === "sealed") throw sealedForm();
   const scope = fileScope(header.account, tagOfDataId(header, dataId));
   const shares = splitFileKey(fileKey, dataId, payload.policy, sharingContext(ledger, header));
   const foreign = shares.findIndex((share, position) => !verifyShare(payload, scope, position + 1, share));
+  if (foreign < 0 && isAddressEqual(ownershipAddress(fileKey), header.ownershipKey)) return shares;
   for (const share of shares) share.fill(0);
-  if (foreign >= 0 || !isAddressEqual(ownershipAddress(fileKey), header.ownershipKey)) {
-    throw new IntegrityError("the record does not hold the key of this file", {
-      party: `recorder ${header.account}`,
-      check: foreign >= 0 ? `commitment of share ${foreign + 1}` : "ownership key",
-    });
-  }
+  throw new IntegrityError("the record does not hold the key of this file", {
+    party: `recorder ${header.account}`,
+    check: foreign >= 0 ? `commitment of share ${foreign + 1}` : "ownership key",
+  });
 }
 
 /** Deterministic shares of K_F ‖ HMAC(K_F, digest of the data id); none when the recorder alone can open the record. */

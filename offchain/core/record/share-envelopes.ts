@@ -138,7 +138,8 @@ function replyAad(ledger: LedgerScope, header: KeyRecordHeader, { index, account
   return concatBytes(encodeLedgerScope(ledger), scope, u64be(header.keyTime), u32be(index), address);
 }
 
-function requireShare(payload: RecordPayload, header: KeyRecordHeader, index: number, share: Uint8Array): void {
+/** @throws InvalidInputError for an index that the record does not have; IntegrityError for another share */
+export function requireShare(payload: RecordPayload, header: KeyRecordHeader, index: number, share: Uint8Array): void {
   if (payload.commitments[index - 1] === undefined) throw noSuchShare(payload, index);
   if (verifyShare(payload, fileScope(header.account, tagOf(header)), index, share)) return;
   share.fill(0);

@@ -17,6 +17,8 @@ export const MAXIMUM_NOTE_BYTES = 128;
 export const MAXIMUM_PAGE = 200;
 /** A page of a listing ends with the record whose payload brings it to so many bytes. */
 export const MAXIMUM_PAGE_BYTES = 1024 * 1024;
+/** Most shares in one page of a hand-over. */
+export const MAXIMUM_HANDOVER_PAGE = 64;
 /** Longest validity of a share request, in seconds. */
 export const MAXIMUM_SHARE_REQUEST_SECONDS = 3600;
 /** Most messages in one answer; a node of a committee of 32 keeps at most 160 of a run, and looked at others. */
@@ -256,3 +258,49 @@ export type ShareRequestBody = Static<typeof ShareRequestBody>;
 /** The share record, re-sealed to the session key. */
 export const ShareAnswer = Type.Object({ index: MemberIndex, sealed: HexRange(48, 4096) });
 export type ShareAnswer = Static<typeof ShareAnswer>;
+
+/**
+ * `POST /v1/records/:recordId/delivery`: EIP-712 `ShareDelivery` for this node; `sealed` is share `index`, sealed to
+ * the node's registered key for this generation of the record's committee (core/record/share-delivery.ts).
+ */
+export const ShareDeliveryBody = Type.Object(
+  {
+    account: AddressText,
+    /** A predecessor of the account that owns the record; the account itself unless given. */
+    owner: Type.Optional(AddressText),
+    index: MemberIndex,
+    generation: GenerationNumber,
+    sealed: HexRange(48, 4096),
+    expiresAt: UnixSeconds,
+    signature: SignatureText,
+  },
+  closed,
+);
+export type ShareDeliveryBody = Static<typeof ShareDeliveryBody>;
+
+/** `isNew` is false when the node had the share. */
+export const ShareDeliveryAnswer = Type.Object({ index: MemberIndex, isNew: Type.Boolean() });
+export type ShareDeliveryAnswer = Static<typeof ShareDeliveryAnswer>;
+
+const ArchivePlace = Type.String({ pattern: "^[0-9]{1,15}$" });
+
+/**
+ * `POST /v1/handovers`: EIP-712 `ShareHandover` by the operator of a member of the active generation, which asks a node
+ * for the shares that it holds in its place. `after` is "0" or the `next` of the page before.
+ */
+export const ShareHandoverRequest = Type.Object(
+  { ...generationFields, successor: AddressText, after: ArchivePlace, expiresAt: UnixSeconds, signature: HexBytes(65) },
+  closed,
+);
+export type ShareHandoverRequest = Static<typeof ShareHandoverRequest>;
+
+/** One page, each share sealed to the registered key of whoever asks (core/record/share-delivery.ts). */
+export const ShareHandoverAnswer = Type.Object({
+  shares: Type.Array(Type.Object({ recordId: Bytes32Text, index: MemberIndex, sealed: HexRange(48, 4096) }), {
+    maxItems: MAXIMUM_HANDOVER_PAGE,
+  }),
+  next: ArchivePlace,
+  /** Whether there may be more after `next` now. */
+  more: Type.Boolean(),
+});
+export type ShareHandoverAnswer = Static<typeof ShareHandoverAnswer>;

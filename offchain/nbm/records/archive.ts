@@ -189,6 +189,35 @@ export class Archive {
     return row === undefined ? undefined : archivedOf(row);
   }
 
+  /**
+   * Records of shares of a committee, in the order of the archive.
+   *
+   * @param after place after which to begin
+   */
+  sharedBy(
+    committeeId: bigint,
+    after: number,
+    limit: number,
+  ): readonly (ArchivedRecord & { readonly place: number })[] {
+    return this.#database
+      .prepare(
+        `SELECT * FROM ledger_events
+         WHERE kind = 'recorded' AND substr(payload, 2, 1) = x'01' AND committee_id = ? AND sequence > ?
+         ORDER BY sequence LIMIT ?`,
+      )
+      .all(String(committeeId), after, limit)
+      .map((row) => ({ ...archivedOf(row), place: Number(row.sequence) }));
+  }
+
+  /** Changes this node's verdict on its share in a record. */
+  noteShare(recordId: string, share: ShareState): void {
+    this.#database.transaction(() =>
+      this.#database
+        .prepare("UPDATE ledger_events SET share = ? WHERE kind = 'recorded' AND record_id = ?")
+        .run(share, recordId),
+    );
+  }
+
   /** Key material by its hash; undefined when the archive does not have it. */
   keyMaterial(hash: string): KeyMaterialAnswer | undefined {
     const row = this.#database.prepare("SELECT material FROM key_material WHERE hash = ?").get(hash);

@@ -4,13 +4,12 @@
  * it is decrypted only while an answer is made, and never stored in the clear. Sealed keys: releases/.
  */
 
-import { mayActFor } from "../../chain/account-directory.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
-import { headerOf, isOwner, type KeyRecord, ledgerScope, verifyArchivedRecord } from "../../chain/ledger.ts";
+import { type KeyRecord, ledgerScope } from "../../chain/ledger.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
-import { IntegrityError, TallystickError } from "../../core/errors.ts";
+import { TallystickError } from "../../core/errors.ts";
 import { shareRequestTypedData } from "../../core/identity/typed-messages.ts";
-import { openShare, parseRecordPayload, type RecordPayload, resealShare } from "../../core/record/key-record.ts";
+import { parseRecordPayload, type RecordPayload, resealShare } from "../../core/record/key-record.ts";
 import { isFaultOfRecord } from "../../core/record/record-faults.ts";
 import { checkSealedKey } from "../../core/record/sealed-record.ts";
 import {
@@ -22,16 +21,16 @@ import {
 import { checksumAddress, type SignatureCheck } from "../../daemon/account-signature.ts";
 import { checkExpiry } from "../../daemon/request-time.ts";
 import type { Memberships } from "../generations/memberships.ts";
-import type { Archive, ArchivedRecord } from "./archive.ts";
-import type { ArchiveFollower } from "./archive-follower.ts";
+import type { OwnShares } from "./own-shares.ts";
+import type { RecordOwnership } from "./record-ownership.ts";
 import { RecordSeals } from "./record-seals.ts";
 
 export interface ShareServiceOptions {
   readonly chain: ChainReader;
   readonly checkSignature: SignatureCheck;
   readonly operator: string;
-  readonly hpkePrivateKey: Uint8Array;
-  readonly memberships: Memberships;
+  readonly memberships: Pick<Memberships, "indicesIn">;
+  readonly own: Pick<OwnShares, "open">;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
 }
@@ -50,14 +49,15 @@ export class ShareService {
   /**
    * Whether the record holds a right share for this node, or a key rightly sealed to its committee.
    *
-   * @returns "none" when it is not meant to: another committee, or a record for its recorder alone.
+   * @returns "none" when it is not meant to: another committee, a record for its recorder alone, or one whose share for
+   *   this node went to a member before it and was not delivered.
    * @throws TallystickError CHAIN_UNAVAILABLE when the committee cannot be looked up.
    */
   async judge(record: KeyRecord): Promise<ShareState> {
     try {
       const payload = parseRecordPayload(record.payload);
       if (payload.policy.recipients === "sealed") return await this.#judgeSealed(record, payload);
-      const opened = await this.#open(record);
+      const opened = await this.#options.own.open(record);
       opened?.share.fill(0);
       return opened === undefined ? "none" : "valid";
     } catch (cause) {
@@ -84,15 +84,14 @@ export class ShareService {
   async release(
     recordId: string,
     asked: { readonly request: ShareRequestBody; readonly address: string },
-    archive: Archive,
-    follower: ArchiveFollower,
+    ownership: RecordOwnership,
   ): Promise<ShareAnswer> {
     const { request, address } = asked;
     const account = checksumAddress(request.account, "account");
     await this.#checkRequest(recordId, account, request, address);
-    const { record } = await this.#recordOnChain(recordId, archive, follower);
-    await this.#requireOwner(record, account, checksumAddress(request.owner ?? account, "owner"));
-    const opened = await this.#open(record);
+    const owner = checksumAddress(request.owner ?? account, "owner");
+    const record = await ownership.recordOf(recordId, account, owner);
+    const opened = await this.#options.own.open(record);
     if (opened === undefined) throw noShare(recordId);
     const { share, index } = opened;
     try {
@@ -103,23 +102,6 @@ export class ShareService {
       return answer;
     } finally {
       share.fill(0);
-    }
-  }
-
-  /** The rule of `OwnersPolicy`. */
-  async #requireOwner(record: KeyRecord, account: string, owner: string): Promise<void> {
-    const { chain } = this.#options;
-    const refuse = (message: string, check: string): never => {
-      throw new TallystickError(message, { code: "NOT_OWNER", party: `account ${account}`, check });
-    };
-    if (!(await isOwner(chain, headerOf(record), owner))) {
-      refuse("the account does not own the record", "ownership on chain");
-    }
-    if (!(await mayActFor(chain, account, owner))) {
-      refuse(
-        "the account was replaced, or is no successor of the one that owns the record",
-        "successor in the directory of accounts",
-      );
     }
   }
 
@@ -141,61 +123,6 @@ export class ShareService {
     });
     await checkSignature(account, typed, signature, { address });
   }
-
-  /** The archived record, verified against contract state. */
-  async #recordOnChain(recordId: string, archive: Archive, follower: ArchiveFollower): Promise<ArchivedRecord> {
-    const { chain, operator } = this.#options;
-    const archived = archive.find(recordId);
-    try {
-      if (archived !== undefined) {
-        await verifyArchivedRecord(chain, archived.record, `node ${operator}`);
-        return archived;
-      }
-    } catch (cause) {
-      if (!(cause instanceof IntegrityError)) throw cause;
-    }
-    // Absent, or of a block that was replaced: the chain may be ahead of the archive. Whoever asks needs no record for
-    // that, so scans are shared and spaced.
-    const atHead = await follower.refresh();
-    const fresh = archive.find(recordId);
-    if (fresh === undefined) throw atHead ? noRecord(recordId) : archiveBehind(recordId);
-    await verifyArchivedRecord(chain, fresh.record, `node ${operator}`);
-    return fresh;
-  }
-
-  /** This node's share of a record; undefined when the record has none for it. */
-  async #open(record: KeyRecord): Promise<{ share: Uint8Array; index: number } | undefined> {
-    const { chain, memberships, hpkePrivateKey } = this.#options;
-    const indices = await memberships.indicesIn(record.committeeId);
-    if (indices.length === 0) return undefined;
-    const payload = parseRecordPayload(record.payload);
-    const ledger = ledgerScope(chain.deployment);
-    let failure: unknown;
-    // The record does not say in which generation of the committee it was made: the share that opens is the one.
-    for (const index of indices.filter((each) => each <= payload.policy.shares)) {
-      try {
-        return { share: await openShare(payload, ledger, record, index, hpkePrivateKey), index };
-      } catch (cause) {
-        failure ??= cause;
-      }
-    }
-    if (failure !== undefined) throw failure;
-    return undefined;
-  }
-}
-
-export function noRecord(recordId: string): TallystickError {
-  return new TallystickError(`there is no record ${recordId}`, { code: "NOT_FOUND", check: "record" });
-}
-
-function archiveBehind(recordId: string): TallystickError {
-  return new TallystickError(`record ${recordId} is not in the archive, which the chain's RPC endpoint keeps behind`, {
-    code: "CHAIN_UNAVAILABLE",
-    party: "chain",
-    check: "archive",
-    hint: "repeat the request, or ask other members",
-    retryable: true,
-  });
 }
 
 function noShare(recordId: string): TallystickError {

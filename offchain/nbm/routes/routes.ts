@@ -20,6 +20,10 @@ import {
   RunMessagesAnswer,
   RunMessagesRequest,
   ShareAnswer,
+  ShareDeliveryAnswer,
+  ShareDeliveryBody,
+  ShareHandoverAnswer,
+  ShareHandoverRequest,
   ShareRequestBody,
 } from "../../core/wire/nbm.ts";
 import { ReleaseAnswer, ReleaseRequestBody } from "../../core/wire/release.ts";
@@ -32,8 +36,11 @@ import type { NbmMetrics } from "../metrics.ts";
 import type { OprfService } from "../oprf/oprf-service.ts";
 import { type Archive, toRecordAnswer } from "../records/archive.ts";
 import type { ArchiveFollower } from "../records/archive-follower.ts";
-import { noRecord, type ShareService } from "../records/key-share-service.ts";
+import type { ShareService } from "../records/key-share-service.ts";
+import { noRecord, type RecordOwnership } from "../records/record-ownership.ts";
 import type { Relay } from "../records/relay.ts";
+import type { ShareDeliveries } from "../records/share-deliveries.ts";
+import type { ShareHandovers } from "../records/share-handovers.ts";
 import type { ReleaseService } from "../releases/release-service.ts";
 
 export interface NbmServices {
@@ -45,6 +52,9 @@ export interface NbmServices {
   readonly archive: Archive;
   readonly follower: ArchiveFollower;
   readonly shares: ShareService;
+  readonly deliveries: ShareDeliveries;
+  readonly handovers: ShareHandovers;
+  readonly ownership: RecordOwnership;
   readonly releases: ReleaseService;
   readonly metrics: NbmMetrics;
 }
@@ -61,7 +71,7 @@ function generationOf({ committeeId, generation }: GenerationParams): Generation
 }
 
 export function addNbmRoutes(server: DaemonServer, services: NbmServices): void {
-  const { sessions, oprf, runs, relay, archive, follower, shares, releases, metrics } = services;
+  const { sessions, oprf, runs, relay, archive, follower, shares, ownership, releases, metrics } = services;
   const onRequest = sessions.requireSession;
 
   server.get("/v1/node", { schema: { response: { 200: NodeAnswer } } }, async () => services.describe());
@@ -157,8 +167,29 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
     "/v1/records/:recordId/share",
     { bodyLimit: 8 * 1024, schema: { params: RecordParams, body: ShareRequestBody, response: { 200: ShareAnswer } } },
     async ({ params, body, ip }) => {
-      const answer = await shares.release(params.recordId, { request: body, address: ip }, archive, follower);
+      const answer = await shares.release(params.recordId, { request: body, address: ip }, ownership);
       metrics.sharesReleased.inc();
+      return answer;
+    },
+  );
+  server.post(
+    "/v1/records/:recordId/delivery",
+    {
+      bodyLimit: 12 * 1024,
+      schema: { params: RecordParams, body: ShareDeliveryBody, response: { 200: ShareDeliveryAnswer } },
+    },
+    async ({ params, body, ip }) => {
+      const answer = await services.deliveries.accept(params.recordId, { request: body, address: ip });
+      if (answer.isNew) metrics.sharesTaken.inc({ from: "owner" });
+      return answer;
+    },
+  );
+  server.post(
+    "/v1/handovers",
+    { bodyLimit: 4 * 1024, schema: { body: ShareHandoverRequest, response: { 200: ShareHandoverAnswer } } },
+    async ({ body }) => {
+      const answer = await services.handovers.answer(body);
+      metrics.sharesHandedOver.inc(answer.shares.length);
       return answer;
     },
   );

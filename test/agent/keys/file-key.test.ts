@@ -87,7 +87,9 @@ describe("the key of a data id", () => {
   it("comes from the recorder's self envelope, and no node is asked", async () => {
     const found = await recordBy(us);
     const opened = await open(found);
-    expect(opened).to.deep.equal({ fileKey, source: "self", nodes: [], recordId: found.recordId, role: "recorder" });
+    const { recordId } = found;
+    const how = { source: "self", role: "recorder", owner: us };
+    expect(opened).to.deep.equal({ fileKey, nodes: [], recordId, found, ...how });
     expect(committeeAsked).to.equal(0);
   });
 

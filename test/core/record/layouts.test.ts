@@ -20,6 +20,7 @@ import {
   type SharePolicy,
   verifyRecordForKey,
 } from "../../../offchain/core/record/key-record.ts";
+import { openShareDelivery, sealShareDelivery } from "../../../offchain/core/record/share-delivery.ts";
 import vectors from "../../vectors/record-layouts.json" with { type: "json" };
 
 describe("key record vectors", () => {
@@ -92,6 +93,19 @@ describe("key record vectors", () => {
           expect(toHex(share)).to.equal(toHex((await openAll()).get(index) ?? new Uint8Array()));
         }
         expect(vector.replies).to.have.length(policy.shares > 0 ? 1 : 0);
+      });
+
+      it("is delivered to the member that holds a share in the place of another one, which opens it", async () => {
+        for (const { recipientSeed, sealed, ...context } of vector.deliveries) {
+          const { privateKey, publicKey } = hpkeKeyPairFromSeed(fromHex(recipientSeed));
+          const right = (await openAll()).get(context.index) ?? new Uint8Array();
+          const share = await openShareDelivery(payload, ledger, header, context, privateKey, fromHex(sealed));
+          expect(toHex(share)).to.equal(toHex(right));
+          const made = await sealShareDelivery(ledger, header, context, publicKey, right);
+          expect(made.length).to.equal(fromHex(sealed).length);
+          expect(await openShareDelivery(payload, ledger, header, context, privateKey, made)).to.deep.equal(right);
+        }
+        expect(vector.deliveries).to.have.length(policy.shares > 0 ? 1 : 0);
       });
     });
   }
