@@ -50,6 +50,7 @@ import { readingSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
+import { OwnerGroups } from "./stubs/owner-groups.ts";
 import { type RekeyReport, rekey } from "./stubs/rekey.ts";
 import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
@@ -69,6 +70,7 @@ export type {
   Vetoed,
 } from "./recovery/recovery.ts";
 export { isUnderWay, type RequestPhase, type RequestView } from "./recovery/requests.ts";
+export type { ChangedGroup, GroupsReport, ListedGroup, OwnerGroupView } from "./stubs/owner-groups.ts";
 export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
 
 export interface AgentOptions {
@@ -103,6 +105,7 @@ export class Agent {
   readonly snapshots: Snapshots;
   readonly keyNodes: KeyNodes;
   readonly recovery: Recovery;
+  readonly owners: OwnerGroups;
   readonly #context: AgentContext;
 
   /** Use `openAgent`. */
@@ -112,6 +115,7 @@ export class Agent {
     this.snapshots = new Snapshots(context);
     this.keyNodes = new KeyNodes(context);
     this.recovery = new Recovery(context);
+    this.owners = new OwnerGroups(context);
   }
 
   /** The account's address. */
