@@ -73,7 +73,9 @@ export function restoreGroup(head: GroupHead, rows: Iterable<Uint8Array>): Owner
   const children = new Set<number>();
   for (const row of rows) {
     const value = asArray(decodeCbor(row, MAX_ROW_BYTES, 1, what), 3, 4, { what, name: "row" });
-    values.set(asInteger(value[0], 1, head.nextId - 1, { what, name: "number of a node" }), value);
+    const id = asInteger(value[0], 1, head.nextId - 1, { what, name: "number of a node" });
+    if (values.has(id)) throw notOneTree(what, `node ${id} has two rows`);
+    values.set(id, value);
     for (const child of childrenIn(value, what)) children.add(child);
   }
   const roots = [...values.keys()].filter((id) => !children.has(id));

@@ -13,6 +13,7 @@
 
 import { ed25519 } from "@noble/curves/ed25519.js";
 import { equalBytes } from "#primitives";
+import { ADDRESS_BYTES, checksumAddress } from "../../core/encoding/address.ts";
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
@@ -115,7 +116,8 @@ export class OwnerGroupService {
     await budgets.take(GROUP_JOINS, account, 1);
     await quotas.requireStubFile(account, MEMBER_BYTES, true);
     const { change, member } = this.#joining(account, fromHex(request.secret, 32, "secret"));
-    const stored = { digest, founder: account, nonce, rejoin: request.rejoin, objects };
+    const founder = checksumAddress(fromHex(account, ADDRESS_BYTES, "account"));
+    const stored = { digest, founder, nonce, rejoin: request.rejoin, objects };
     const prepared = prepareChange(stored, OwnerGroup.create(this.#seed(nonce), nonce), change, member);
     const written = await index.ownerGroups.write(prepared, 0);
     if (written === "elsewhere") throw inAnotherGroup();
