@@ -18,11 +18,7 @@ import {
   unpackInPlace,
 } from "../../offchain/core/revocable/package.ts";
 import { openStubFile, sealStubFile, stubFileBytes } from "../../offchain/core/revocable/stub-file.ts";
-import {
-  type GroupChangeAnswer,
-  MAX_GROUP_MEMBERS,
-  type OwnerGroupAnswer,
-} from "../../offchain/core/wire/owner-groups.ts";
+import type { GroupChangeAnswer, OwnerGroupAnswer } from "../../offchain/core/wire/owner-groups.ts";
 import { ProviderDatabase } from "../../offchain/csp/database.ts";
 import { OwnerGroupService } from "../../offchain/csp/owner-groups/owner-groups.ts";
 import type { ProviderIndex } from "../../offchain/store/index/provider-index.ts";
@@ -32,7 +28,7 @@ import { cpuMilliseconds } from "./process-cost.ts";
 
 const MIB = 1024 * 1024;
 export const FILE_CHUNKS = 1024;
-export const GROUP_SIZES = [10, 100, 1000, MAX_GROUP_MEMBERS];
+export const GROUP_SIZES = [10, 100, 1000];
 /** The size that the bars are about. */
 export const BAR_OWNERS = 1000;
 

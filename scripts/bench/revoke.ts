@@ -1,6 +1,6 @@
 /**
  * `npm run bench:revoke`: what it costs to revoke one owner of a file of 1 GiB that many own, by the number of owners,
- * and what packages cost beside plain sealed chunks. The manager's part, one owner's part, no network;
+ * and what packages cost beside plain sealed chunks. The provider's part, one owner's part, no network;
  * docs/benchmarks.md explains each figure.
  *
  *   npm run bench:revoke -- [--runs 10] [--mib 256] [--json] [--svg docs/revoke.svg]
