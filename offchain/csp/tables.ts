@@ -2,7 +2,7 @@
 import { BUDGET_TABLES, type BudgetTables } from "../daemon/quota.ts";
 import { SESSION_TABLES, type SessionTables } from "../daemon/sessions.ts";
 import type { Migrations } from "../store/index/sql/migrate.ts";
-import { OWNER_GROUP_TABLES } from "../store/index/sql/owner-groups.ts";
+import { OWNER_GROUP_TABLES } from "../store/index/sql/owner-group-tables.ts";
 import { PROVIDER_INDEX_TABLES, type ProviderTables } from "../store/index/sql/provider-tables.ts";
 
 export type CspTables = ProviderTables & SessionTables & BudgetTables;

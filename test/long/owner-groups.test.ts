@@ -131,7 +131,8 @@ describe("ownership groups with real processes", function () {
   });
 
   async function keepFromBob(request: ProxiedRequest, answer: ProxiedAnswer): Promise<undefined> {
-    kept.token = request.headers.authorization ?? kept.token;
+    const { authorization } = request.headers;
+    if (authorization !== undefined) kept.token = authorization;
     if (request.path.endsWith("/join")) {
       kept.secret = (JSON.parse(new TextDecoder().decode(request.body)) as { secret: string }).secret;
     }
@@ -226,7 +227,7 @@ describe("ownership groups with real processes", function () {
     await bobsAgent.getBytes(dataId, { path: "in/small" });
   });
 
-  it("are in one epoch or the next when the provider is killed while it revokes, and the command runs again", async () => {
+  it("are in one epoch or the next when the provider is killed while it revokes, and again", async () => {
     const { alice, bob, carol } = people;
     for (const when of ["before", "meanwhile", "after"]) {
       let kills = 0;

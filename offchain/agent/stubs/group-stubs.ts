@@ -15,7 +15,7 @@ import { epochOf, openStubFile, sealStubFile } from "../../core/revocable/stub-f
 import type { OwnerGroupAnswer } from "../../core/wire/owner-groups.ts";
 import type { OwnerGroupKeeper } from "../providers/owner-groups.ts";
 import { isDamage } from "../read/damage.ts";
-import type { OpenedStubs, StubOwner } from "./owner-stubs.ts";
+import type { OpenedStubs, StubOwner } from "./stub-owner.ts";
 
 /** Attempts while the group changes, or other devices change its stub file. */
 const ATTEMPTS = 5;

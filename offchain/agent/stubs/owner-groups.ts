@@ -23,7 +23,8 @@ import { dataIdIn } from "../snapshots/resolve.ts";
 import { readLists, resolveIn } from "../snapshots/snapshot-lists.ts";
 import { accountStubs } from "./account-stubs.ts";
 import { groupSecret, readGroupStubs, storeGroupStubs } from "./group-stubs.ts";
-import { otherStubs, readOwnStubs, readStubs, type StubOwner, storeStubs } from "./owner-stubs.ts";
+import { otherStubs, readOwnStubs, readStubs, storeStubs } from "./owner-stubs.ts";
+import type { StubOwner } from "./stub-owner.ts";
 
 /** A group at one provider. */
 export interface OwnerGroupView extends Pick<OwnerGroupAnswer, "groupId" | "founder" | "rejoin" | "epoch" | "members"> {

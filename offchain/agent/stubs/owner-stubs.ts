@@ -11,17 +11,10 @@ import { epochKey, ownerAccessKey, type StubScope } from "../../core/revocable/e
 import { epochOf, openStubFile, sealStubFile } from "../../core/revocable/stub-file.ts";
 import type { StubFileKeeper } from "../providers/storage-provider.ts";
 import { readGroupStubs, storeGroupStubs } from "./group-stubs.ts";
+import type { OpenedStubs, StubOwner } from "./stub-owner.ts";
 
 /** Attempts at a change while other devices change the file as well. */
 const ATTEMPTS = 5;
-
-/** What a stub file is sealed with beside its epoch. */
-export interface StubOwner {
-  /** Of the account in its deployment; see `stubIdentityKey`. */
-  readonly identityKey: Uint8Array;
-  readonly fileKey: Uint8Array;
-  readonly dataId: string;
-}
 
 /**
  * The key from which the access keys of an account follow.
@@ -30,13 +23,6 @@ export interface StubOwner {
  */
 export function stubIdentityKey(snapshotKey: Uint8Array, scope: Uint8Array): Uint8Array {
   return kdf(snapshotKey, "stub-identity", scope);
-}
-
-/** A stub file as a provider has it. */
-export interface OpenedStubs {
-  readonly epoch: number;
-  /** One after the other. */
-  readonly stubs: Uint8Array;
 }
 
 /**

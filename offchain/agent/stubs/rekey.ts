@@ -10,7 +10,8 @@ import { isDamage } from "../read/damage.ts";
 import { dataIdIn } from "../snapshots/resolve.ts";
 import { readLists, resolveIn, type SnapshotListing } from "../snapshots/snapshot-lists.ts";
 import { accountStubs } from "./account-stubs.ts";
-import { type OpenedStubs, readOwnStubs, type StubOwner, storeStubs } from "./owner-stubs.ts";
+import { readOwnStubs, storeStubs } from "./owner-stubs.ts";
+import type { OpenedStubs, StubOwner } from "./stub-owner.ts";
 
 /** A provider whose stub file is as it was: the keys before still open it there. */
 export interface RekeyFailure {

@@ -28,10 +28,7 @@ function registerCreate(owners: Command): void {
     .description("found an ownership group of a put; its id lets other accounts that have put the same files join")
     .argument("<snapshot>", SNAPSHOT)
     .addOption(
-      new Option(
-        "--rejoin <policy>",
-        "whether a revoked owner may join again by proof, or once the founder readmits it",
-      )
+      new Option("--rejoin <policy>", "how a revoked owner may join again: by proof, or once the founder readmits it")
         .choices(["founder", "proof"] as const)
         .default("founder"),
     )

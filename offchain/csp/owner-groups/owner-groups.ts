@@ -253,7 +253,7 @@ export class OwnerGroupService {
     });
   }
 
-  /** The stub file, wrapped under the group key. @throws TallystickError NOT_FOUND for others, and when there is none */
+  /** The stub file, wrapped under the group key. @throws TallystickError NOT_FOUND for others, and without a file */
   async stubFile(account: string, groupId: string): Promise<Uint8Array> {
     const group = await this.#requireMember(account, groupId);
     const file = await this.#parts.index.ownerGroups.stubFile(group.groupId);

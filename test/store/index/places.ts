@@ -8,7 +8,7 @@ import { definitionsFor } from "../../../offchain/store/index/sql/column-types.t
 import { type Migrations, migrate } from "../../../offchain/store/index/sql/migrate.ts";
 import { parseInteger } from "../../../offchain/store/index/sql/open-postgresql.ts";
 import { openSqliteDatabase } from "../../../offchain/store/index/sql/open-sqlite.ts";
-import { OWNER_GROUP_TABLES } from "../../../offchain/store/index/sql/owner-groups.ts";
+import { OWNER_GROUP_TABLES } from "../../../offchain/store/index/sql/owner-group-tables.ts";
 import { SqlProviderIndex } from "../../../offchain/store/index/sql/provider-index.ts";
 import { PROVIDER_INDEX_TABLES, type ProviderTables } from "../../../offchain/store/index/sql/provider-tables.ts";
 import { SqlDatabase } from "../../../offchain/store/index/sql/sql-database.ts";

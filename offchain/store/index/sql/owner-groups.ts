@@ -4,95 +4,17 @@ import {
   type GroupChangeRows,
   type GroupWrite,
   MEMBER_BYTES,
-  type MemberState,
   type OwnerGroupIndex,
   type StoredGroup,
   type StoredMember,
 } from "../owner-group-index.ts";
 import { STUB_ROW_BYTES } from "../stub-file-index.ts";
 import { canonicalAddress } from "./accounts.ts";
-import type { TableDefinitions } from "./column-types.ts";
+import type { OwnerGroupTables } from "./owner-group-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 import { chargeStubBytes, dropStubFile, type StubFileTables } from "./stub-files.ts";
 
-export interface OwnerGroupTables extends StubFileTables {
-  owner_groups: {
-    group_id: Uint8Array;
-    digest: Uint8Array;
-    founder: string;
-    nonce: Uint8Array;
-    rejoin: string;
-    objects: Uint8Array;
-    epoch: number;
-    salt: Uint8Array;
-    group_key: Uint8Array;
-    message_digest: Uint8Array;
-    next_node: number;
-    members: number;
-  };
-  group_nodes: { group_id: Uint8Array; node: number; encoded: Uint8Array };
-  group_members: {
-    group_id: Uint8Array;
-    account: string;
-    digest: Uint8Array;
-    state: MemberState;
-    secret: Uint8Array | null;
-    since: number;
-  };
-  group_rekeys: { group_id: Uint8Array; epoch: number; encoded: Uint8Array };
-  group_stub_files: { group_id: Uint8Array; epoch: number; sealed: Uint8Array };
-}
-
 const PARTS = ["group_nodes", "group_members", "group_rekeys", "group_stub_files"] as const;
-
-/**
- * A migration of its own. The stub file is not in the row of its group, which every change of owners writes. An account
- * is a member of one group of a put at most.
- */
-export const OWNER_GROUP_TABLES: TableDefinitions = ({ bytes, integer, clustered }) => [
-  `CREATE TABLE owner_groups (
-    group_id ${bytes} NOT NULL PRIMARY KEY,
-    digest ${bytes} NOT NULL,
-    founder TEXT NOT NULL,
-    nonce ${bytes} NOT NULL,
-    rejoin TEXT NOT NULL CHECK (rejoin IN ('proof', 'founder')),
-    objects ${bytes} NOT NULL,
-    epoch ${integer} NOT NULL CHECK (epoch > 0),
-    salt ${bytes} NOT NULL,
-    group_key ${bytes} NOT NULL,
-    message_digest ${bytes} NOT NULL,
-    next_node ${integer} NOT NULL,
-    members ${integer} NOT NULL CHECK (members > 0)
-  ) ${clustered}`,
-  "CREATE INDEX owner_groups_by_founder ON owner_groups (founder)",
-  `CREATE TABLE group_nodes (
-    group_id ${bytes} NOT NULL REFERENCES owner_groups (group_id),
-    node ${integer} NOT NULL,
-    encoded ${bytes} NOT NULL,
-    PRIMARY KEY (group_id, node)
-  ) ${clustered}`,
-  `CREATE TABLE group_members (
-    group_id ${bytes} NOT NULL REFERENCES owner_groups (group_id),
-    account TEXT NOT NULL,
-    digest ${bytes} NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('member', 'revoked')),
-    secret ${bytes},
-    since ${integer} NOT NULL,
-    PRIMARY KEY (group_id, account)
-  ) ${clustered}`,
-  "CREATE UNIQUE INDEX group_members_by_put ON group_members (account, digest) WHERE state = 'member'",
-  `CREATE TABLE group_rekeys (
-    group_id ${bytes} NOT NULL REFERENCES owner_groups (group_id),
-    epoch ${integer} NOT NULL,
-    encoded ${bytes} NOT NULL,
-    PRIMARY KEY (group_id, epoch)
-  ) ${clustered}`,
-  `CREATE TABLE group_stub_files (
-    group_id ${bytes} NOT NULL PRIMARY KEY REFERENCES owner_groups (group_id),
-    epoch ${integer} NOT NULL CHECK (epoch > 0),
-    sealed ${bytes} NOT NULL
-  )`,
-];
 
 type GroupRow = OwnerGroupTables["owner_groups"];
 
@@ -184,7 +106,7 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
       const charge = await this.#charge(transaction, group, owner, member.becomes?.state === "member");
       if (charge === "elsewhere") return "elsewhere";
       if (!(await putGroup(transaction, group, expected))) return "changed";
-      await chargeStubBytes(transaction, owner, charge);
+      await chargeStubBytes(stubPart(transaction), owner, charge);
       await transaction
         .deleteFrom("group_members")
         .where("group_id", "=", groupId)
@@ -195,7 +117,7 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
         await transaction.insertInto("group_members").values(row).execute();
       }
       if (member.becomes?.state === "member" && owner !== canonicalAddress(group.founder)) {
-        await dropStubFile(transaction, owner, digest);
+        await dropStubFile(stubPart(transaction), owner, digest);
       }
       await putRows(transaction, groupId, rows);
       return "written";
@@ -209,7 +131,7 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
     owner: string,
     joins: boolean,
   ): Promise<number | "elsewhere"> {
-    await chargeStubBytes(transaction, owner, 0);
+    await chargeStubBytes(stubPart(transaction), owner, 0);
     const before = await transaction
       .selectFrom("group_members")
       .select("group_id")
@@ -257,9 +179,9 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
           .select(stubFileBytes.as("bytes"))
           .where("group_id", "=", groupId)
           .executeTakeFirst();
-        for (const account of accounts) await chargeStubBytes(transaction, account, -MEMBER_BYTES);
+        for (const account of accounts) await chargeStubBytes(stubPart(transaction), account, -MEMBER_BYTES);
         if (file !== undefined)
-          await chargeStubBytes(transaction, group.founder, -(Number(file.bytes) + STUB_ROW_BYTES));
+          await chargeStubBytes(stubPart(transaction), group.founder, -(Number(file.bytes) + STUB_ROW_BYTES));
         for (const part of PARTS) await transaction.deleteFrom(part).where("group_id", "=", groupId).execute();
         await transaction.deleteFrom("owner_groups").where("group_id", "=", groupId).execute();
       },
@@ -303,7 +225,7 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
         .executeTakeFirst();
       if (group === undefined) return false;
       const { founder, digest } = group;
-      await chargeStubBytes(transaction, founder, 0);
+      await chargeStubBytes(stubPart(transaction), founder, 0);
       const found = await transaction
         .selectFrom("group_stub_files")
         .select(["epoch", stubFileBytes.as("bytes")])
@@ -311,16 +233,21 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
         .executeTakeFirst();
       if ((found?.epoch ?? 0) !== expected) return false;
       const before = found === undefined ? 0 : Number(found.bytes) + STUB_ROW_BYTES;
-      await chargeStubBytes(transaction, founder, sealed.length + STUB_ROW_BYTES - before);
+      await chargeStubBytes(stubPart(transaction), founder, sealed.length + STUB_ROW_BYTES - before);
       await transaction
         .insertInto("group_stub_files")
         .values({ group_id: groupId, epoch, sealed })
         .onConflict((conflict) => conflict.column("group_id").doUpdateSet({ epoch, sealed }))
         .execute();
-      await dropStubFile(transaction, founder, digest);
+      await dropStubFile(stubPart(transaction), founder, digest);
       return true;
     });
   }
+}
+
+/** As `SqlDatabase.part`: the tables of stub files, among all. */
+function stubPart(transaction: Transaction<OwnerGroupTables>): Transaction<StubFileTables> {
+  return transaction as unknown as Transaction<StubFileTables>;
 }
 
 const stubFileBytes = sql<number>`CAST(length(sealed) AS BIGINT)`;
@@ -396,7 +323,7 @@ export async function passGroups(transaction: Transaction<OwnerGroupTables>, fro
     .where("account", "=", to)
     .where("state", "=", "member")
     .executeTakeFirstOrThrow();
-  await chargeStubBytes(transaction, to, Number(bytes) + Number(count) * MEMBER_BYTES);
+  await chargeStubBytes(stubPart(transaction), to, Number(bytes) + Number(count) * MEMBER_BYTES);
 }
 
 function groupOf(row: GroupRow): StoredGroup {

@@ -25,8 +25,6 @@ export const STUB_FILE_TABLES: TableDefinitions = ({ bytes, integer, clustered }
   ) ${clustered}`,
 ];
 
-type ChargingTransaction = Pick<Transaction<StubFileTables>, "insertInto" | "updateTable" | "deleteFrom">;
-
 export class SqlStubFileIndex implements StubFileIndex {
   readonly #database: SqlDatabase<StubFileTables>;
 
@@ -104,7 +102,7 @@ export async function passStubFiles(transaction: Transaction<StubFileTables>, fr
 
 /** Removes the account's own stub file of a put, if it has one. The row of the account is locked. */
 export async function dropStubFile(
-  transaction: ChargingTransaction,
+  transaction: Transaction<StubFileTables>,
   account: string,
   digest: Uint8Array,
 ): Promise<void> {
@@ -118,7 +116,11 @@ export async function dropStubFile(
 }
 
 /** Adds to the sum that the account is charged, and locks its row. Fewer bytes are taken off a row that is there. */
-export async function chargeStubBytes(transaction: ChargingTransaction, account: string, bytes: number): Promise<void> {
+export async function chargeStubBytes(
+  transaction: Transaction<StubFileTables>,
+  account: string,
+  bytes: number,
+): Promise<void> {
   if (bytes < 0) {
     const update = transaction.updateTable("stub_accounts").set({ stub_bytes: sql`stub_bytes + ${bytes}` });
     await update.where("account", "=", account).execute();
