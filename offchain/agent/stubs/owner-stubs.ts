@@ -1,7 +1,7 @@
 /**
  * This account's stub files: one for each put that is revocable, at each provider that stores the put, or that of an
- * ownership group (`group-stubs.ts`). An owner without a group seals them under an access key that follows from its identity and the epoch, so that a new device with the
- * recovery phrase opens them.
+ * ownership group (`group-stubs.ts`). An owner without a group seals them under an access key that follows from its
+ * identity and the epoch, so that a new device with the recovery phrase opens them.
  */
 import { equalBytes } from "#primitives";
 import { kdf } from "../../core/crypto/kdf.ts";

@@ -48,7 +48,7 @@ function registerJoin(owners: Command): void {
     .argument("<group>", "id of the group, from its founder")
     .addHelpText(
       "after",
-      "\nThis account's own stub file at that provider is removed: it reads the put as long as it is in the group.\n\n" +
+      "\nThis account's own stub file at that provider is removed: it reads the put while it is in the group.\n\n" +
         `Example:\n  $ tallystick owners join 0x${"5f".repeat(32)}`,
     )
     .action(async (group: string, _options: unknown, command: Command) => {
