@@ -50,6 +50,7 @@ import { readingSnapshotKeys } from "./snapshots/account-keys.ts";
 import { readMetadata } from "./snapshots/read-metadata.ts";
 import { Snapshots } from "./snapshots/snapshots.ts";
 import { type StatusReport, status } from "./status.ts";
+import { OwnerGroups } from "./stubs/owner-groups.ts";
 import { type RekeyReport, rekey } from "./stubs/rekey.ts";
 import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
@@ -77,6 +78,7 @@ export type {
 } from "./recovery/recovery.ts";
 export { isUnderWay, type RequestPhase, type RequestView } from "./recovery/requests.ts";
 export type { ReplacedNamed } from "./recovery/warnings.ts";
+export type { ChangedGroup, GroupsReport, ListedGroup, OwnerGroupView } from "./stubs/owner-groups.ts";
 export { type Eip1193Provider, eip1193Signer } from "./wallet/eip1193.ts";
 export { httpWallet } from "./wallet/http-wallet.ts";
 export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
@@ -113,6 +115,7 @@ export class Agent {
   readonly snapshots: Snapshots;
   readonly keyNodes: KeyNodes;
   readonly recovery: Recovery;
+  readonly owners: OwnerGroups;
   readonly #context: AgentContext;
 
   /** Use `openAgent`. */
@@ -122,6 +125,7 @@ export class Agent {
     this.snapshots = new Snapshots(context);
     this.keyNodes = new KeyNodes(context);
     this.recovery = new Recovery(context);
+    this.owners = new OwnerGroups(context);
   }
 
   /** The account's address. */

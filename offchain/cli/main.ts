@@ -19,6 +19,7 @@ import { registerInit } from "./commands/init.ts";
 import { registerList } from "./commands/list.ts";
 import { registerNetwork } from "./commands/network.ts";
 import { registerNode } from "./commands/node.ts";
+import { registerOwners } from "./commands/owners.ts";
 import { registerPhrase } from "./commands/phrase.ts";
 import { registerPut } from "./commands/put.ts";
 import { registerRecover } from "./commands/recover.ts";
@@ -103,6 +104,7 @@ export function buildProgram(): Command {
     registerRemove,
     registerForget,
     registerRekey,
+    registerOwners,
     registerServe,
     registerStatus,
     registerAudit,

@@ -62,11 +62,13 @@ import { VerificationWorkers } from "./data-sets/verification-workers.ts";
 import { ProviderDatabase } from "./database.ts";
 import { HeadService } from "./heads/heads.ts";
 import { type CspMetrics, createCspMetrics } from "./metrics.ts";
+import { OwnerGroupService } from "./owner-groups/owner-groups.ts";
 import { AccountQuotas } from "./quotas.ts";
 import { BodyPlaces } from "./routes/body-places.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
 import { addDataSetRoutes } from "./routes/data-sets.ts";
 import { addHeadRoutes } from "./routes/heads.ts";
+import { addOwnerGroupRoutes } from "./routes/owner-groups.ts";
 import { acceptStreams } from "./routes/request-body.ts";
 import { addStubFileRoutes } from "./routes/stub-files.ts";
 import { StubFileService } from "./stub-files/stub-files.ts";
@@ -275,7 +277,11 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const watchCoins = every(BALANCE_SECONDS, unixSeconds, () => coins.round());
   addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index });
   addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas, index.successions) });
-  addStubFileRoutes(server, { sessions, quotas, bodies, stubFiles: new StubFileService(index.stubFiles, quotas) });
+  const stubFiles = new StubFileService(index.stubFiles, index.ownerGroups, quotas);
+  addStubFileRoutes(server, { sessions, quotas, bodies, stubFiles });
+  const operatorSecret = base.secret;
+  const groups = new OwnerGroupService({ index, claims, quotas, budgets, operatorSecret }, unixSeconds);
+  addOwnerGroupRoutes(server, { sessions, quotas, bodies, groups });
   const { verifyWaitSeconds } = config;
   addDataSetRoutes(server, {
     ...dataSets,

@@ -1,51 +1,48 @@
 /**
- * What a revocation costs: the parts of it that depend on the file and on the number of owners, made durable; and what
- * packages cost beside plain sealed chunks.
+ * What a revocation costs at a provider, which keeps the group of owners in its database on disk; and what packages
+ * cost beside plain sealed chunks.
  */
-import { join } from "node:path";
 import { sha256 } from "#primitives";
 import { CHUNK_OVERHEAD_BYTES, openChunkInPlace, sealChunkInPlace } from "../../offchain/core/crypto/encryption.ts";
 import { contentId, contentIdFromDigest } from "../../offchain/core/encoding/content-id.ts";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { epochKey } from "../../offchain/core/revocable/epoch-key.ts";
-import { GroupMember } from "../../offchain/core/revocable/group-member.ts";
-import { encodeRow } from "../../offchain/core/revocable/group-state.ts";
-import {
-  type GroupChange,
-  type GroupRekey,
-  type NewOwner,
-  OwnerGroup,
-} from "../../offchain/core/revocable/owner-group.ts";
+import type { GroupMember } from "../../offchain/core/revocable/group-member.ts";
+import { groupAccessKey, unwrapGroupStubs } from "../../offchain/core/revocable/group-stubs.ts";
+import { openMemberPath } from "../../offchain/core/revocable/member-path.ts";
 import {
   PACKAGE_OVERHEAD_BYTES,
   packInPlace,
   STUB_BYTES,
   unpackInPlace,
 } from "../../offchain/core/revocable/package.ts";
-import { MAX_JOINS } from "../../offchain/core/revocable/rekey-message.ts";
 import { openStubFile, sealStubFile, stubFileBytes } from "../../offchain/core/revocable/stub-file.ts";
-import { replaceDurably } from "../../offchain/store/disk/durable-file.ts";
+import type { GroupChangeAnswer, OwnerGroupAnswer } from "../../offchain/core/wire/owner-groups.ts";
+import { ProviderDatabase } from "../../offchain/csp/database.ts";
+import { OwnerGroupService } from "../../offchain/csp/owner-groups/owner-groups.ts";
+import type { ProviderIndex } from "../../offchain/store/index/provider-index.ts";
 import { aesCtrStream } from "../demo/keystream.ts";
 import { median } from "./data-figures.ts";
 import { cpuMilliseconds } from "./process-cost.ts";
 
 const MIB = 1024 * 1024;
 export const FILE_CHUNKS = 1024;
-export const GROUP_SIZES = [10, 100, 1000, 10_000];
+export const GROUP_SIZES = [10, 100, 1000];
 /** The size that the bars are about. */
 export const BAR_OWNERS = 1000;
 
 export interface RevocationFigure {
   readonly owners: number;
   readonly chunks: number;
-  /** Medians. From the decision until everything is on disk. */
+  /** Medians. From the founder's request until everything is on disk. */
   readonly milliseconds: number;
-  /** Until one remaining owner, which has the message and the stub file, has the stubs. */
+  /** Until one remaining owner has fetched message and stub file, and has the stubs. */
   readonly ownerMilliseconds: number;
   /** The largest of all revocations. */
   readonly messages: number;
   readonly rekeyBytes: number;
-  /** Stub file, rekey message, and rows of the group's state. */
+  /** Rekey message, and rows of the key tree. */
   readonly rewrittenBytes: number;
   /** Former owners that got a key or a stub after they were revoked. */
   readonly leaks: number;
@@ -64,72 +61,92 @@ export interface PackageFigure {
 const accountOf = (owner: number): string => `0x${owner.toString(16).padStart(40, "0")}`;
 const secretOf = (owner: number): Uint8Array => aesCtrStream(`secret of owner ${owner}`, 32);
 
-const newOwner = (owner: number): NewOwner => ({ account: accountOf(owner), secret: secretOf(owner) });
+const DATA_ID = contentId(Uint8Array.of(1));
+const SCOPE = { dataId: DATA_ID, epoch: 1 };
 
-/** A group with the stub file of one file, on disk. */
+/** What a new group, and each member of it, is asked for beside the measured path: no claims, quotas or budgets. */
+const ADMITTED = {
+  quotas: { requireStubFile: async () => undefined },
+  budgets: { take: async () => undefined },
+};
+
+/** A provider's service on a database on disk, with a group of many owners. */
 class SharedFile {
-  readonly group = OwnerGroup.create(aesCtrStream("manager", 32));
-  readonly #folder: string;
-  readonly #dataId = contentId(Uint8Array.of(1));
+  readonly groups: OwnerGroupService;
+  readonly #database: ProviderDatabase;
   readonly #fileKey = aesCtrStream("file key", 32);
-  #sealed: Uint8Array = new Uint8Array(0);
+  #group: OwnerGroupAnswer | undefined;
 
-  private constructor(folder: string) {
-    this.#folder = folder;
+  private constructor(database: ProviderDatabase) {
+    const { index } = database;
+    const owned = { owned: [DATA_ID], missing: [] };
+    // What is not measured: that members own the objects of the put.
+    const chunks = { owns: async () => [true] } as unknown as ProviderIndex["chunks"];
+    const claims = { answer: async () => owned };
+    const parts = { index: { ownerGroups: index.ownerGroups, chunks }, claims, ...ADMITTED };
+    this.groups = new OwnerGroupService({ ...parts, operatorSecret: aesCtrStream("operator", 32) }, () => 1);
+    this.#database = database;
   }
 
-  /** @returns with the owners from 1 on, the first of which follows the group from here on */
-  static create(folder: string, owners: number, chunks: number): { file: SharedFile; member: GroupMember } {
-    const file = new SharedFile(folder);
-    let member: GroupMember | undefined;
-    for (let first = 1; first <= owners; first += MAX_JOINS) {
-      const count = Math.min(MAX_JOINS, owners - first + 1);
-      const { bytes } = file.group.change({ join: Array.from({ length: count }, (_, at) => newOwner(first + at)) });
-      if (member === undefined) member = GroupMember.join(bytes, file.group, accountOf(1), secretOf(1));
-      else member.apply(bytes);
-    }
-    if (member === undefined) throw new Error("a group without owners");
-    file.#seal(aesCtrStream("stubs", chunks * STUB_BYTES));
-    return { file, member };
+  /** @returns with the owners from 1 on, the first of which has founded the group */
+  static async create(folder: string, owners: number, chunks: number): Promise<SharedFile> {
+    const file = new SharedFile(await ProviderDatabase.open({ kind: "sqlite" }, folder));
+    file.#group = await file.groups.found(accountOf(1), {
+      dataId: DATA_ID,
+      nonce: toHex(aesCtrStream("nonce", 32)),
+      secret: toHex(secretOf(1)),
+      rejoin: "proof",
+      objects: [{ id: DATA_ID, sizeBytes: 1 }],
+    });
+    const sealed = sealStubFile(file.#innerKey(), SCOPE, aesCtrStream("stubs", chunks * STUB_BYTES));
+    await file.groups.replaceStubFile(accountOf(1), file.groupId, 0, inOnePiece(sealed));
+    for (let owner = 2; owner <= owners; owner += 1) await file.join(owner);
+    return file;
   }
 
-  /** What the manager does, until everything is on disk. @returns bytes that were written */
-  change(change: GroupChange): { rekey: GroupRekey; rewrittenBytes: number } {
-    const stubs = this.open(this.group);
-    const rekey = this.group.change(change);
-    this.#seal(stubs);
-    return { rekey, rewrittenBytes: this.#write(rekey) };
+  get groupId(): string {
+    return this.#shown.groupId;
   }
 
-  /** Opens the stub file with what an owner knows, or with what it has kept. */
-  open(known: KnownKey): Uint8Array {
-    return openStubFile(this.#keyOf(known), { dataId: this.#dataId, epoch: known.epoch }, this.#sealed, "bench");
+  get #shown(): OwnerGroupAnswer {
+    if (this.#group === undefined) throw new Error("no group");
+    return this.#group;
   }
 
-  #keyOf({ groupKey, epoch }: KnownKey): Uint8Array {
-    return epochKey(this.#fileKey, groupKey, { dataId: this.#dataId, epoch });
+  async join(owner: number): Promise<void> {
+    const request = { claimId: "", answers: [], secret: toHex(secretOf(owner)) };
+    await this.groups.join(accountOf(owner), this.groupId, request);
   }
 
-  #seal(stubs: Uint8Array): void {
-    const { group } = this;
-    this.#sealed = sealStubFile(this.#keyOf(group), { dataId: this.#dataId, epoch: group.epoch }, stubs);
+  /** What an owner knows from its path, as on a new device. */
+  async member(owner: number): Promise<GroupMember> {
+    const { groupId, managerKey } = this.#shown;
+    const path = await this.groups.path(accountOf(owner), groupId);
+    return openMemberPath(path, { groupId: fromHex(groupId), managerKey: fromHex(managerKey) }, secretOf(owner));
   }
 
-  /** Three files; a database would take the rows one by one. */
-  #write({ bytes, changed }: GroupRekey): number {
-    const wanted = new Set(changed);
-    const rows = [...this.group.state.tree.nodes()].filter(({ id }) => wanted.has(id)).map(encodeRow);
-    const parts = { rows: Buffer.concat(rows), rekey: bytes, stubs: this.#sealed };
-    for (const [name, content] of Object.entries(parts)) replaceDurably(join(this.#folder, name), content);
-    return Object.values(parts).reduce((sum, { length }) => sum + length, 0);
+  /** The stubs, from what is served to an owner. */
+  open({ groupKey, epoch }: Pick<GroupMember, "groupKey" | "epoch">, wrapped: Uint8Array): Uint8Array {
+    const inner = unwrapGroupStubs({ groupId: fromHex(this.groupId), epoch, groupKey }, wrapped, "bench");
+    return openStubFile(this.#innerKey(), SCOPE, inner, "bench");
+  }
+
+  #innerKey(): Uint8Array {
+    return epochKey(this.#fileKey, groupAccessKey(fromHex(this.groupId), SCOPE), SCOPE);
+  }
+
+  async close(): Promise<void> {
+    await this.#database.close();
   }
 }
 
-type KnownKey = Pick<GroupMember, "groupKey" | "epoch">;
+async function* inOnePiece(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
 
-function succeeds(work: () => unknown): boolean {
+async function succeeds(work: () => unknown): Promise<boolean> {
   try {
-    work();
+    await work();
     return true;
   } catch (error) {
     if (!(error instanceof TallystickError)) throw error;
@@ -137,39 +154,55 @@ function succeeds(work: () => unknown): boolean {
   }
 }
 
-/** Revokes one owner after the other, spread over the tree; each joins again before the next. */
-export function measureRevocations(
+/**
+ * Revokes one owner after the other, spread over the tree; each joins again before the next. The provider's part is
+ * what it does between a request and its answer: the rows are durable.
+ */
+export async function measureRevocations(
   folder: string,
   owners: number,
   { chunks = FILE_CHUNKS, runs = 10 }: { readonly chunks?: number; readonly runs?: number } = {},
-): RevocationFigure {
-  const { file, member } = SharedFile.create(folder, owners, chunks);
-  const samples: { milliseconds: number; ownerMilliseconds: number; rekey: GroupRekey; rewrittenBytes: number }[] = [];
+): Promise<RevocationFigure> {
+  const file = await SharedFile.create(folder, owners, chunks);
+  const { groups, groupId } = file;
+  const samples: (GroupChangeAnswer & { milliseconds: number; ownerMilliseconds: number; rekeyBytes: number })[] = [];
   let leaks = 0;
   for (let run = 0; run < runs; run += 1) {
     const number = 2 + ((run * 617) % (owners - 1));
+    const account = accountOf(number);
     // Its keys, from here on.
-    const { bytes } = file.change({ leave: [accountOf(number)], join: [newOwner(number)] }).rekey;
-    member.apply(bytes);
-    const former = GroupMember.join(bytes, file.group, accountOf(number), secretOf(number));
-    file.open(former);
+    const former = await file.member(number);
+    file.open(former, await groups.stubFile(account, groupId));
+    const owner = await file.member(1);
     const started = performance.now();
-    const { rekey, rewrittenBytes } = file.change({ leave: [accountOf(number)] });
+    const change = await groups.revoke(accountOf(1), groupId, account);
     const done = performance.now();
-    member.apply(rekey.bytes);
-    file.open(member);
-    samples.push({ milliseconds: done - started, ownerMilliseconds: performance.now() - done, rekey, rewrittenBytes });
-    const kept = [former.epoch, file.group.epoch].map((epoch) => () => file.open({ groupKey: former.groupKey, epoch }));
-    leaks += [() => former.apply(rekey.bytes), ...kept].filter(succeeds).length;
-    member.apply(file.change({ join: [newOwner(number)] }).rekey.bytes);
+    const message = await groups.rekey(accountOf(1), groupId, owner.epoch + 1);
+    const wrapped = await groups.stubFile(accountOf(1), groupId);
+    owner.apply(message);
+    file.open(owner, wrapped);
+    const ownerMilliseconds = performance.now() - done;
+    samples.push({ ...change, milliseconds: done - started, ownerMilliseconds, rekeyBytes: message.length });
+    for (const attempt of [
+      () => groups.stubFile(account, groupId),
+      () => groups.path(account, groupId),
+      () => groups.rekey(account, groupId, change.epoch),
+      () => former.apply(message),
+      () => file.open(former, wrapped),
+      () => file.open({ groupKey: former.groupKey, epoch: change.epoch }, wrapped),
+    ]) {
+      if (await succeeds(attempt)) leaks += 1;
+    }
+    await file.join(number);
   }
+  await file.close();
   return {
     owners,
     chunks,
     milliseconds: median(samples.map(({ milliseconds }) => milliseconds)),
     ownerMilliseconds: median(samples.map(({ ownerMilliseconds }) => ownerMilliseconds)),
-    messages: Math.max(...samples.map(({ rekey }) => rekey.messages)),
-    rekeyBytes: Math.max(...samples.map(({ rekey }) => rekey.bytes.length)),
+    messages: Math.max(...samples.map(({ messages }) => messages)),
+    rekeyBytes: Math.max(...samples.map(({ rekeyBytes }) => rekeyBytes)),
     rewrittenBytes: Math.max(...samples.map(({ rewrittenBytes }) => rewrittenBytes)),
     leaks,
     runs,

@@ -17,6 +17,8 @@ import { NATIVE, type ProviderClient, ProviderProcess, TEST_OFFER } from "./prov
 const SET = `/v1/data-sets/0x${"00".repeat(32)}`;
 const SEGMENT = `0x${"00".repeat(32)}`;
 
+const someGroup = `/v1/owner-groups/0x${"00".repeat(32)}`;
+
 describe("provider over HTTP", () => {
   let local: LocalChain;
   let provider: ProviderProcess;
@@ -131,6 +133,11 @@ describe("provider over HTTP", () => {
       ["PUT", "/v1/head?expected=0&releases=0"],
       ["GET", `/v1/stub-files/${randomChunk(1).id}`],
       ["PUT", `/v1/stub-files/${randomChunk(1).id}?expected=0`],
+      ["POST", "/v1/owner-groups"],
+      ["GET", `/v1/owner-groups?dataId=${randomChunk(1).id}`],
+      ...["proof", "members", "path", "rekeys/1", "stub-file"].map((part) => ["GET", `${someGroup}/${part}`] as const),
+      ...["join", "leave", "revoke", "readmit", "close"].map((part) => ["POST", `${someGroup}/${part}`] as const),
+      ["PUT", `${someGroup}/stub-file?expected=0`],
     ] as const) {
       const answer = await provider.request(method, path, method === "GET" ? {} : { body: {} });
       expect(answer.status, `${method} ${path}`).to.equal(401);
@@ -172,6 +179,74 @@ describe("provider over HTTP", () => {
     bob = await provider.connect(local.account(2));
     expect((await alice.request("GET", "/v1/head")).bytes).to.deep.equal(second);
     expect(await codeOf(bob.request("GET", "/v1/head"))).to.deep.equal([404, "NOT_FOUND"]);
+  });
+
+  it("keeps ownership groups through kill -9, shows them to nobody else, and refuses what is malformed", async () => {
+    const chunk = randomChunk(700);
+    await alice.upload(chunk);
+    const hex = (k: number) => `0x${k.toString(16).padStart(2, "0").repeat(32)}`;
+    const objects = [{ id: chunk.id, sizeBytes: 700 }];
+    const body = { dataId: chunk.id, nonce: hex(1), secret: hex(2), rejoin: "proof", objects };
+    const codeOf = async (client: ProviderClient, method: string, path: string, given?: object) => {
+      const { status, json } = await client.request(method, path, given === undefined ? {} : { body: given });
+      return [status, json.error?.code];
+    };
+    const malformed = [400, "INVALID_INPUT"];
+    for (const wrong of [
+      { nonce: "0x01" },
+      { secret: hex(2).toUpperCase() },
+      { rejoin: "never" },
+      { objects: [] },
+      { objects: Array.from({ length: 65 }, () => objects[0]) },
+      { objects: [...objects, ...objects] },
+      { objects: [{ id: chunk.id, sizeBytes: 0 }] },
+      { dataId: "x" },
+      { further: 1 },
+    ]) {
+      const name = JSON.stringify(wrong).slice(0, 60);
+      expect(await codeOf(alice, "POST", "/v1/owner-groups", { ...body, ...wrong }), name).to.deep.equal(malformed);
+    }
+    expect(await codeOf(bob, "POST", "/v1/owner-groups", body)).to.deep.equal([403, "NOT_OWNER"]);
+    const founded = await alice.request("POST", "/v1/owner-groups", { body });
+    expect(founded.status, JSON.stringify(founded.json)).to.equal(200);
+    const group = `/v1/owner-groups/${founded.json.groupId}`;
+    const file = concatBytes(Uint8Array.of(1), u64be(3n), randomBytes(48 + 64));
+    expect((await alice.request("PUT", `${group}/stub-file?expected=0`, { bytes: file })).json.epoch).to.equal(3);
+    const late = await alice.request("PUT", `${group}/stub-file?expected=0`, { bytes: randomBytes(0) });
+    expect([late.status, late.json.error.code]).to.deep.equal([400, "INTEGRITY"]);
+    const tooLong = new Uint8Array(4_194_362).fill(1);
+    expect((await alice.request("PUT", `${group}/stub-file?expected=3`, { bytes: tooLong })).status).to.equal(413);
+
+    await provider.end("SIGKILL");
+    await provider.start();
+    alice = await provider.connect(local.account(1));
+    bob = await provider.connect(local.account(2));
+    const found = (await alice.request("GET", `/v1/owner-groups?dataId=${chunk.id}`)).json;
+    expect(found).to.deep.equal(founded.json);
+    expect((await alice.request("GET", `${group}/path`)).status).to.equal(200);
+    const wrapped = (await alice.request("GET", `${group}/stub-file`)).bytes;
+    expect(wrapped).to.have.length(file.length + 57);
+
+    const missing = [404, "NOT_FOUND"];
+    const account = await local.account(1).getAddress();
+    for (const part of ["members", "path", "rekeys/1", "stub-file"]) {
+      expect(await codeOf(bob, "GET", `${group}/${part}`), part).to.deep.equal(missing);
+    }
+    for (const part of ["revoke", "readmit"]) {
+      expect(await codeOf(bob, "POST", `${group}/${part}`, { account }), part).to.deep.equal(missing);
+      expect(await codeOf(alice, "POST", `${group}/${part}`, { account: "0x1" }), part).to.deep.equal(malformed);
+    }
+    for (const part of ["leave", "close"]) expect(await codeOf(bob, "POST", `${group}/${part}`)).to.deep.equal(missing);
+    expect((await bob.request("PUT", `${group}/stub-file?expected=3`, { bytes: file })).status).to.equal(404);
+    expect(await codeOf(bob, "GET", `/v1/owner-groups?dataId=${chunk.id}`)).to.deep.equal(missing);
+    expect(await codeOf(bob, "GET", `${someGroup}/proof`)).to.deep.equal(missing);
+    const claim = { claimId: `0x${"01".repeat(16)}`, answers: [hex(1)], secret: hex(2) };
+    expect(await codeOf(bob, "POST", `${group}/join`, claim)).to.deep.equal(missing);
+    expect(await codeOf(bob, "POST", `${group}/join`, { ...claim, answers: [] })).to.deep.equal(malformed);
+    for (const path of ["/v1/owner-groups", "/v1/owner-groups/0x01/path", `${group}/rekeys/0`, `${group}/rekeys/x`]) {
+      expect(await codeOf(alice, "GET", path), path).to.deep.equal(malformed);
+    }
+    expect(await codeOf(alice, "GET", `${group}/rekeys/2`), "not yet").to.deep.equal(missing);
   });
 
   it("keeps stub files through kill -9, each for its account alone, and takes later epochs only", async () => {

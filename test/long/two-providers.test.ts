@@ -17,7 +17,7 @@ import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { CHUNK_FRAMES } from "../../offchain/core/wire/csp.ts";
 import { LEASE_MILLISECONDS } from "../../offchain/store/index/sql/leases.ts";
 import { Device, ok, SLICE_ELEMENTS } from "../csp/data-sets/device.ts";
-import { frame, randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
+import { answersFor, frame, randomChunk, type TestChunk } from "../csp/provider-fixture.ts";
 import { type Answer, ProviderClient, ProviderProcess, TEST_OFFER } from "../csp/provider-process.ts";
 import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
 import { DATABASE_PASSWORD, PostgresqlServer } from "../helpers/postgresql.ts";
@@ -53,6 +53,8 @@ function uploadInPieces(client: ProviderClient, provider: ProviderProcess, sizeB
     },
   };
 }
+
+const hexOf = (k: number) => `0x${k.toString(16).padStart(2, "0").repeat(32)}`;
 
 describe("two processes of one provider", () => {
   let server: PostgresqlServer;
@@ -272,6 +274,50 @@ describe("two processes of one provider", () => {
     await proven(3);
     const missed = (await readBooks(local.chain, device.id))?.missed;
     expect(missed).to.equal(0);
+  });
+
+  it("manage one ownership group: what one of them revokes, the other one serves nobody", async () => {
+    const [[alice, aliceThere], [bob, bobThere]] = [await clientsOf(1), await clientsOf(2)];
+    const chunks = [randomChunk(900)];
+    const dataId = chunks[0]?.id ?? "";
+    await alice.upload(...chunks);
+    const PATH = "/v1/owner-groups";
+    const objects = chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length }));
+    const body = { dataId, nonce: hexOf(1), secret: hexOf(2), rejoin: "proof", objects };
+    const { groupId } = ok(await alice.request("POST", PATH, { body }));
+    const group = `${PATH}/${groupId}`;
+    const stubFile = new Uint8Array(57 + 64);
+    stubFile.set([1, 0, 0, 0, 0, 0, 0, 0, 1]);
+    ok(await aliceThere.request("PUT", `${group}/stub-file?expected=0`, { bytes: stubFile }));
+    const secret = hexOf(3);
+    const answersOf = async () => {
+      const claim = await bobThere.claim(chunks);
+      return { claimId: claim.claimId, ...answersFor(claim, chunks, processes[0].operator), secret };
+    };
+    const statusOf = async (client: ProviderClient, path: string) => (await client.request("GET", path)).status;
+    for (let round = 0; round < 4; round += 1) {
+      ok(await bob.request("POST", `${group}/join`, { body: await answersOf() }));
+      for (const client of [bob, bobThere]) {
+        expect(await statusOf(client, `${group}/stub-file`)).to.equal(200);
+        expect(await statusOf(client, `${group}/path`)).to.equal(200);
+      }
+      const account = await local.account(2).getAddress();
+      const revoked = await Promise.all(
+        [alice, aliceThere].map(async (client) =>
+          ok(await client.request("POST", `${group}/revoke`, { body: { account } })),
+        ),
+      );
+      // One of them makes the epoch, and the other one finds it made.
+      expect(new Set(revoked.map(({ epoch }) => epoch))).to.deep.equal(new Set([2 * round + 3]));
+      expect(revoked.filter(({ rewrittenBytes }) => rewrittenBytes > 0)).to.have.length(1);
+      for (const client of [bob, bobThere]) {
+        for (const part of ["stub-file", "path", `rekeys/${2 * round + 3}`]) {
+          expect(await statusOf(client, `${group}/${part}`), part).to.equal(404);
+        }
+      }
+    }
+    ok(await aliceThere.request("POST", `${group}/close`));
+    expect(await statusOf(alice, `${PATH}?dataId=${dataId}`)).to.equal(404);
   });
 
   it("say in /healthz that the database is gone, and go on when it is back", async () => {

@@ -257,6 +257,18 @@ class Manager:
         return cbor([body, self.signer.sign(tag("rekey") + body)]), group_key, len(sealed) + len(welcomes)
 
 
+    def path(self, account, secret, moment):
+        """What the manager tells one owner in the present epoch."""
+        leaf = self.leaf_of(account)
+        nodes = [leaf, *self.above(leaf)]
+        keys = b"".join(self.keys[node] for node in nodes)
+        ids = b"".join(u64(node) for node in nodes)
+        sealed = AESGCM(kdf(secret, "member-path", moment + account)).encrypt(ZERO_NONCE, keys, ids)
+        salt = moment[-32:]
+        body = cbor([1, self.group, self.epoch, salt, self.digest, account, nodes, sealed])
+        return cbor([body, self.signer.sign(tag("member-path") + body)])
+
+
 def account(number):
     return drawn(f"account {number}", 20)
 
@@ -275,16 +287,46 @@ HISTORY = [
 ]
 
 
+def group_stub_file(group, epoch, group_key):
+    """The stub file of a group in an epoch of its own, wrapped under the group key."""
+    digest, file_key, stub_epoch = drawn("data id"), drawn("file key"), 3
+    scope = digest + u64(stub_epoch)
+    access = kdf(group, "group-access", scope)
+    salt, content = drawn(f"group salt {epoch}"), drawn("group stubs", 128)
+    head = b"\1" + u64(stub_epoch) + salt
+    key = kdf(kdf(file_key + access, "stub-epoch", scope), "stub-file", salt)
+    stub_file = head + AESGCM(key).encrypt(ZERO_NONCE, content, tag("stub-file") + digest + head)
+    wrap_salt = drawn(f"wrap salt {epoch}")
+    wrap_head = b"\1" + u64(epoch) + wrap_salt
+    wrapped = AESGCM(kdf(group_key, "group-stubs", wrap_salt)).encrypt(
+        ZERO_NONCE, stub_file, tag("group-stubs") + group + wrap_head
+    )
+    return {
+        "digest": hexed(digest),
+        "fileKey": hexed(file_key),
+        "epoch": stub_epoch,
+        "accessKey": hexed(access),
+        "salt": hexed(salt),
+        "stubs": hexed(content),
+        "sealed": hexed(stub_file),
+        "wrapSalt": hexed(wrap_salt),
+        "wrapped": hexed(wrap_head + wrapped),
+    }
+
+
 def groups():
     seed, nonce = drawn("manager"), drawn("nonce")
     manager = Manager(seed, nonce)
-    messages = []
+    messages, owners = [], set()
     for number, (leave, join) in enumerate(HISTORY, 1):
         salt = drawn(f"rekey salt {number}")
         joining = [(account(owner), drawn(f"secret {owner}")) for owner in join]
         message, key, count = manager.change(
             [account(owner) for owner in leave], joining, salt
         )
+        owners = (owners - set(leave)) | set(join)
+        shown = max(owners)
+        moment = manager.group + u64(manager.epoch) + salt
         messages.append(
             {
                 "salt": hexed(salt),
@@ -293,6 +335,12 @@ def groups():
                 "message": hexed(message),
                 "groupKey": hexed(key),
                 "count": count,
+                "path": {
+                    "account": hexed(account(shown)),
+                    "secret": hexed(drawn(f"secret {shown}")),
+                    "bytes": hexed(manager.path(account(shown), drawn(f"secret {shown}"), moment)),
+                },
+                "stubFile": group_stub_file(manager.group, manager.epoch, key),
             }
         )
     return {

@@ -10,7 +10,8 @@ import { openFileKey } from "../keys/file-key.ts";
 import type { StubFileKeeper } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 import { accountStubs } from "../stubs/account-stubs.ts";
-import { findStubs, type OpenedStubs, type StubOwner, storeStubs } from "../stubs/owner-stubs.ts";
+import { findStubs, storeStubs } from "../stubs/owner-stubs.ts";
+import type { OpenedStubs, StubOwner } from "../stubs/stub-owner.ts";
 import type { Damaged } from "./inventory.ts";
 
 interface MovedBetween {

@@ -35,6 +35,7 @@ import { StubFileAnswer } from "../../core/wire/stub-files.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
 import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
+import { OwnerGroupClient } from "./owner-groups.ts";
 import type { AuditAnswer, BegunSegment, ExpectedHead, PowersPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
@@ -44,6 +45,7 @@ export class CspClient {
   readonly url: string;
   /** Account the provider signs with: the audience of sessions. */
   readonly account: string;
+  readonly ownerGroups: OwnerGroupClient;
   readonly #party: HttpParty;
   readonly #sessions: SessionTokens;
 
@@ -52,6 +54,7 @@ export class CspClient {
     this.account = account;
     this.#party = new HttpParty("provider", url, http);
     this.#sessions = sessions;
+    this.ownerGroups = new OwnerGroupClient(this.#party, account, sessions);
   }
 
   /** How errors name it. */

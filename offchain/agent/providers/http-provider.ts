@@ -5,14 +5,11 @@
 
 import pRetry from "p-retry";
 import type { AuditPublicKey } from "../../core/audit/keys.ts";
-import { challengeAnswer, positionCount } from "../../core/crypto/ownership-challenge.ts";
 import type { OpenedContent } from "../../core/data-set/evidence.ts";
-import { ADDRESS_BYTES } from "../../core/encoding/address.ts";
 import { contentId } from "../../core/encoding/content-id.ts";
-import { fromHex } from "../../core/encoding/hex.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
-import type { ClaimAnswer, ReleaseAnswer } from "../../core/wire/csp.ts";
+import type { ReleaseAnswer } from "../../core/wire/csp.ts";
 import type {
   DataSetOffer,
   DataSetStatus,
@@ -24,7 +21,9 @@ import type {
 } from "../../core/wire/data-sets.ts";
 
 import type { Received, Receiver } from "../read/object-source.ts";
+import { answerChallenges } from "./claim-answers.ts";
 import type { CspClient } from "./csp-client.ts";
+import type { OwnerGroupKeeper } from "./owner-groups.ts";
 import type {
   AuditAnswer,
   BegunSegment,
@@ -59,6 +58,10 @@ export class HttpStorageProvider implements StorageProvider {
 
   get name(): string {
     return this.#client.name;
+  }
+
+  get ownerGroups(): OwnerGroupKeeper {
+    return this.#client.ownerGroups;
   }
 
   async store(objects: readonly SealedObject[], signal?: AbortSignal): Promise<StoreOutcome> {
@@ -221,7 +224,7 @@ export class HttpStorageProvider implements StorageProvider {
   async #claimAndUpload(objects: readonly SealedObject[], signal: AbortSignal | undefined): Promise<StoreOutcome> {
     const chunks = objects.map(({ id, sealed }) => ({ id, sizeBytes: sealed.length }));
     const claim = await this.#client.claim(chunks, signal);
-    const answers = this.#answer(objects, claim.challenges);
+    const answers = answerChallenges(this.#client, objects, claim.challenges);
     const { owned, missing } = await this.#client.answerClaim(claim.claimId, answers, signal);
     const absent = new Set(missing);
     const answered = new Set([...owned, ...missing]);
@@ -234,33 +237,6 @@ export class HttpStorageProvider implements StorageProvider {
       if (refused !== undefined) throw unanswered(this.name, refused.id);
     }
     return { uploaded: new Set(toUpload.map(({ id }) => id)) };
-  }
-
-  /** @throws TallystickError BAD_RESPONSE for challenges that do not fit what was claimed */
-  #answer(objects: readonly SealedObject[], challenges: ClaimAnswer["challenges"]): Uint8Array[] {
-    const provider = fromHex(this.account, ADDRESS_BYTES, "account of the provider");
-    if (challenges.length !== objects.length) {
-      throw this.#badChallenge(`${objects.length} challenges`, `${challenges.length} challenges`);
-    }
-    return objects.map(({ sealed }, k) => {
-      const { nonce = "0x", positions = [] } = challenges[k] ?? {};
-      try {
-        return challengeAnswer(provider, fromHex(nonce, undefined, "nonce"), sealed, positions);
-      } catch {
-        const expected = `${positionCount(sealed.length)} places inside an object of ${sealed.length} bytes`;
-        throw this.#badChallenge(expected, `positions ${positions.join(", ")}`);
-      }
-    });
-  }
-
-  #badChallenge(expected: string, received: string): TallystickError {
-    return new TallystickError(`${this.name} challenged what was not claimed`, {
-      code: "BAD_RESPONSE",
-      party: this.name,
-      check: "ownership challenge",
-      expected,
-      received,
-    });
   }
 }
 

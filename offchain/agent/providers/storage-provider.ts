@@ -17,6 +17,7 @@ import type {
   UpdateRequest,
 } from "../../core/wire/data-sets.ts";
 import type { Received, Receiver } from "../read/object-source.ts";
+import type { OwnerGroupKeeper } from "./owner-groups.ts";
 
 /** What storing a group of objects came to. */
 export interface StoreOutcome {
@@ -73,6 +74,8 @@ export interface HeadKeeper {
 export interface StubFileKeeper {
   /** How errors name it. */
   readonly name: string;
+  /** Absent at a provider that manages no ownership groups. */
+  readonly ownerGroups?: OwnerGroupKeeper;
   /** @returns the sealed file, not verified here; undefined when the provider says that there is none */
   stubFile(dataId: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /**

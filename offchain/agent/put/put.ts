@@ -35,7 +35,7 @@ import {
 } from "../snapshots/record-snapshot.ts";
 import { snapshotObjects } from "../snapshots/snapshot-objects.ts";
 import { accountStubs } from "../stubs/account-stubs.ts";
-import { latestEpoch, storeStubs } from "../stubs/owner-stubs.ts";
+import { keepStubs, latestEpoch } from "../stubs/owner-stubs.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
 import { knownOwnership } from "./known-ownership.ts";
@@ -236,7 +236,8 @@ class Put {
       if (stubs !== undefined) {
         const owner = accountStubs(context, dataId, fileKey);
         const epoch = await latestEpoch(context.providers(), owner, signal);
-        for (const provider of providers) await storeStubs(provider, owner, stubs, epoch, signal);
+        const account = context.account.address;
+        for (const provider of providers) await keepStubs(provider, owner, stubs, epoch, { account, signal });
       }
       return { ...root, metadataId, leftOut, releases: cache?.isConfirmed === false ? new Map() : releases };
     } finally {

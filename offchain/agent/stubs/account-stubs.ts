@@ -1,7 +1,8 @@
 /** Whose stub files an agent reads and writes. */
 import type { AgentContext } from "../context.ts";
 import { accountSnapshotKeys } from "../snapshots/account-keys.ts";
-import { type StubOwner, stubIdentityKey } from "./owner-stubs.ts";
+import { stubIdentityKey } from "./owner-stubs.ts";
+import type { StubOwner } from "./stub-owner.ts";
 
 /** @throws NoDeploymentError when the agent was opened without a deployment */
 export function accountStubs(context: AgentContext, dataId: string, fileKey: Uint8Array): StubOwner {

@@ -5,7 +5,8 @@ import { openFileKey } from "../keys/file-key.ts";
 import type { StubFileKeeper } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 import { accountStubs } from "./account-stubs.ts";
-import { findStubs, readStubs, type StubOwner } from "./owner-stubs.ts";
+import { findStubs, readStubs } from "./owner-stubs.ts";
+import type { StubOwner } from "./stub-owner.ts";
 
 export interface CheckedStubFile {
   /** Of this provider's file or, where that is not whole, of another provider's. */

@@ -1,25 +1,20 @@
 /**
- * This account's stub files: one for each put that is revocable, at each provider that stores the put. An owner without
- * a group seals them under an access key that follows from its identity and the epoch, so that a new device with the
- * recovery phrase opens them.
+ * This account's stub files: one for each put that is revocable, at each provider that stores the put, or that of an
+ * ownership group (`group-stubs.ts`). An owner without a group seals them under an access key that follows from its
+ * identity and the epoch, so that a new device with the recovery phrase opens them.
  */
 import { equalBytes } from "#primitives";
 import { kdf } from "../../core/crypto/kdf.ts";
-import { TallystickError } from "../../core/errors.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { epochKey, ownerAccessKey, type StubScope } from "../../core/revocable/epoch-key.ts";
 import { epochOf, openStubFile, sealStubFile } from "../../core/revocable/stub-file.ts";
 import type { StubFileKeeper } from "../providers/storage-provider.ts";
+import { readGroupStubs, storeGroupStubs } from "./group-stubs.ts";
+import type { OpenedStubs, StubOwner } from "./stub-owner.ts";
 
 /** Attempts at a change while other devices change the file as well. */
 const ATTEMPTS = 5;
-
-/** What a stub file is sealed with beside its epoch. */
-export interface StubOwner {
-  /** Of the account in its deployment; see `stubIdentityKey`. */
-  readonly identityKey: Uint8Array;
-  readonly fileKey: Uint8Array;
-  readonly dataId: string;
-}
 
 /**
  * The key from which the access keys of an account follow.
@@ -30,19 +25,26 @@ export function stubIdentityKey(snapshotKey: Uint8Array, scope: Uint8Array): Uin
   return kdf(snapshotKey, "stub-identity", scope);
 }
 
-/** A stub file as a provider has it. */
-export interface OpenedStubs {
-  readonly epoch: number;
-  /** One after the other. */
-  readonly stubs: Uint8Array;
-}
-
 /**
- * Reads the stub file at one provider.
+ * Reads the stub file at one provider: the account's own or, where it has none, that of the ownership group that it is
+ * in.
  * @returns undefined when the provider says that there is none
  * @throws IntegrityError naming the provider when it does not open; what the provider throws
  */
 export async function readStubs(
+  provider: StubFileKeeper,
+  owner: StubOwner,
+  signal?: AbortSignal,
+): Promise<OpenedStubs | undefined> {
+  const own = await readOwnStubs(provider, owner, signal);
+  const groups = provider.ownerGroups;
+  if (own !== undefined || groups === undefined) return own;
+  const group = await groups.ofPut(owner.dataId, signal);
+  return group && (await readGroupStubs(groups, group, owner, signal));
+}
+
+/** As `readStubs`, of the account's own stub file alone. */
+export async function readOwnStubs(
   provider: StubFileKeeper,
   owner: StubOwner,
   signal?: AbortSignal,
@@ -94,6 +96,41 @@ export async function latestEpoch(
     if (signal?.aborted === true || !(error instanceof TallystickError)) throw error;
     return 1;
   }
+}
+
+/**
+ * Makes sure that the account can read these stubs at a provider: from the ownership group that it is in, whose founder
+ * mends what is missing or damaged, or from a stub file of its own, as `storeStubs`.
+ * @throws IntegrityError when the group has other stubs, and the account is not its founder; as `storeStubs`
+ */
+export async function keepStubs(
+  provider: StubFileKeeper & { readonly account: string },
+  owner: StubOwner,
+  stubs: Uint8Array,
+  fromEpoch: number,
+  { account, signal }: { readonly account: string; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const groups = provider.ownerGroups;
+  const group = await groups?.ofPut(owner.dataId, signal);
+  if (groups === undefined || group === undefined) {
+    await storeStubs(provider, owner, stubs, fromEpoch, signal);
+    return;
+  }
+  if (isAddressEqual(group.founder, account)) {
+    await storeGroupStubs(groups, group, owner, stubs, signal);
+    return;
+  }
+  const found = await readGroupStubs(groups, group, owner, signal);
+  if (found === undefined || !equalBytes(found.stubs, stubs)) throw otherStubs(provider.name, group.founder);
+}
+
+/** A group whose stub file does not hold the stubs of the put. */
+export function otherStubs(party: string, founder: string): IntegrityError {
+  return new IntegrityError("the ownership group has no stub file with the stubs of this put", {
+    party: `founder ${founder}`,
+    check: `stub file of the group at ${party}`,
+    hint: "leave the group (`tallystick owners leave`), then put the same files with --revocable",
+  });
 }
 
 /**

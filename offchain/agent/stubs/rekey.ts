@@ -10,7 +10,8 @@ import { isDamage } from "../read/damage.ts";
 import { dataIdIn } from "../snapshots/resolve.ts";
 import { readLists, resolveIn, type SnapshotListing } from "../snapshots/snapshot-lists.ts";
 import { accountStubs } from "./account-stubs.ts";
-import { type OpenedStubs, readStubs, type StubOwner, storeStubs } from "./owner-stubs.ts";
+import { readOwnStubs, storeStubs } from "./owner-stubs.ts";
+import type { OpenedStubs, StubOwner } from "./stub-owner.ts";
 
 /** A provider whose stub file is as it was: the keys before still open it there. */
 export interface RekeyFailure {
@@ -72,8 +73,10 @@ export async function rekeyStubs(
   let latest: OpenedStubs | undefined;
   for (const provider of providers) {
     try {
-      const found = await readStubs(provider, owner, signal);
+      const found = await readOwnStubs(provider, owner, signal);
       if (found === undefined && !listing.has(provider.account)) continue;
+      // The group there has the stub file, and the provider leads it from epoch to epoch.
+      if (found === undefined && (await provider.ownerGroups?.ofPut(owner.dataId, signal)) !== undefined) continue;
       if (found !== undefined && found.epoch > (latest?.epoch ?? 0)) latest = found;
     } catch (error) {
       if (signal?.aborted === true || !(error instanceof TallystickError)) throw error;
@@ -106,6 +109,8 @@ function noStubFile(dataId: string): TallystickError {
     code: "NOT_FOUND",
     party: "you",
     check: "stub file",
-    hint: "only what was put with --revocable has one; where all have lost it, the same put makes it again",
+    hint:
+      "only what was put with --revocable has one; where all have lost it, the same put makes it again; for an " +
+      "ownership group, see `tallystick owners`",
   });
 }

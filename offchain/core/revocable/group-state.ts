@@ -18,7 +18,7 @@ import { InvalidInputError, UnknownVersionError } from "../errors.ts";
 import { GROUP_ID_BYTES, GROUP_KEY_BYTES, groupIdOf, REKEY_SALT_BYTES } from "./group-keys.ts";
 import { GroupMember } from "./group-member.ts";
 import { KeyTree, measureUp, type TreeNode } from "./key-tree.ts";
-import { MAX_OWNERS, OwnerGroup } from "./owner-group.ts";
+import { type GroupState, MAX_OWNERS, OwnerGroup } from "./owner-group.ts";
 import { MAX_TREE_DEPTH } from "./rekey-message.ts";
 
 const VERSION = 1;
@@ -54,6 +54,52 @@ export function decodeMember(bytes: Uint8Array): GroupMember {
     account: toHex(asBytes(account, ADDRESS_BYTES, ADDRESS_BYTES, { what, name: "account" })),
     path,
   });
+}
+
+/** What a store keeps of a group beside its rows. */
+export interface GroupHead extends Omit<GroupState, "groupId" | "tree"> {
+  /** Number that the next node gets. */
+  readonly nextId: number;
+}
+
+/**
+ * A group from the rows that a store has kept one by one.
+ * @param rows of `encodeRow`, in any order
+ * @throws InvalidInputError for rows that are not one full tree
+ */
+export function restoreGroup(head: GroupHead, rows: Iterable<Uint8Array>): OwnerGroup {
+  const what = "state of an ownership group";
+  const values = new Map<number, readonly CborValue[]>();
+  const children = new Set<number>();
+  for (const row of rows) {
+    const value = asArray(decodeCbor(row, MAX_ROW_BYTES, 1, what), 3, 4, { what, name: "row" });
+    const id = asInteger(value[0], 1, head.nextId - 1, { what, name: "number of a node" });
+    if (values.has(id)) throw notOneTree(what, `node ${id} has two rows`);
+    values.set(id, value);
+    for (const child of childrenIn(value, what)) children.add(child);
+  }
+  const roots = [...values.keys()].filter((id) => !children.has(id));
+  if (roots.length > 1) throw notOneTree(what, `${roots.length} nodes without a parent`);
+  // Parents before their children; turned round, each row comes after the rows below it.
+  const order = [...roots];
+  for (const id of order) {
+    order.push(...childrenIn(values.get(id) ?? [], what));
+    if (order.length > values.size) throw notOneTree(what, "a node has two parents, or no row");
+  }
+  const sorted = order.reverse().flatMap((id): CborValue[] => {
+    const value = values.get(id);
+    return value === undefined ? [] : [[...value]];
+  });
+  if (sorted.length !== values.size) throw notOneTree(what, "a row that no way leads to");
+  const { nextId, ...state } = head;
+  const groupId = groupIdOf(ed25519.getPublicKey(head.seed), head.nonce);
+  return new OwnerGroup({ ...state, groupId, tree: new KeyTree(nextId, treeOf(sorted, nextId, what)) });
+}
+
+function childrenIn(row: readonly CborValue[], what: string): number[] {
+  return row.length < 4
+    ? []
+    : row.slice(2).map((id) => asInteger(id, 1, MAX_NODE, { what, name: "number of a child" }));
 }
 
 /** One row of a group's state. */

@@ -151,7 +151,8 @@ function welcomeKey(keyOfLeaf: Uint8Array, at: GroupEpoch, leaf: number): Uint8A
   return kdf(keyOfLeaf, "rekey-welcome", placeBytes(at, leaf));
 }
 
-function idBytes(nodes: readonly number[]): Uint8Array {
+/** u64 of each node */
+export function idBytes(nodes: readonly number[]): Uint8Array {
   return concatBytes(...nodes.map((node) => u64be(BigInt(node))));
 }
 
@@ -194,7 +195,8 @@ export function checkRekey(bytes: Uint8Array, managerKey: Uint8Array): CheckedRe
   return decodeBody(body);
 }
 
-function isSigned(signature: Uint8Array, message: Uint8Array, key: Uint8Array): boolean {
+/** Whether an Ed25519 signature is right, by the strict rules of RFC 8032. */
+export function isSigned(signature: Uint8Array, message: Uint8Array, key: Uint8Array): boolean {
   try {
     return ed25519.verify(signature, message, key, { zip215: false });
   } catch {

@@ -3,20 +3,27 @@
  * revocation has replaced does not come back, and two devices cannot overwrite each other's unseen. Nobody but the
  * account gets its own.
  */
-import { concatBytes } from "@noble/hashes/utils.js";
 import { equalBytes } from "#primitives";
 import { digestOf } from "../../core/encoding/content-id.ts";
-import { InvalidInputError, TallystickError } from "../../core/errors.ts";
-import { epochOf } from "../../core/revocable/stub-file.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { OwnerGroupIndex } from "../../store/index/owner-group-index.ts";
 import type { StubFileIndex } from "../../store/index/stub-file-index.ts";
+import { memberHasNone } from "../owner-groups/group-errors.ts";
 import type { AccountQuotas } from "../quotas.ts";
+import { readStubFile, requireLater, stubFileConflict } from "./stub-file-body.ts";
 
 export class StubFileService {
   readonly #index: StubFileIndex;
+  readonly #groups: Pick<OwnerGroupIndex, "findOf">;
   readonly #quotas: Pick<AccountQuotas, "requireStubFile">;
 
-  constructor(index: StubFileIndex, quotas: Pick<AccountQuotas, "requireStubFile">) {
+  constructor(
+    index: StubFileIndex,
+    groups: Pick<OwnerGroupIndex, "findOf">,
+    quotas: Pick<AccountQuotas, "requireStubFile">,
+  ) {
     this.#index = index;
+    this.#groups = groups;
     this.#quotas = quotas;
   }
 
@@ -38,40 +45,19 @@ export class StubFileService {
    * @param body at most `MAX_STUB_FILE_BYTES`
    * @returns its epoch
    * @throws UnknownVersionError, IntegrityError for what is no stub file; InvalidInputError for one of no later epoch
-   * @throws TallystickError CONFLICT when another epoch is in place; RATE_LIMITED, STORAGE_UNAVAILABLE
+   * @throws TallystickError CONFLICT when another epoch is in place, or the account is in a group of the
+   *   put; RATE_LIMITED, STORAGE_UNAVAILABLE
    */
   async replace(account: string, dataId: string, expected: number, body: AsyncIterable<Uint8Array>): Promise<number> {
-    const pieces: Uint8Array[] = [];
-    for await (const piece of body) pieces.push(piece);
-    const sealed = concatBytes(...pieces);
-    const epoch = epochOf(sealed, "client");
-    if (epoch <= expected) {
-      throw new InvalidInputError("the stub file is not of a later epoch", {
-        party: "client",
-        check: "epoch of the stub file",
-        expected: `more than ${expected}`,
-        received: String(epoch),
-      });
-    }
+    const file = requireLater(await readStubFile(body), expected);
+    const { epoch, sealed } = file;
     const digest = digestOf(dataId);
     const found = await this.#index.find(account, digest);
     // The answer to an earlier request was lost.
     if (found !== undefined && equalBytes(found.sealed, sealed)) return epoch;
+    if ((await this.#groups.findOf(account, digest)) !== undefined) throw memberHasNone();
     await this.#quotas.requireStubFile(account, sealed.length - (found?.sealed.length ?? 0), found === undefined);
-    if (await this.#index.replace(account, digest, expected, { epoch, sealed })) return epoch;
-    throw await this.#conflict(account, digest, expected);
-  }
-
-  async #conflict(account: string, digest: Uint8Array, expected: number): Promise<TallystickError> {
-    const epoch = (await this.#index.find(account, digest))?.epoch ?? 0;
-    return new TallystickError("another device has changed the stub file", {
-      code: "CONFLICT",
-      party: "client",
-      check: "epoch of the stub file",
-      expected: String(epoch),
-      received: String(expected),
-      hint: "read the stub file, make the change again, and repeat",
-      details: { epoch },
-    });
+    if (await this.#index.replace(account, digest, expected, file)) return epoch;
+    throw stubFileConflict((await this.#index.find(account, digest))?.epoch ?? 0, expected);
   }
 }

@@ -13,6 +13,7 @@ import type { ClaimIndex } from "./claim-index.ts";
 import type { DataSetIndex } from "./data-set-index.ts";
 import type { HeadIndex } from "./head-index.ts";
 import type { Leases } from "./leases.ts";
+import type { OwnerGroupIndex } from "./owner-group-index.ts";
 import type { SegmentIndex } from "./segment-index.ts";
 import type { StubFileIndex } from "./stub-file-index.ts";
 import type { SuccessionIndex } from "./succession-index.ts";
@@ -35,6 +36,7 @@ export interface ProviderIndex {
   readonly segments: SegmentIndex;
   readonly heads: HeadIndex;
   readonly stubFiles: StubFileIndex;
+  readonly ownerGroups: OwnerGroupIndex;
   readonly successions: SuccessionIndex;
   /** Asks the database something trivial. @throws DiskFailedError when it does not answer */
   ping(): Promise<void>;

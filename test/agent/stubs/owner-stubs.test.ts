@@ -5,11 +5,11 @@ import {
   findStubs,
   latestEpoch,
   readStubs,
-  type StubOwner,
   storeStubs,
   stubIdentityKey,
 } from "../../../offchain/agent/stubs/owner-stubs.ts";
 import { rekeyStubs } from "../../../offchain/agent/stubs/rekey.ts";
+import type { StubOwner } from "../../../offchain/agent/stubs/stub-owner.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../../offchain/core/errors.ts";
 import { epochKey, ownerAccessKey } from "../../../offchain/core/revocable/epoch-key.ts";

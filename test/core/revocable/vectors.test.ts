@@ -7,6 +7,8 @@ import { contentIdFromDigest } from "../../../offchain/core/encoding/content-id.
 import { fromHex, toHex } from "../../../offchain/core/encoding/hex.ts";
 import { epochKey, ownerAccessKey } from "../../../offchain/core/revocable/epoch-key.ts";
 import { GroupMember } from "../../../offchain/core/revocable/group-member.ts";
+import { groupAccessKey, unwrapGroupStubs, wrapGroupStubs } from "../../../offchain/core/revocable/group-stubs.ts";
+import { encodeMemberPath, openMemberPath } from "../../../offchain/core/revocable/member-path.ts";
 import { OwnerGroup } from "../../../offchain/core/revocable/owner-group.ts";
 import {
   PACKAGE_OVERHEAD_BYTES,
@@ -47,6 +49,19 @@ describe("core/revocable: vectors", () => {
     });
   }
 
+  function checkStubFile(group: OwnerGroup, vector: (typeof vectors.group.epochs)[number]["stubFile"]): void {
+    const { groupId, groupKey, epoch } = group;
+    const scope = { dataId: contentIdFromDigest(fromHex(vector.digest)), epoch: vector.epoch };
+    const access = groupAccessKey(groupId, scope);
+    expect(toHex(access)).to.equal(vector.accessKey);
+    const key = epochKey(fromHex(vector.fileKey), access, scope);
+    const sealed = sealStubFile(key, scope, fromHex(vector.stubs), fromHex(vector.salt));
+    expect(toHex(sealed)).to.equal(vector.sealed);
+    const at = { groupId, groupKey, epoch };
+    expect(toHex(wrapGroupStubs(at, sealed, fromHex(vector.wrapSalt)))).to.equal(vector.wrapped);
+    expect(toHex(unwrapGroupStubs(at, fromHex(vector.wrapped), "provider"))).to.equal(vector.sealed);
+  }
+
   it("a group goes through its history with the same messages, and every owner comes to its keys", () => {
     const { seed, nonce, groupId, managerKey, epochs } = vectors.group;
     const group = OwnerGroup.create(fromHex(seed), fromHex(nonce));
@@ -54,7 +69,7 @@ describe("core/revocable: vectors", () => {
     expect(toHex(group.managerKey)).to.equal(managerKey);
     const known = { groupId: fromHex(groupId), managerKey: fromHex(managerKey) };
     const members = new Map<string, GroupMember>();
-    for (const { salt, leave, join, message, groupKey, count } of epochs) {
+    for (const { salt, leave, join, message, groupKey, count, path, stubFile } of epochs) {
       const joining = join.map(({ account, secret }) => ({ account, secret: fromHex(secret) }));
       const rekey = group.change({ leave, join: joining }, fromHex(salt));
       expect(toHex(rekey.bytes)).to.equal(message);
@@ -67,6 +82,10 @@ describe("core/revocable: vectors", () => {
       }
       expect(members.size).to.be.greaterThan(0);
       for (const member of members.values()) expect(toHex(member.groupKey)).to.equal(groupKey);
+      const secret = fromHex(path.secret);
+      expect(toHex(encodeMemberPath(group, path.account, secret))).to.equal(path.bytes);
+      expect(toHex(openMemberPath(fromHex(path.bytes), known, secret).groupKey)).to.equal(groupKey);
+      checkStubFile(group, stubFile);
     }
     expect([...members.keys()]).to.have.members(group.owners());
   });

@@ -8,18 +8,24 @@ import { definitionsFor } from "../../../offchain/store/index/sql/column-types.t
 import { type Migrations, migrate } from "../../../offchain/store/index/sql/migrate.ts";
 import { parseInteger } from "../../../offchain/store/index/sql/open-postgresql.ts";
 import { openSqliteDatabase } from "../../../offchain/store/index/sql/open-sqlite.ts";
+import { OWNER_GROUP_TABLES } from "../../../offchain/store/index/sql/owner-group-tables.ts";
 import { SqlProviderIndex } from "../../../offchain/store/index/sql/provider-index.ts";
 import { PROVIDER_INDEX_TABLES, type ProviderTables } from "../../../offchain/store/index/sql/provider-tables.ts";
 import { SqlDatabase } from "../../../offchain/store/index/sql/sql-database.ts";
 import type { IndexPlace } from "./provider-index-suite.ts";
 
-export const INDEX_MIGRATIONS: Migrations = { "0001 tables": PROVIDER_INDEX_TABLES };
+export const INDEX_MIGRATIONS: Migrations = {
+  "0001 tables": PROVIDER_INDEX_TABLES,
+  "0002 ownership groups": OWNER_GROUP_TABLES,
+};
 
 /** Names of the tables that the migrations make. */
-const TABLES = definitionsFor("postgresql", PROVIDER_INDEX_TABLES).flatMap((statement) => {
-  const name = /^CREATE TABLE (\w+)/.exec(statement)?.[1];
-  return name === undefined ? [] : [name];
-});
+const TABLES = Object.values(INDEX_MIGRATIONS).flatMap((definitions) =>
+  definitionsFor("postgresql", definitions).flatMap((statement) => {
+    const name = /^CREATE TABLE (\w+)/.exec(statement)?.[1];
+    return name === undefined ? [] : [name];
+  }),
+);
 
 /** Removes the rows of all tables of the index. */
 export async function emptyTables(database: SqlDatabase<ProviderTables>): Promise<void> {

@@ -8,6 +8,7 @@ import type { ManifestChunk } from "../../../offchain/store/index/segment-index.
 import { manifestFacts } from "../../csp/manifest-facts.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { describeDataSets } from "./data-set-index-suite.ts";
+import { describeOwnerGroups } from "./owner-group-index-suite.ts";
 import { PLACE_SECONDS } from "./places.ts";
 
 /** One database. Indexes on it are open one at a time. */
@@ -560,6 +561,7 @@ export function describeProviderIndex(
     });
 
     describeDataSets({ index: () => index, reopen });
+    describeOwnerGroups(() => index, reopen);
 
     describe("heads of snapshot lists", () => {
       const head = (version: number, fill = version) => ({ version, sealed: new Uint8Array(40).fill(fill) });

@@ -7,6 +7,7 @@ import { SqlClaimIndex } from "./claims.ts";
 import { SqlDataSetIndex } from "./data-sets.ts";
 import { SqlHeadIndex } from "./heads.ts";
 import { type LeaseOptions, SqlLeases } from "./leases.ts";
+import { SqlOwnerGroupIndex } from "./owner-groups.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import { SqlSegmentIndex } from "./segments.ts";
 import type { SqlDatabase } from "./sql-database.ts";
@@ -66,6 +67,7 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly segments: SqlSegmentIndex;
   readonly heads: SqlHeadIndex;
   readonly stubFiles: SqlStubFileIndex;
+  readonly ownerGroups: SqlOwnerGroupIndex;
   readonly successions: SqlSuccessionIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
@@ -84,6 +86,7 @@ export class SqlProviderIndex implements ProviderIndex {
     this.segments = new SqlSegmentIndex(database, leases, unixSeconds);
     this.heads = new SqlHeadIndex(database.part(), releasesFrom);
     this.stubFiles = new SqlStubFileIndex(database.part());
+    this.ownerGroups = new SqlOwnerGroupIndex(database.part());
     this.successions = new SqlSuccessionIndex(database);
   }
 

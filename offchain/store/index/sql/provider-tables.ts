@@ -14,11 +14,17 @@ import type { ColumnTypes, TableDefinitions } from "./column-types.ts";
 import { DATA_SET_STREAM_TABLES, type DataSetStreamTables } from "./data-set-streams.ts";
 import { DATA_SET_TABLES, type DataSetTables } from "./data-set-tables.ts";
 import { HEAD_TABLES, type HeadTables } from "./heads.ts";
+import type { OwnerGroupTables } from "./owner-group-tables.ts";
 import { STUB_FILE_TABLES, type StubFileTables } from "./stub-files.ts";
 
 export type ChunkState = "stored" | "lost" | "removing";
 
-export interface ProviderTables extends HeadTables, StubFileTables, DataSetTables, DataSetStreamTables {
+export interface ProviderTables
+  extends HeadTables,
+    StubFileTables,
+    OwnerGroupTables,
+    DataSetTables,
+    DataSetStreamTables {
   meta: { name: string; value: string };
   chunks: {
     digest: Uint8Array;

@@ -54,7 +54,7 @@ export class SqlStubFileIndex implements StubFileIndex {
     const owner = canonicalAddress(account);
     return this.#database.write(async (transaction) => {
       // The row of the account is locked first, so that two changes of one account take turns.
-      await addBytes(transaction, owner, 0);
+      await chargeStubBytes(transaction, owner, 0);
       const found = await transaction
         .selectFrom("stub_files")
         .select(["epoch", sql<number>`CAST(length(sealed) AS BIGINT)`.as("bytes")])
@@ -63,7 +63,7 @@ export class SqlStubFileIndex implements StubFileIndex {
         .executeTakeFirst();
       if ((found?.epoch ?? 0) !== expected) return false;
       const before = found === undefined ? 0 : Number(found.bytes) + STUB_ROW_BYTES;
-      await addBytes(transaction, owner, sealed.length + STUB_ROW_BYTES - before);
+      await chargeStubBytes(transaction, owner, sealed.length + STUB_ROW_BYTES - before);
       await transaction
         .insertInto("stub_files")
         .values({ account: owner, digest, epoch, sealed })
@@ -85,7 +85,7 @@ export class SqlStubFileIndex implements StubFileIndex {
 /** Gives an account's stub files to another one, which keeps its own of the same put. */
 export async function passStubFiles(transaction: Transaction<StubFileTables>, from: string, to: string): Promise<void> {
   // Locks both accounts, in one order.
-  for (const account of [from, to].sort()) await addBytes(transaction, account, 0);
+  for (const account of [from, to].sort()) await chargeStubBytes(transaction, account, 0);
   const own = transaction.selectFrom("stub_files").select("digest").where("account", "=", to);
   await transaction.deleteFrom("stub_files").where("account", "=", from).where("digest", "in", own).execute();
   await transaction.updateTable("stub_files").set({ account: to }).where("account", "=", from).execute();
@@ -100,11 +100,32 @@ export async function passStubFiles(transaction: Transaction<StubFileTables>, fr
     .execute();
 }
 
-async function addBytes(
-  transaction: Pick<Transaction<StubFileTables>, "insertInto">,
+/** Removes the account's own stub file of a put, if it has one. The row of the account is locked. */
+export async function dropStubFile(
+  transaction: Transaction<StubFileTables>,
+  account: string,
+  digest: Uint8Array,
+): Promise<void> {
+  const found = await transaction
+    .deleteFrom("stub_files")
+    .where("account", "=", account)
+    .where("digest", "=", digest)
+    .returning(sql<number>`CAST(length(sealed) AS BIGINT)`.as("bytes"))
+    .executeTakeFirst();
+  if (found !== undefined) await chargeStubBytes(transaction, account, -(Number(found.bytes) + STUB_ROW_BYTES));
+}
+
+/** Adds to the sum that the account is charged, and locks its row. Fewer bytes are taken off a row that is there. */
+export async function chargeStubBytes(
+  transaction: Transaction<StubFileTables>,
   account: string,
   bytes: number,
 ): Promise<void> {
+  if (bytes < 0) {
+    const update = transaction.updateTable("stub_accounts").set({ stub_bytes: sql`stub_bytes + ${bytes}` });
+    await update.where("account", "=", account).execute();
+    return;
+  }
   await transaction
     .insertInto("stub_accounts")
     .values({ account, stub_bytes: bytes })

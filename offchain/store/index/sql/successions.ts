@@ -3,6 +3,8 @@ import type { Transaction } from "kysely";
 import type { SuccessionIndex } from "../succession-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import { passOwnership } from "./chunk-owners.ts";
+import type { OwnerGroupTables } from "./owner-group-tables.ts";
+import { passGroups } from "./owner-groups.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 import { passStubFiles, type StubFileTables } from "./stub-files.ts";
@@ -30,6 +32,7 @@ export class SqlSuccessionIndex implements SuccessionIndex {
         await passOwnership(this.#database, transaction, from, to, now);
         // As `SqlDatabase.part`: the tables of one part, among all.
         await passStubFiles(transaction as unknown as Transaction<StubFileTables>, from, to);
+        await passGroups(transaction as unknown as Transaction<OwnerGroupTables>, from, to);
       },
       { repeatable: true },
     );

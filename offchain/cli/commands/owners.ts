@@ -1,0 +1,171 @@
+/** `tallystick owners`: who reads the stub file of a revocable put. */
+import { type Command, Option } from "commander";
+import type { ChangedGroup, GroupsReport, OwnerGroupView } from "../../agent/stubs/owner-groups.ts";
+import { counted } from "../../core/encoding/counted.ts";
+import type { AgentSession } from "../agent-session.ts";
+import { printable } from "../output.ts";
+import { withAgent } from "../session.ts";
+
+const SNAPSHOT = "beginning of an id, latest, latest:<host> or a data id of a put with --revocable";
+
+export function registerOwners(program: Command): void {
+  const owners = program
+    .command("owners")
+    .description("share a revocable put with other accounts that have put it, and revoke them")
+    .addHelpText("after", "\nExample:\n  $ tallystick owners list latest");
+  registerCreate(owners);
+  registerJoin(owners);
+  registerListOwners(owners);
+  registerRevoke(owners);
+  registerReadmit(owners);
+  registerLeave(owners);
+  registerClose(owners);
+}
+
+function registerCreate(owners: Command): void {
+  owners
+    .command("create")
+    .description("found an ownership group of a put; its id lets other accounts that have put the same files join")
+    .argument("<snapshot>", SNAPSHOT)
+    .addOption(
+      new Option("--rejoin <policy>", "how a revoked owner may join again: by proof, or once the founder readmits it")
+        .choices(["founder", "proof"] as const)
+        .default("founder"),
+    )
+    .addHelpText("after", "\nExample:\n  $ tallystick owners create latest")
+    .action(async (place: string, { rejoin }: { rejoin: "founder" | "proof" }, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, signal } = session;
+        tell(session, await agent.owners.create(place, { rejoin, signal }), groupLines);
+      });
+    });
+}
+
+function registerJoin(owners: Command): void {
+  owners
+    .command("join")
+    .description("join an ownership group; the provider challenges this account to prove that it has the put")
+    .argument("<group>", "id of the group, from its founder")
+    .addHelpText(
+      "after",
+      "\nThis account's own stub file at that provider is removed: it reads the put while it is in the group.\n\n" +
+        `Example:\n  $ tallystick owners join 0x${"5f".repeat(32)}`,
+    )
+    .action(async (group: string, _options: unknown, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, signal } = session;
+        tell(session, await agent.owners.join(group, { signal }), changeLines);
+      });
+    });
+}
+
+function registerListOwners(owners: Command): void {
+  owners
+    .command("list")
+    .description("show the ownership groups of a put that this account is in, and the owners of those that it founded")
+    .argument("<snapshot>", SNAPSHOT)
+    .addHelpText("after", "\nExample:\n  $ tallystick owners list latest")
+    .action(async (place: string, _options: unknown, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, signal } = session;
+        tell(session, await agent.owners.list(place, { signal }), (group) => [
+          ...groupLines(group),
+          ...group.owners.map(({ account, state, since }) => `    ${state.padEnd(8)} ${account}, ${dateOf(since)}`),
+        ]);
+      });
+    });
+}
+
+function registerRevoke(owners: Command): void {
+  owners
+    .command("revoke")
+    .description("revoke an owner: it gets nothing new with its keys and sessions; what it read stays read")
+    .argument("<snapshot>", SNAPSHOT)
+    .argument("<account>", "address of the owner")
+    .addHelpText("after", `\nExample:\n  $ tallystick owners revoke latest 0x${"7a".repeat(20)}`)
+    .action(async (place: string, account: string, _options: unknown, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, signal } = session;
+        tell(session, await agent.owners.revoke(place, account, { signal }), changeLines);
+      });
+    });
+}
+
+function registerReadmit(owners: Command): void {
+  owners
+    .command("readmit")
+    .description("let a revoked owner join again; it proves ownership as before")
+    .argument("<snapshot>", SNAPSHOT)
+    .argument("<account>", "address of the revoked owner")
+    .addHelpText("after", `\nExample:\n  $ tallystick owners readmit latest 0x${"7a".repeat(20)}`)
+    .action(async (place: string, account: string, _options: unknown, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, signal } = session;
+        tell(session, await agent.owners.readmit(place, account, { signal }), changeLines);
+      });
+    });
+}
+
+function registerLeave(owners: Command): void {
+  owners
+    .command("leave")
+    .description("leave the ownership groups of a put; the same put then makes a stub file of this account's own")
+    .argument("<snapshot>", SNAPSHOT)
+    .addHelpText("after", "\nExample:\n  $ tallystick owners leave latest")
+    .action(async (place: string, _options: unknown, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, signal } = session;
+        tell(session, await agent.owners.leave(place, { signal }), changeLines);
+      });
+    });
+}
+
+function registerClose(owners: Command): void {
+  owners
+    .command("close")
+    .description("close the ownership groups that this account founded; the other owners lose the stub file")
+    .argument("<snapshot>", SNAPSHOT)
+    .addHelpText("after", "\nExample:\n  $ tallystick owners close latest")
+    .action(async (place: string, _options: unknown, command: Command) => {
+      await withAgent(command, async (session) => {
+        const { agent, signal } = session;
+        tell(session, await agent.owners.close(place, { signal }), groupLines);
+      });
+    });
+}
+
+function groupLines({ provider, groupId, founder, rejoin, epoch, members, isFounder }: OwnerGroupView): string[] {
+  return [
+    `  group      ${groupId}`,
+    `    provider ${provider}`,
+    `    founder  ${founder}${isFounder ? ", this account" : ""}`,
+    `    ${counted(members, "member")}, epoch ${epoch}, a revoked owner comes back by ${rejoin}`,
+  ];
+}
+
+function changeLines({ provider, groupId, epoch, members, messages }: ChangedGroup): string[] {
+  return [
+    `  group      ${groupId}`,
+    `    provider ${provider}`,
+    `    ${counted(members, "member")}, epoch ${epoch}, ${counted(messages, "rekey message")}`,
+  ];
+}
+
+function dateOf(unixSeconds: number): string {
+  return new Date(unixSeconds * 1000).toISOString();
+}
+
+/** Prints a report; providers that failed make the command incomplete. */
+function tell<View>(
+  { output, incomplete }: Pick<AgentSession, "output" | "incomplete">,
+  { dataId, groups, failures }: GroupsReport<View>,
+  linesOf: (group: View) => readonly string[],
+): void {
+  output.result({ dataId, groups, failures }, [dataId, ...groups.flatMap(linesOf)]);
+  if (failures.length === 0) return;
+  for (const { provider, error } of failures) {
+    output.problem(`tallystick: provider ${provider}: ${printable(error.message)}`);
+  }
+  output.problem("tallystick: hint: nothing was changed there: run the command again");
+  incomplete();
+}

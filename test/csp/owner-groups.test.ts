@@ -1,0 +1,280 @@
+/** Ownership groups at a provider: who is let in, what a former owner gets, and what is durable. */
+import { expect } from "chai";
+import { randomBytes } from "#primitives";
+import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
+import { epochKey } from "../../offchain/core/revocable/epoch-key.ts";
+import type { GroupMember } from "../../offchain/core/revocable/group-member.ts";
+import { groupAccessKey, unwrapGroupStubs, wrappedEpoch } from "../../offchain/core/revocable/group-stubs.ts";
+import { openMemberPath } from "../../offchain/core/revocable/member-path.ts";
+import { openStubFile, sealStubFile } from "../../offchain/core/revocable/stub-file.ts";
+import { KEPT_REKEYS, type OwnerGroupAnswer } from "../../offchain/core/wire/owner-groups.ts";
+import { GROUP_JOINS, OwnerGroupService } from "../../offchain/csp/owner-groups/owner-groups.ts";
+import { StubFileService } from "../../offchain/csp/stub-files/stub-files.ts";
+import { MEMBER_BYTES } from "../../offchain/store/index/owner-group-index.ts";
+import { STUB_ROW_BYTES } from "../../offchain/store/index/stub-file-index.ts";
+import { rejection } from "../helpers/rejection.ts";
+import {
+  ALICE,
+  answersFor,
+  BOB,
+  frame,
+  framesOf,
+  openProvider,
+  randomChunk,
+  type TestChunk,
+  temporaryFolder,
+} from "./provider-fixture.ts";
+
+const CAROL = `0x${"ca".repeat(20)}`;
+const FILE_KEY = new Uint8Array(32).fill(9);
+const STUBS = new Uint8Array(3 * 64).map((_, k) => k);
+const noQuotas = { requireStubFile: async () => undefined };
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+describe("ownership groups at a provider", () => {
+  const folder = temporaryFolder();
+  const secrets = new Map([ALICE, BOB, CAROL].map((account) => [account, randomBytes(32)]));
+  const secretOf = (account: string) => secrets.get(account) ?? randomBytes(32);
+
+  /** A provider with the objects of a put, and a group of it that Alice has founded. */
+  async function founded(rejoin: "proof" | "founder" = "founder") {
+    const provider = await openProvider(folder());
+    const { index, claims, budgets } = provider;
+    const groups = new OwnerGroupService(
+      { index, claims, quotas: noQuotas, budgets, operatorSecret: new Uint8Array(32).fill(3) },
+      () => provider.clock.seconds,
+    );
+    const stubFiles = new StubFileService(index.stubFiles, index.ownerGroups, noQuotas);
+    const chunks = [randomChunk(900), randomChunk(5000)] as [TestChunk, TestChunk];
+    await provider.chunks.store(ALICE, framesOf(...chunks.map((chunk) => frame(chunk))));
+    const dataId = chunks[0].id;
+    const objects = chunks.map(({ id, bytes }) => ({ id, sizeBytes: bytes.length }));
+    const request = { dataId, nonce: toHex(randomBytes(32)), secret: toHex(secretOf(ALICE)), rejoin, objects };
+    const group = await groups.found(ALICE, request);
+    const scope = { dataId, epoch: 1 };
+    const key = epochKey(FILE_KEY, groupAccessKey(fromHex(group.groupId), scope), scope);
+    const sealed = sealStubFile(key, scope, STUBS);
+    await groups.replaceStubFile(ALICE, group.groupId, 0, once(sealed));
+
+    const claim = async (account: string, given: readonly TestChunk[] = chunks) => {
+      await provider.refill.settled();
+      const opened = await claims.open(account, { chunks: objects.slice(0, given.length) });
+      return { claimId: opened.claimId, ...answersFor(opened, given) };
+    };
+    const join = async (account: string, secret = secretOf(account)) =>
+      groups.join(account, group.groupId, { ...(await claim(account)), secret: toHex(secret) });
+    const memberOf = async (account: string) =>
+      openMemberPath(await groups.path(account, group.groupId), named(group), secretOf(account));
+    const open = (member: Pick<GroupMember, "epoch" | "groupKey">, wrapped: Uint8Array) => {
+      const { epoch, groupKey } = member;
+      const inner = unwrapGroupStubs({ groupId: fromHex(group.groupId), epoch, groupKey }, wrapped, "provider");
+      return openStubFile(key, scope, inner, "provider");
+    };
+    const read = async (account: string) =>
+      open(await memberOf(account), await groups.stubFile(account, group.groupId));
+    return { provider, groups, stubFiles, group, chunks, objects, request, claim, join, memberOf, open, read, sealed };
+  }
+
+  const named = ({ groupId, managerKey }: OwnerGroupAnswer) => ({
+    groupId: fromHex(groupId),
+    managerKey: fromHex(managerKey),
+  });
+
+  it("share the founder's stub file with who proves ownership, and charge each", async () => {
+    const { provider, groups, group, join, read, request, sealed } = await founded();
+    expect(group).to.include({ epoch: 1, members: 1, rejoin: "founder", dataId: request.dataId });
+    expect(await read(ALICE)).to.deep.equal(STUBS);
+    expect(await join(BOB)).to.deep.include({ epoch: 2, members: 2, messages: 1 });
+    for (const account of [ALICE, BOB]) expect(await read(account)).to.deep.equal(STUBS);
+    const { stubFiles } = provider.index;
+    expect(await stubFiles.bytesOf(BOB)).to.equal(MEMBER_BYTES);
+    expect(await stubFiles.bytesOf(ALICE)).to.equal(MEMBER_BYTES + sealed.length + STUB_ROW_BYTES);
+    expect((await groups.members(ALICE, group.groupId)).members.map(({ state }) => state)).to.deep.equal([
+      "member",
+      "member",
+    ]);
+  });
+
+  it("answer the same request of a founder, and the same owner's join, without a change", async () => {
+    const { groups, group, request, join } = await founded();
+    expect(await groups.found(ALICE, { ...request, nonce: toHex(randomBytes(32)) })).to.deep.equal(group);
+    await join(BOB);
+    expect(await join(BOB)).to.deep.include({ epoch: 2, messages: 0 });
+    expect(await join(BOB, randomBytes(32)), "another secret").to.deep.include({ epoch: 3, members: 2 });
+    expect((await rejection(groups.found(BOB, { ...request, nonce: toHex(randomBytes(32)) }))).code).to.equal(
+      "CONFLICT",
+    );
+  });
+
+  it("let nobody in without a proof of all objects", async () => {
+    const { groups, group, claim, chunks, provider, request } = await founded();
+    const wrong = { ...(await claim(BOB, [chunks[0], randomChunk(5000)])), secret: toHex(secretOf(BOB)) };
+    expect(await rejection(groups.join(BOB, group.groupId, wrong))).to.include({
+      code: "NOT_OWNER",
+      check: "proof of ownership",
+    });
+    const part = { ...(await claim(BOB, [chunks[0]])), secret: toHex(secretOf(BOB)) };
+    expect((await rejection(groups.join(BOB, group.groupId, part))).code).to.equal("NOT_OWNER");
+    const stolen = { ...(await claim(ALICE)), secret: toHex(secretOf(BOB)) };
+    expect((await rejection(groups.join(BOB, group.groupId, stolen))).code).to.equal("NOT_OWNER");
+    expect((await rejection(groups.stubFile(BOB, group.groupId))).code).to.equal("NOT_FOUND");
+    expect(await provider.index.ownerGroups.member(fromHex(group.groupId), BOB)).to.equal(undefined);
+    const nonce = toHex(randomBytes(32));
+    const other = randomChunk(700);
+    const objects = [{ id: other.id, sizeBytes: 700 }];
+    expect((await rejection(groups.found(CAROL, { ...request, nonce }))).code, "owns nothing").to.equal("NOT_OWNER");
+    const rootless = { ...request, nonce, objects };
+    expect((await rejection(groups.found(CAROL, rootless))).code, "without the root").to.equal("INVALID_INPUT");
+  });
+
+  it("give a revoked owner nothing newer: no route answers, and its old keys open nothing", async () => {
+    const { groups, group, join, memberOf, open, read } = await founded();
+    await join(BOB);
+    await join(CAROL);
+    const former = await memberOf(BOB);
+    expect(open(former, await groups.stubFile(BOB, group.groupId))).to.deep.equal(STUBS);
+    const carol = await memberOf(CAROL);
+    const revoked = await groups.revoke(ALICE, group.groupId, BOB);
+    expect(revoked).to.deep.include({ epoch: 4, members: 2 });
+    expect(revoked.messages).to.be.at.most(2 * Math.log2(3));
+    for (const asked of [
+      () => groups.stubFile(BOB, group.groupId),
+      () => groups.path(BOB, group.groupId),
+      () => groups.rekey(BOB, group.groupId, 4),
+      () => groups.leave(BOB, group.groupId),
+      () => groups.ofPut(BOB, group.dataId),
+      () => groups.members(BOB, group.groupId),
+      () => groups.revoke(BOB, group.groupId, ALICE),
+      () => groups.close(BOB, group.groupId),
+    ]) {
+      expect(await rejection(asked())).to.include({ code: "NOT_FOUND", check: "ownership group" });
+    }
+    // Another owner hands it what is served now, and the message that led there.
+    const wrapped = await groups.stubFile(CAROL, group.groupId);
+    const message = await groups.rekey(CAROL, group.groupId, 4);
+    expect(wrappedEpoch(wrapped, "provider")).to.equal(4);
+    expect(() => open(former, wrapped))
+      .to.throw()
+      .with.property("code", "INTEGRITY");
+    expect(() => open({ epoch: 4, groupKey: former.groupKey }, wrapped))
+      .to.throw()
+      .with.property("code", "INTEGRITY");
+    expect(() => former.apply(message))
+      .to.throw()
+      .with.property("code", "NOT_OWNER");
+    const path = await groups.path(CAROL, group.groupId);
+    expect(() => openMemberPath(path, named(group), secretOf(BOB)))
+      .to.throw()
+      .with.property("code", "INTEGRITY");
+    carol.apply(message);
+    expect(open(carol, wrapped)).to.deep.equal(STUBS);
+    expect(await read(ALICE)).to.deep.equal(STUBS);
+    expect(await groups.revoke(ALICE, group.groupId, BOB), "again").to.deep.include({ epoch: 4, messages: 0 });
+  });
+
+  it("let a revoked owner back as the policy says, by a new proof", async () => {
+    const strict = await founded("founder");
+    await strict.join(BOB);
+    await strict.groups.revoke(ALICE, strict.group.groupId, BOB);
+    expect(await rejection(strict.join(BOB))).to.include({ code: "NOT_OWNER", check: "policy for revoked owners" });
+    await strict.groups.readmit(ALICE, strict.group.groupId, BOB);
+    expect((await rejection(strict.read(BOB))).code, "not without a proof").to.equal("NOT_FOUND");
+    await strict.join(BOB);
+    expect(await strict.read(BOB)).to.deep.equal(STUBS);
+    await strict.provider.close();
+  });
+
+  it("let a revoked owner back by proof alone where the founder chose so", async () => {
+    const { groups, group, join, read } = await founded("proof");
+    await join(BOB);
+    await groups.revoke(ALICE, group.groupId, BOB);
+    await join(BOB);
+    expect(await read(BOB)).to.deep.equal(STUBS);
+    expect((await groups.members(ALICE, group.groupId)).members.map(({ state }) => state)).to.deep.equal([
+      "member",
+      "member",
+    ]);
+  });
+
+  it("let members leave, and the founder close the group", async () => {
+    const { provider, groups, group, join } = await founded();
+    await join(BOB);
+    await groups.leave(BOB, group.groupId);
+    expect(
+      (await groups.members(ALICE, group.groupId)).members.map(({ account }) => account.toLowerCase()),
+    ).to.deep.equal([ALICE]);
+    expect(await rejection(groups.leave(ALICE, group.groupId))).to.include({ code: "CONFLICT" });
+    await join(BOB);
+    await groups.close(ALICE, group.groupId);
+    for (const account of [ALICE, BOB]) {
+      expect((await rejection(groups.stubFile(account, group.groupId))).code).to.equal("NOT_FOUND");
+      expect(await provider.index.stubFiles.bytesOf(account)).to.equal(0);
+    }
+    const tables = ["owner_groups", "group_nodes", "group_members", "group_rekeys", "group_stub_files"];
+    for (const table of tables) {
+      expect(provider.database.prepare(`SELECT COUNT(*) AS n FROM ${table}`).get(), table).to.deep.include({ n: 0 });
+    }
+  });
+
+  it("take the place of a member's own stub file, which it cannot have beside", async () => {
+    const { provider, stubFiles, group, join, sealed } = await founded();
+    await stubFiles.replace(BOB, group.dataId, 0, once(sealed));
+    await join(BOB);
+    expect((await rejection(stubFiles.find(BOB, group.dataId))).code).to.equal("NOT_FOUND");
+    expect(await rejection(stubFiles.replace(BOB, group.dataId, 0, once(sealed)))).to.include({ code: "CONFLICT" });
+    expect(await provider.index.stubFiles.bytesOf(BOB)).to.equal(MEMBER_BYTES);
+  });
+
+  it("are as they were after the provider starts anew, and keep the newest messages only", async () => {
+    const { provider, groups, group, join, memberOf, read } = await founded("proof");
+    await join(BOB);
+    for (let round = 0; round < KEPT_REKEYS / 2; round += 1) {
+      await groups.revoke(ALICE, group.groupId, BOB);
+      await join(BOB);
+    }
+    const { epoch } = await memberOf(ALICE);
+    expect(epoch).to.equal(KEPT_REKEYS + 2);
+    expect((await rejection(groups.rekey(ALICE, group.groupId, 2))).code).to.equal("NOT_FOUND");
+    expect((await groups.rekey(ALICE, group.groupId, 3)).length).to.be.greaterThan(100);
+    expect(await read(BOB)).to.deep.equal(STUBS);
+    await provider.close();
+    const again = await openProvider(folder());
+    const restarted = new OwnerGroupService(
+      {
+        index: again.index,
+        claims: again.claims,
+        quotas: noQuotas,
+        budgets: again.budgets,
+        operatorSecret: new Uint8Array(32).fill(3),
+      },
+      () => again.clock.seconds,
+    );
+    const path = openMemberPath(await restarted.path(BOB, group.groupId), named(group), secretOf(BOB));
+    expect(path.epoch).to.equal(epoch);
+  });
+
+  it("make one epoch of each change, however many are asked for at once", async () => {
+    const { groups, group, join, read } = await founded();
+    await Promise.all([join(BOB), join(CAROL)]);
+    const answers = await Promise.all([
+      groups.revoke(ALICE, group.groupId, BOB),
+      groups.revoke(ALICE, group.groupId, BOB),
+      groups.leave(CAROL, group.groupId),
+    ]);
+    expect(answers.filter(({ messages, rewrittenBytes }) => messages + rewrittenBytes > 0)).to.have.length(2);
+    expect(await groups.ofPut(ALICE, group.dataId)).to.include({ epoch: 5, members: 1 });
+    expect(await read(ALICE)).to.deep.equal(STUBS);
+  });
+
+  it("bound the joins of an account in a day", async () => {
+    const { join, groups, group, provider } = await founded();
+    await provider.budgets.take(GROUP_JOINS, BOB, GROUP_JOINS.capacity - 1);
+    await join(BOB);
+    await groups.leave(BOB, group.groupId);
+    expect((await rejection(join(BOB))).code).to.equal("RATE_LIMITED");
+    expect(await join(CAROL), "others are not held back").to.include({ members: 2 });
+  });
+});
