@@ -20,6 +20,7 @@ import { Closers, listen } from "./lifecycle.ts";
 import type { Logger } from "./logger.ts";
 import { createMetrics } from "./metrics.ts";
 import type { DaemonBase, DaemonProgram } from "./program.ts";
+import { Delegates } from "./delegates.ts";
 import { ReplacedAccounts } from "./replaced-accounts.ts";
 import { createServer, type HealthCheck } from "./server.ts";
 import { Sessions } from "./sessions.ts";
@@ -92,6 +93,7 @@ async function openBase<Config extends DaemonConfig, Data extends DaemonDatabase
     checkSignature,
     admit: admissionBy(config.admission, chain),
     replaced: ReplacedAccounts.on(chain),
+    delegates: Delegates.on(chain),
   });
   const sender = new TransactionSender(chain, signingKey, {
     ...(config.maximumFeeGwei === undefined
