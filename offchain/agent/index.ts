@@ -16,6 +16,7 @@ import type { CompactionEstimate, CompactReport } from "./data-sets/compact.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
 import type { DataSetReport } from "./data-sets/lane-report.ts";
+import { Delegates } from "./delegates/delegates.ts";
 import { type ChallengeQuote, type ChallengeReceipt, KeyNodes } from "./keys/key-nodes.ts";
 import type { Damaged } from "./migration/inventory.ts";
 import type { MigrateOptions, MigrationReport } from "./migration/migrate.ts";
@@ -55,6 +56,7 @@ import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
 export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
+export type { DelegateState, DelegateView, RequestOptions } from "./delegates/delegates.ts";
 export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";
 export { describePlan, durationText } from "./recovery/describe-plan.ts";
 export { accountsNaming, type NamingAccount, type NamingAccounts, protectionOf } from "./recovery/find.ts";
@@ -103,6 +105,7 @@ export class Agent {
   readonly snapshots: Snapshots;
   readonly keyNodes: KeyNodes;
   readonly recovery: Recovery;
+  readonly delegates: Delegates;
   readonly #context: AgentContext;
 
   /** Use `openAgent`. */
@@ -112,6 +115,7 @@ export class Agent {
     this.snapshots = new Snapshots(context);
     this.keyNodes = new KeyNodes(context);
     this.recovery = new Recovery(context);
+    this.delegates = new Delegates(context);
   }
 
   /** The account's address. */

@@ -74,25 +74,36 @@ export async function readFeeLimit(
 /** The transaction that makes a key a delegate. Any account may send it. */
 export function delegateCall(deployment: Deployment, signed: SignedDelegation): ContractCall {
   const { account, key, scopes, expiresAt, deadline, accountSignature, keySignature } = signed;
-  const values = [account, key, scopeBits(scopes), expiresAt, deadline, accountSignature, keySignature];
-  return directoryCall(deployment, "delegate", values, "making a key a delegate");
+  const bits = scopeBits(scopes);
+  return {
+    to: deployment.contracts.accountDirectory,
+    data: directoryAbi().encodeFunctionData("delegate", [
+      account,
+      key,
+      bits,
+      expiresAt,
+      deadline,
+      accountSignature,
+      keySignature,
+    ]),
+    description: "making a key a delegate",
+  };
 }
 
-/** @param by whose word it is; the signature is not looked at when it sends the transaction itself */
-export function revokeDelegateCall(deployment: Deployment, by: string, key: string, signature = "0x"): ContractCall {
-  return directoryCall(deployment, "revoke", [by, key, signature], "revoking a delegate");
+/** Sent by who revokes, so that it needs no signature: the account, the last one of its line, or the delegate. */
+export function revokeDelegateCall(deployment: Deployment, by: string, key: string): ContractCall {
+  return {
+    to: deployment.contracts.accountDirectory,
+    data: directoryAbi().encodeFunctionData("revoke", [by, key, "0x"]),
+    description: "revoking a delegate",
+  };
 }
 
 /** Sent by the account of the delegate, or the last one of its line. */
 export function limitFeeCall(deployment: Deployment, key: string, dataSet: string, feeLimit: bigint): ContractCall {
-  return directoryCall(deployment, "limitFee", [key, dataSet, feeLimit], "limiting what a delegate spends");
-}
-
-function directoryCall(
-  { contracts }: Deployment,
-  name: "delegate" | "revoke" | "limitFee",
-  values: readonly unknown[],
-  description: string,
-): ContractCall {
-  return { to: contracts.accountDirectory, data: directoryAbi().encodeFunctionData(name, values as never), description };
+  return {
+    to: deployment.contracts.accountDirectory,
+    data: directoryAbi().encodeFunctionData("limitFee", [key, dataSet, feeLimit]),
+    description: "limiting what a delegate spends",
+  };
 }

@@ -279,6 +279,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const { verifyWaitSeconds } = config;
   addDataSetRoutes(server, {
     ...dataSets,
+    chain,
     sessions,
     quotas,
     bodies,

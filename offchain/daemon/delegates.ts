@@ -47,7 +47,8 @@ export class Delegates {
   async requireStill(key: string): Promise<Delegation> {
     const found = await this.#delegations.recent(key);
     // A delegate is one for good; an endpoint that is behind does not know it yet.
-    if (found === undefined) throw notDelegated(key, undefined, "delegation", "one in the directory of accounts", "none");
+    if (found === undefined)
+      throw notDelegated(key, undefined, "delegation", "one in the directory of accounts", "none");
     this.#requireLive(found);
     return found;
   }
@@ -83,7 +84,12 @@ function notDelegated(
 /** @throws TallystickError OUT_OF_SCOPE, unless the delegate has one of the scopes */
 export function requireScope({ key, account, scopes }: Delegation, wanted: readonly Scope[]): void {
   if (wanted.some((scope) => scopes.includes(scope))) return;
-  throw outOfScope({ key, account }, "scope", wanted.length === 0 ? "the owner" : wanted.join(" or "), scopes.join(" and "));
+  throw outOfScope(
+    { key, account },
+    "scope",
+    wanted.length === 0 ? "the owner" : wanted.join(" or "),
+    scopes.join(" and "),
+  );
 }
 
 export function outOfScope(

@@ -77,7 +77,7 @@ describe("daemon server", () => {
     server = createServer({ ...parts, monotonicNow: () => milliseconds });
     sessions.addRoute(server);
     const body = Type.Object({ count: Type.Integer() }, { additionalProperties: false });
-    server.post("/echo", { schema: { body }, onRequest: sessions.requireSession }, async (incoming) => ({
+    server.post("/echo", { schema: { body }, onRequest: sessions.require() }, async (incoming) => ({
       account: sessionOf(incoming).account,
       count: incoming.body.count,
     }));

@@ -2,12 +2,14 @@
  * From a data id to its key: a record that the account owns, from the archives, then the self envelope, or else the
  * committee, which releases the sealed key or the shares of it.
  *
- * What a predecessor of the account owns is found and opened in the same way, with the keys that it handed over.
+ * What a predecessor of the account owns is found and opened in the same way, with the keys that it handed over. A
+ * delegate finds what its account owns, and has it released by the committee: it has no keys of that account.
  *
  * The self envelope comes first because nobody has to release anything for it: with the record from one archive, or
  * from the chain's logs, the key is available. The committee is asked when the envelope does not open.
  */
 
+import { readDelegation } from "../../chain/delegates.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { ledgerScope, readRecordedAt } from "../../chain/ledger.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -69,20 +71,29 @@ export async function openFileKey(context: AgentContext, dataId: string, source?
   throw noRecord(dataId, account, others.records.length > 0, reports);
 }
 
-/** A record that this account owns, and with which of the keys of its line. */
-export interface OwnedRecord {
+/** A record that this account may open, and whose it is. */
+export interface OwnedRecord<Holder = Identity> {
   readonly found: VerifiedRecord;
   readonly role: OpenedKey["role"];
   /** The account itself, or a predecessor. */
-  readonly holder: Identity;
+  readonly holder: Holder;
 }
 
-/** Records of the account, or of the latest of its predecessors that has any. */
+/** Also the account that this one is a delegate of, whose keys it does not have. */
+type AnyHolder = Pick<Identity, "account"> & Partial<Pick<Identity, "catalogueKey">>;
+
+/** Records of the account, or of the latest of its predecessors that has any, or of the account that it acts for. */
 async function findOwned(
   context: AgentContext,
   archives: Archives,
   tag: string,
-): Promise<{ readonly owned: OwnedRecord[]; readonly reports: readonly ArchiveReport[] }> {
+): Promise<{ readonly owned: OwnedRecord<AnyHolder>[]; readonly reports: readonly ArchiveReport[] }> {
+  const delegation = await readDelegation(await context.chain(), context.account.address);
+  if (delegation !== undefined) {
+    const { account } = delegation;
+    const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
+    return { owned: ownedBy(records, { account }), reports };
+  }
   // Others' records of the file may be many: this account's are what is asked for.
   const first = await archives.find({ fileTag: tag, account: context.account.address });
   const owned = ownedBy(first.records, context.identity);
@@ -106,7 +117,10 @@ async function findOwned(
 }
 
 /** @param holder whose account the records were looked up for */
-export function ownedBy(records: readonly VerifiedRecord[], holder: Identity): OwnedRecord[] {
+export function ownedBy<Holder extends Pick<Identity, "account">>(
+  records: readonly VerifiedRecord[],
+  holder: Holder,
+): OwnedRecord<Holder>[] {
   return records.flatMap((found) => {
     const role = roleIn(found, holder.account);
     return role === undefined ? [] : [{ found, role, holder }];
@@ -131,14 +145,15 @@ async function openFromRecord(
   context: AgentContext,
   found: VerifiedRecord,
   role: OpenedKey["role"],
-  holder: Identity,
+  { account: owner, catalogueKey }: AnyHolder,
   dataId: string,
   source: KeySource | undefined,
 ): Promise<Pick<OpenedKey, "fileKey" | "source" | "nodes">> {
   let damage: unknown;
-  if (source !== "committee") {
+  if (source !== "committee" && catalogueKey !== undefined) {
+    const keys = { catalogueKey };
     try {
-      return { fileKey: openSelf(context.deployment, holder, found, role).fileKey, source: "self", nodes: [] };
+      return { fileKey: openSelf(context.deployment, keys, found, role).fileKey, source: "self", nodes: [] };
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       damage = error;
@@ -150,14 +165,14 @@ async function openFromRecord(
   if (recipients === "sealed") {
     // Loaded when it is needed: the self envelope nearly always opens.
     const { openSealedKey } = await import("./sealed-key.ts");
-    return { ...(await openSealedKey(context, found, holder.account, dataId)), source: "committee" };
+    return { ...(await openSealedKey(context, found, owner, dataId)), source: "committee" };
   }
   const link = await context.committeeById(found.record.committeeId);
   const collecting = {
     account: context.account,
     ledger: ledgerScope(context.deployment),
     logger: context.logger,
-    owner: holder.account,
+    owner,
   };
   // The shares are with those who were members when the record was made.
   let failure: unknown;

@@ -4,8 +4,8 @@
  */
 
 import { type Static, Type } from "@sinclair/typebox";
-import { MAXIMUM_DELEGATION_SECONDS } from "../identity/delegation.ts";
 import { InvalidInputError } from "../errors.ts";
+import { MAXIMUM_DELEGATION_SECONDS } from "../identity/delegation.ts";
 import { AddressText, firstMismatch, HexBytes, UnixSeconds } from "./schema.ts";
 
 const Scopes = Type.Array(Type.Union([Type.Literal("read"), Type.Literal("write")]), {
