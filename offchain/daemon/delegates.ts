@@ -98,7 +98,7 @@ export function outOfScope(
   expected: string,
   received: string,
 ): TallystickError {
-  return new TallystickError(`the delegate may not do this for account ${account}`, {
+  return new TallystickError(`the delegate ${key} may not do this for account ${account}`, {
     code: "OUT_OF_SCOPE",
     party: `delegate ${key}`,
     check,
