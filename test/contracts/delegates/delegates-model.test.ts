@@ -34,6 +34,7 @@ import {
   actionsOf,
   countOf,
   type Device,
+  LIFE,
   NO_POWERS,
   powersOf,
   type Rules,
@@ -75,7 +76,7 @@ describe("delegates of an account as a state machine", function () {
   it("keeps every property in every state that any interleaving reaches", () => {
     expect(all.violation).to.equal(undefined);
     // Reaching fewer states than before means that the model has lost behaviour, and the properties with it.
-    expect([all.states, all.transitions]).to.deep.equal([0, 0]);
+    expect([all.states, all.transitions]).to.deep.equal([50_050, 4_649_546]);
   });
 
   for (const { name, property, ...broken } of MUTANTS) {
@@ -298,11 +299,13 @@ describe("delegates of an account as a state machine", function () {
     /** What ends much is taken less often, and delegates that write more often. */
     function likely(state: State): Action[] {
       return actionsOf(state).flatMap((action): Action[] => {
-        if (action.kind === "revoke" || action.kind === "replace") return random() < 0.2 ? [action] : [];
-        if (action.kind === "tick") return random() < 0.4 ? [action] : [];
-        if (action.kind === "update" && action.by === "A") return random() < 0.2 ? [action] : [];
-        if (action.kind === "limit" && action.fee > 0) return [action, action, action];
-        return [action];
+        if (action.kind === "revoke" || action.kind === "replace") return random() < 0.03 ? [action] : [];
+        if (action.kind === "tick") return random() < 0.5 ? [action] : [];
+        if (action.kind === "limit") return action.fee > 0 || random() < 0.2 ? [action, action] : [];
+        if (action.kind === "update") return Array.from({ length: action.by === "D" ? 6 : 1 }, () => action);
+        // As most are: of the account, and to write.
+        const isUsual = action.account === "A" && (action.scopes & WRITE) !== 0 && action.life === LIFE;
+        return isUsual ? [action, action, action, action] : random() < 0.1 ? [action] : [];
       });
     }
     const random = seeded(1789);

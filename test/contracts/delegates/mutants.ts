@@ -92,11 +92,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an account with delegates becomes one",
     property: "no account of a delegate is one",
-    ...tolerant("HasOthers", granted),
+    ...tolerant("HasOthers", (state, action) =>
+      action.kind === "delegate" && action.forged !== undefined
+        ? { refused: "another action" }
+        : granted(state, action),
+    ),
   },
   {
     name: "anybody revokes",
-    property: "a thief changes nothing",
+    property: "only its account or itself revokes a delegate",
     ...tolerant("NotOfDelegate", (state, action) => {
       const one = action.kind === "revoke" ? state[action.key] : undefined;
       if (action.kind !== "revoke" || one === undefined) return { refused: "another action" };
