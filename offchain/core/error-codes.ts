@@ -227,8 +227,7 @@ export const ERROR_CODES = {
     status: 403,
     exit: "refused",
     meaning: "The key is a delegate of an account, and may do nothing any more.",
-    cause:
-      "`check` tells which: it has expired, its owner or the device itself has revoked it, or its account was replaced.",
+    cause: "`check` tells which: it has expired, its owner or the device has revoked it, or its account was replaced.",
     remedy: "Make a new key on the device, and have the owner grant it: `tallystick delegate request` and `grant`.",
   },
   OUT_OF_SCOPE: {
@@ -239,8 +238,7 @@ export const ERROR_CODES = {
     cause:
       "It lacks the scope that `expected` names, wants what only the owner does, works on a data set that was not given " +
       "to it, drops a slice that is scheduled, or spends more than its limit.",
-    remedy:
-      "Do it with the owner's identity, or have the owner grant another key; `delegate limit` sets what it may spend.",
+    remedy: "Do it with the owner's identity, or grant another key; `delegate limit` sets what a delegate may spend.",
   },
   NOT_RELEASED: {
     ...PROTOCOL,

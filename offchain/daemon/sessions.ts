@@ -227,8 +227,9 @@ export class Sessions {
 
   /**
    * The live session of an `Authorization` header.
-   * @throws InvalidSignatureError when there is none; TallystickError ACCOUNT_REPLACED when its account has a successor,
-   *   NOT_DELEGATED when a delegate opened it that has expired or was revoked since, CHAIN_UNAVAILABLE for a delegate
+   * @throws InvalidSignatureError when there is none; TallystickError ACCOUNT_REPLACED when its account has a
+   *   successor, NOT_DELEGATED when a delegate opened it that has expired or was revoked since, CHAIN_UNAVAILABLE for a
+   *   delegate
    */
   async check(authorization: string | undefined): Promise<Session> {
     const token = tokenFromAuthorization(authorization);

@@ -1,7 +1,7 @@
 /**
  * How the contracts are deployed, wherever their compiled code comes from: this repository's own build, or the package.
- * The order matters for the ledger, which holds the registry's address for good, for the escrow, whose rules hold that of
- * the directory of accounts, and for the policy of owners, which holds those of the ledger and of the directory.
+ * The order matters for the ledger, which holds the registry's address for good, for the escrow, whose rules hold that
+ * of the directory of accounts, and for the policy of owners, which holds those of the ledger and of the directory.
  */
 import type { ArgumentType, ContractFuture, IgnitionModuleBuilder } from "@nomicfoundation/ignition-core";
 import { parseEther } from "ethers";

@@ -166,5 +166,6 @@ function readRequest(file: string): string {
 }
 
 function delegateText({ key, scopes, expiresAt, state }: Omit<DelegateView, "account">): string {
-  return `${key} to ${scopes.join(" and ")}, until ${formatTime(expiresAt * 1000)}${state === "live" ? "" : `: ${state}`}`;
+  const ending = state === "live" ? "" : `: ${state}`;
+  return `${key} to ${scopes.join(" and ")}, until ${formatTime(expiresAt * 1000)}${ending}`;
 }

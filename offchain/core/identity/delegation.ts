@@ -1,6 +1,6 @@
 /**
- * Delegates: keys of devices that act for an account within a scope and until an expiry (session keys). The directory of
- * accounts keeps who they are; the bits of the scopes are those of `contracts/AccountDirectory.sol`.
+ * Delegates: keys of devices that act for an account within a scope and until an expiry (session keys). The directory
+ * of accounts keeps who they are; the bits of the scopes are those of `contracts/AccountDirectory.sol`.
  */
 
 import { InvalidInputError } from "../errors.ts";

@@ -1,6 +1,7 @@
 /**
  * States that a delegate of the user signs. The escrow has the last word; here they are refused with a reason before
- * anything is paid for. A delegate is a plain key, so the provider sends such states itself: no code of a user is asked.
+ * anything is paid for. A delegate is a plain key, so the provider sends such states itself: no code of a user is
+ * asked.
  */
 import { readFeeLimit } from "../../chain/delegates.ts";
 import type { ChainReader } from "../../chain/deployment.ts";

@@ -2,9 +2,9 @@
  * States of data sets. A state that the user signed is held against everything that the provider commits to by signing
  * it too; then it is signed, made durable, sent, and answered. A state that is durable and not on chain is sent again
  * until it is mined, superseded or expired, also after a crash; but no more states are sent in an epoch than
- * `state-rate.ts` says, and none that a contract wallet has signed (`state-signatures.ts`). A delegate of the user signs
- * as far as `delegate-states.ts` says. No version is ever signed
- * twice; a user that does so is told on (`double-signing.ts`).
+ * `state-rate.ts` says, and none that a contract wallet has signed (`state-signatures.ts`). A delegate of the user
+ * signs as far as `delegate-states.ts` says. No version is ever signed twice; a user that does so is told on
+ * (`double-signing.ts`).
  */
 import type { Wallet } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";

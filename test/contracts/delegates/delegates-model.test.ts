@@ -1,6 +1,6 @@
 /**
- * The state machine of delegates (docs/models.md): every interleaving of a small instance in the model, and sampled ones
- * on the contracts, where each step must come to the same as in the model.
+ * The state machine of delegates (docs/models.md): every interleaving of a small instance in the model, and sampled
+ * ones on the contracts, where each step must come to the same as in the model.
  */
 
 import { expect } from "chai";
@@ -46,8 +46,8 @@ import {
 } from "./model.ts";
 import { MUTANTS } from "./mutants.ts";
 
-const WALKS = 12;
-const STEPS = 40;
+const WALKS = 6;
+const STEPS = 30;
 const TICK_SECONDS = 1000;
 const SET = id("data set of A");
 const DIGEST = id("a state");
