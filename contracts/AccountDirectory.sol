@@ -22,7 +22,8 @@ import { AccountSignature } from "./libraries/AccountSignature.sol";
 ///        that line and their delegates, and for nothing else.
 /// INV-6  A key becomes a delegate only after it and the account both signed exactly this delegation. Account, scopes
 ///        and expiry of a delegate never change.
-/// INV-7  A delegate that is revoked, has expired, or whose account has a successor may do nothing, and never may again.
+/// INV-7  A delegate that is revoked, has expired, or whose account has a successor, may do nothing, and never may
+///        again.
 /// INV-8  No account of a delegate is a delegate, and no delegate is in a line of two or more.
 contract AccountDirectory is IAccountDirectory, EIP712 {
     uint256 public constant MAX_HANDOVER_BYTES = 128;

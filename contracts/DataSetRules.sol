@@ -13,8 +13,8 @@ import { Schedules } from "./libraries/Schedules.sol";
 
 /// @title Rules of data sets that are rarely asked for
 /// @notice Which terms may be agreed on, what the parties sign, what a delegate of the user may sign, and when somebody
-/// signed two states under one version. A contract of its own only for the limit on the size of a contract: the escrow creates one. It has no state and no
-/// money.
+/// signed two states under one version. A contract of its own only for the limit on the size of a contract: the escrow
+/// creates one. It has no state and no money.
 contract DataSetRules {
     using LiveRanges for bytes;
     using Schedules for IStorageEscrow.Level[];
@@ -33,8 +33,8 @@ contract DataSetRules {
         DIRECTORY = directory;
     }
 
-    /// @notice Reverts unless a delegate of the user signed an update which that delegate may sign: it keeps every slice
-    /// that is scheduled, and costs no more than the delegate's limit for this data set.
+    /// @notice Reverts unless a delegate of the user signed an update which that delegate may sign: it keeps every
+    /// slice that is scheduled, and costs no more than the delegate's limit for this data set.
     /// @param id Id of the data set.
     /// @param digest What is signed.
     /// @param call Call data of the escrow, which checks all other things about it.

@@ -194,9 +194,9 @@ interface IAccountDirectory {
     /// @return The origin; the account itself when it has no predecessor.
     function originOf(address account) external view returns (address);
 
-    /// @notice Whether an account may have released what another one owns: it has no successor, and it is the other one,
-    /// or succeeds it, directly or over any number of accounts between. A delegate counts as its account, as one that
-    /// acts only with the scope `READ`, and as one that owns always.
+    /// @notice Whether an account may have released what another one owns: it has no successor, and it is the other
+    /// one, or succeeds it, directly or over any number of accounts between. A delegate counts as its account: as one
+    /// that acts only with the scope `READ`, and as one that owns always.
     /// @param account Who acts.
     /// @param owner Whose right is used.
     /// @return True when it may.

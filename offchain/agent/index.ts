@@ -56,7 +56,7 @@ import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
 export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
-export type { DelegateState, DelegateView, RequestOptions } from "./delegates/delegates.ts";
+export type { DelegateOptions, DelegateState, DelegateView } from "./delegates/delegates.ts";
 export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";
 export { describePlan, durationText } from "./recovery/describe-plan.ts";
 export { accountsNaming, type NamingAccount, type NamingAccounts, protectionOf } from "./recovery/find.ts";

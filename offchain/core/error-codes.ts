@@ -236,8 +236,8 @@ export const ERROR_CODES = {
     exit: "refused",
     meaning: "The delegate may act for the account, but not do this.",
     cause:
-      "It lacks the scope that `expected` names, wants what only the owner does, works on a data set that was not given " +
-      "to it, drops a slice that is scheduled, or spends more than its limit.",
+      "It lacks the scope that `expected` names, wants what only the owner does, works on a data set that was not " +
+      "given to it, drops a slice that is scheduled, or spends more than its limit.",
     remedy: "Do it with the owner's identity, or grant another key; `delegate limit` sets what a delegate may spend.",
   },
   NOT_RELEASED: {

@@ -36,7 +36,7 @@ export interface DelegateView extends Delegation {
   readonly state: DelegateState;
 }
 
-export interface RequestOptions {
+export interface DelegateOptions {
   readonly scopes: readonly Scope[];
   /** How long the delegate is to act, from now on. */
   readonly seconds: number;
@@ -55,7 +55,7 @@ export class Delegates {
    * @throws InvalidInputError for no scope, another lifetime than the contract takes, or the account itself;
    *   TallystickError CONFLICT when this identity is a delegate already; ChainUnavailableError
    */
-  async request(account: string, { scopes, seconds }: RequestOptions): Promise<DelegationRequest> {
+  async request(account: string, { scopes, seconds }: DelegateOptions): Promise<DelegationRequest> {
     const key = this.#context.account.address;
     if (isAddressEqual(account, key)) {
       throw new InvalidInputError("an account is no delegate of itself", {

@@ -88,16 +88,16 @@ async function findOwned(
   archives: Archives,
   tag: string,
 ): Promise<{ readonly owned: OwnedRecord<AnyHolder>[]; readonly reports: readonly ArchiveReport[] }> {
+  // Others' records of the file may be many: this account's are what is asked for.
+  const first = await archives.find({ fileTag: tag, account: context.account.address });
+  const owned = ownedBy(first.records, context.identity);
+  if (owned.length > 0) return { owned, reports: first.reports };
   const delegation = await readDelegation(await context.chain(), context.account.address);
   if (delegation !== undefined) {
     const { account } = delegation;
     const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
     return { owned: ownedBy(records, { account }), reports };
   }
-  // Others' records of the file may be many: this account's are what is asked for.
-  const first = await archives.find({ fileTag: tag, account: context.account.address });
-  const owned = ownedBy(first.records, context.identity);
-  if (owned.length > 0) return { owned, reports: first.reports };
   const line = await context.predecessors();
   for (const predecessor of line) {
     const { records, reports } = await archives.find({ fileTag: tag, account: predecessor.account });

@@ -1,7 +1,7 @@
 /**
  * Delegates as a machine, as `AccountDirectory` and `DataSetRules` are meant to work. An owner A with a successor B,
- * two devices D and E, and a thief T. A has one data set with up to three slices, whose fee is their number; D has a limit
- * for it, or none. Times are relative to now, so states are finite.
+ * two devices D and E, and a thief T. A has one data set with up to three slices, whose fee is their number; D has a
+ * limit for it, or none. Times are relative to now, so states are finite.
  */
 
 import type { Outcome } from "../../helpers/explore.ts";
