@@ -2,7 +2,7 @@
  * Delegates with real nodes, a real provider, a real chain and the real command: what a stolen device gets, and what
  * ends it.
  */
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
 import { keccak256 } from "ethers";
@@ -236,6 +236,38 @@ describe("delegates of an account", function () {
       expect(refused).to.include({ check: "scope", received: "write" });
     }
     expect(Buffer.compare(await clientOf(owner).head(), head)).to.equal(0);
+  });
+
+  it("that write back files up, which the owner restores and pays for, and the device never reads again", async () => {
+    const file = join(net.dir, "backup.bin");
+    const content = pseudoRandomBytes("on the device", 200_000);
+    writeFileSync(file, content);
+    const stored = await tallystick(writer, ["put", file]);
+    expect(stored.exitCode, stored.stderr).to.equal(0);
+    expect(stored.document).to.include({ storedFor: owner.account });
+    expect(stored.document.dataSets).to.deep.equal([]);
+    const dataId = String(stored.document.dataId);
+    // Whoever stole the device has its identity, its passphrase and its home folder.
+    const target = join(net.dir, "stolen");
+    const stolen = await tallystick(writer, ["get", dataId, "-o", target]);
+    expect(stolen.document.error, JSON.stringify(stolen.document)).to.include({ code: "OUT_OF_SCOPE", check: "scope" });
+    expect(existsSync(join(target, "backup.bin"))).to.equal(false);
+    for (const args of [
+      ["put", file, "--revocable"],
+      ["forget", "latest"],
+    ]) {
+      const refused = await tallystick(writer, args);
+      expect(refused.exitCode, JSON.stringify([args, refused.document])).to.equal(6);
+    }
+    expect(Buffer.compare(await get(owner, dataId), content)).to.equal(0);
+    expect(Buffer.compare(await get(reader, dataId), content)).to.equal(0);
+    const added = await tallystick(owner, ["data-set", "add", dataId]);
+    expect(added.exitCode, added.stderr).to.equal(0);
+    const [report] = added.document.dataSets as { id: string }[];
+    expect(report?.id).to.equal(set.id);
+    // One that only reads stores nothing.
+    const read = await tallystick(reader, ["put", file]);
+    expect(read.document.error).to.include({ code: "OUT_OF_SCOPE", party: `delegate ${reader.account}` });
   });
 
   describe("sign states of a data set", () => {

@@ -3,13 +3,14 @@
  * committee, which releases the sealed key or the shares of it.
  *
  * What a predecessor of the account owns is found and opened in the same way, with the keys that it handed over. A
- * delegate finds what its account owns, and has it released by the committee: it has no keys of that account.
+ * delegate finds what its account owns, and has it released by the committee: it has no keys of that account. Nor has
+ * the account keys of its delegates, whose records it opens in the same way.
  *
  * The self envelope comes first because nobody has to release anything for it: with the record from one archive, or
  * from the chain's logs, the key is available. The committee is asked when the envelope does not open.
  */
 
-import { readDelegation } from "../../chain/delegates.ts";
+import { readDelegates } from "../../chain/delegates.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { ledgerScope, readRecordedAt } from "../../chain/ledger.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -92,7 +93,7 @@ async function findOwned(
   const first = await archives.find({ fileTag: tag, account: context.account.address });
   const owned = ownedBy(first.records, context.identity);
   if (owned.length > 0) return { owned, reports: first.reports };
-  const delegation = await readDelegation(await context.chain(), context.account.address);
+  const delegation = await context.delegation();
   if (delegation !== undefined) {
     const { account } = delegation;
     const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
@@ -111,6 +112,12 @@ async function findOwned(
     const records =
       "replacedAt" in predecessor ? await madeBefore(context, scanned.records, predecessor) : scanned.records;
     const kept = ownedBy(records, identity);
+    if (kept.length > 0) return { owned: kept, reports };
+  }
+  // What its devices have recorded comes last, so that the key of a stolen one gets in the way of nothing.
+  for (const { key: account } of await readDelegates(await context.chain(), context.account.address)) {
+    const { records } = await archives.find({ fileTag: tag, account });
+    const kept = ownedBy(records, { account });
     if (kept.length > 0) return { owned: kept, reports };
   }
   return { owned: [], reports };

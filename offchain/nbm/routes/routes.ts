@@ -70,7 +70,8 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
     "/v1/oprf/evaluate",
     { onRequest: writing, bodyLimit: 32 * 1024, schema: { body: EvaluateRequest, response: { 200: EvaluateAnswer } } },
     async (request) => {
-      const answer = oprf.evaluate(sessionOf(request).account, request.body);
+      const { account, signer } = sessionOf(request);
+      const answer = oprf.evaluate(account, request.body, signer);
       metrics.evaluations.inc(answer.evaluated.length);
       return answer;
     },
