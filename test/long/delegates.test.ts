@@ -331,8 +331,8 @@ describe("delegates of an account", function () {
 
   it("end with their expiry, and nothing is released", async () => {
     const device = await newPerson(net, "short");
-    expect((await delegate(device, "read", "25s")).exitCode).to.equal(0);
-    const endsAt = Date.now() + 27_000;
+    expect((await delegate(device, "read", "45s")).exitCode).to.equal(0);
+    const endsAt = Date.now() + 47_000;
     expect(Buffer.compare(await get(device, put.dataId), CONTENT)).to.equal(0);
     const open = sessionsOf(device);
     const provider = new HttpParty("provider", net.provider.url);
