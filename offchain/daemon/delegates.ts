@@ -69,7 +69,7 @@ function notDelegated(
   expected: string,
   received: string,
 ): TallystickError {
-  const whose = account === undefined ? "no account" : `account ${account} any more`;
+  const whose = account === undefined ? "no account" : `account ${account} no more`;
   return new TallystickError(`the delegate ${key} acts for ${whose}`, {
     code: "NOT_DELEGATED",
     party: `delegate ${key}`,

@@ -252,10 +252,7 @@ describe("delegates of an account", function () {
     const stolen = await tallystick(writer, ["get", dataId, "-o", target]);
     expect(stolen.document.error, JSON.stringify(stolen.document)).to.include({ code: "OUT_OF_SCOPE", check: "scope" });
     expect(existsSync(join(target, "backup.bin"))).to.equal(false);
-    for (const args of [
-      ["put", file, "--revocable"],
-      ["forget", "latest"],
-    ]) {
+    for (const args of [["put", file, "--revocable"], ["rm", "latest"], ["snapshots"]]) {
       const refused = await tallystick(writer, args);
       expect(refused.exitCode, JSON.stringify([args, refused.document])).to.equal(6);
     }
@@ -329,43 +326,45 @@ describe("delegates of an account", function () {
     });
   });
 
-  it("end with their expiry, and nothing is released", async () => {
-    const device = await newPerson(net, "short");
-    expect((await delegate(device, "read", "45s")).exitCode).to.equal(0);
-    const endsAt = Date.now() + 47_000;
-    expect(Buffer.compare(await get(device, put.dataId), CONTENT)).to.equal(0);
-    const open = sessionsOf(device);
-    const provider = new HttpParty("provider", net.provider.url);
-    const use = async () =>
-      await open.with(provider, net.provider.account, async (token) =>
-        provider.bytes(`/v1/chunks/${ID}`, 1e6, { token }),
-      );
-    await use();
-    await new Promise((done) => setTimeout(done, endsAt - Date.now()));
-    const refused = await expectAsyncRejection(use, "NOT_DELEGATED");
-    expect(refused).to.include({ check: "expiry" });
-    expect(refused.message).to.contain(device.account);
-    await expectNoKey(device, put.dataId);
-  });
-
-  it("end when they are revoked, also with sessions that are open", async () => {
-    const [stored, thief] = [clientOf(reader), clientOf(writer)];
-    await stored.chunk(ID);
-    await thief.usage();
-    for (const device of [reader, writer]) {
-      const revoked = await tallystick(owner, ["delegate", "revoke", device.account]);
-      expect(revoked.exitCode, revoked.stderr).to.equal(0);
-      expect(revoked.document.delegate).to.include({ key: device.account, state: "revoked" });
-      const refused = await expectAsyncRejection(() => clientOf(device).usage(), "NOT_DELEGATED");
-      expect(refused).to.include({ check: "revocation", received: "revoked" });
+  describe("end", () => {
+    it("with their expiry, and nothing is released", async () => {
+      const device = await newPerson(net, "short");
+      expect((await delegate(device, "read", "45s")).exitCode).to.equal(0);
+      const endsAt = Date.now() + 47_000;
+      expect(Buffer.compare(await get(device, put.dataId), CONTENT)).to.equal(0);
+      const open = sessionsOf(device);
+      const provider = new HttpParty("provider", net.provider.url);
+      const use = async () =>
+        await open.with(provider, net.provider.account, async (token) =>
+          provider.bytes(`/v1/chunks/${ID}`, 1e6, { token }),
+        );
+      await use();
+      await new Promise((done) => setTimeout(done, endsAt - Date.now()));
+      const refused = await expectAsyncRejection(use, "NOT_DELEGATED");
+      expect(refused).to.include({ check: "expiry" });
       expect(refused.message).to.contain(device.account);
-    }
-    await new Promise((done) => setTimeout(done, (KNOWN_SECONDS + 1) * 1000));
-    await expectAsyncRejection(() => stored.chunk(ID), "NOT_DELEGATED");
-    await expectAsyncRejection(() => thief.storeChunks([{ id: ID, sealed: SEALED }]), "NOT_DELEGATED");
-    for (const { dataId } of [put, shared]) await expectNoKey(reader, dataId);
-    const again = await tallystick(owner, ["delegate", "revoke", writer.account]);
-    expect(again.document.error).to.include({ code: "CONFLICT", party: `delegate ${writer.account}` });
-    expect(Buffer.compare(await get(owner, put.dataId), CONTENT)).to.equal(0);
+      await expectNoKey(device, put.dataId);
+    });
+
+    it("when they are revoked, also with sessions that are open", async () => {
+      const [stored, thief] = [clientOf(reader), clientOf(writer)];
+      await stored.chunk(ID);
+      await thief.usage();
+      for (const device of [reader, writer]) {
+        const revoked = await tallystick(owner, ["delegate", "revoke", device.account]);
+        expect(revoked.exitCode, revoked.stderr).to.equal(0);
+        expect(revoked.document.delegate).to.include({ key: device.account, state: "revoked" });
+        const refused = await expectAsyncRejection(() => clientOf(device).usage(), "NOT_DELEGATED");
+        expect(refused).to.include({ check: "revocation", received: "revoked" });
+        expect(refused.message).to.contain(device.account);
+      }
+      await new Promise((done) => setTimeout(done, (KNOWN_SECONDS + 1) * 1000));
+      await expectAsyncRejection(() => stored.chunk(ID), "NOT_DELEGATED");
+      await expectAsyncRejection(() => thief.storeChunks([{ id: ID, sealed: SEALED }]), "NOT_DELEGATED");
+      for (const { dataId } of [put, shared]) await expectNoKey(reader, dataId);
+      const again = await tallystick(owner, ["delegate", "revoke", writer.account]);
+      expect(again.document.error).to.include({ code: "CONFLICT", party: `delegate ${writer.account}` });
+      expect(Buffer.compare(await get(owner, put.dataId), CONTENT)).to.equal(0);
+    });
   });
 });
