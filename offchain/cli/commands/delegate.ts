@@ -6,9 +6,8 @@ import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { DelegateView } from "../../agent/index.ts";
 import { formatEther } from "../../core/encoding/amounts.ts";
-import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { TallystickError } from "../../core/errors.ts";
 import type { Scope } from "../../core/identity/delegation.ts";
-import { MAX_DELEGATION_REQUEST_BYTES, parseDelegationRequest } from "../../core/wire/delegation.ts";
 import { formatTime } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { address, amountInWei, dataSetId, duration } from "../values.ts";
@@ -67,6 +66,7 @@ function registerGrant(delegate: Command): void {
     .option("-n, --dry-run", "only show what is asked for")
     .addHelpText("after", "\nExample:\n  $ tallystick delegate grant request.json")
     .action(async (file: string, options: GasFeeOptions & { dryRun?: boolean }, command: Command) => {
+      const { parseDelegationRequest } = await import("../../core/wire/delegation.ts");
       const request = parseDelegationRequest(readRequest(file));
       await withAgent(command, async ({ agent, output }) => {
         const asked = { ...request, state: "live" as const };
@@ -144,9 +144,8 @@ function registerRevoke(delegate: Command): void {
 }
 
 function readRequest(file: string): string {
-  let bytes: Buffer;
   try {
-    bytes = readFileSync(file);
+    return readFileSync(file, "utf8");
   } catch (cause) {
     throw new TallystickError(`the request ${file} cannot be read`, {
       code: "FILE_UNREADABLE",
@@ -156,13 +155,6 @@ function readRequest(file: string): string {
       cause,
     });
   }
-  if (bytes.length <= MAX_DELEGATION_REQUEST_BYTES) return bytes.toString("utf8");
-  throw new InvalidInputError("the file is too long for a request", {
-    party: "you",
-    check: "file of the request",
-    expected: `at most ${MAX_DELEGATION_REQUEST_BYTES} bytes`,
-    received: `${bytes.length} bytes`,
-  });
 }
 
 function delegateText({ key, scopes, expiresAt, state }: Omit<DelegateView, "account">): string {

@@ -27,8 +27,8 @@ export const DelegationRequest = Type.Object(
 );
 export type DelegationRequest = Static<typeof DelegationRequest>;
 
-/** Longest text that is read: a request has 400 characters. */
-export const MAX_DELEGATION_REQUEST_BYTES = 4096;
+/** Longest text that is looked at: a request has 400 characters. */
+const MAX_DELEGATION_REQUEST_BYTES = 4096;
 
 /** @throws InvalidInputError naming the first field that does not fit */
 export function parseDelegationRequest(text: string): DelegationRequest {
