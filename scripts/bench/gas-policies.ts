@@ -210,6 +210,11 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
     await ofDirectory.measure("limitFee, first", byOwner.limitFee(key, set, 1n));
     await ofDirectory.measure("limitFee, later", byOwner.limitFee(key, set, 2n));
     await ofDirectory.measureViews(directory, relay, {
+      replacementOf: [account.address],
+      predecessorOf: [successor.address],
+      originOf: [successor.address],
+      mayActFor: [successor.address, account.address],
+      successionSignatureHash: [account.address, successor.address, succession.handoverHash, succession.deadline],
       READ: [],
       WRITE: [],
       MAX_DELEGATION_SECONDS: [],
@@ -221,13 +226,6 @@ export async function measurePolicyGas(): Promise<GasFigure[]> {
       revocationSignatureHash: [authorAddress, key.address],
     });
     await ofDirectory.measure("revoke", byOwner.revoke(authorAddress, key, "0x"));
-    await ofDirectory.measureViews(directory, relay, {
-      replacementOf: [account.address],
-      predecessorOf: [successor.address],
-      originOf: [successor.address],
-      mayActFor: [successor.address, account.address],
-      successionSignatureHash: [account.address, successor.address, succession.handoverHash, succession.deadline],
-    });
     ofDirectory.checkComplete(directory);
     const named = (figures: readonly GasFigure[], of: string) =>
       figures.map((figure) => ({ ...figure, name: `${figure.name}, ${of}` }));

@@ -97,7 +97,8 @@ async function findOwned(
   if (delegation !== undefined) {
     const { account } = delegation;
     const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
-    return { owned: ownedBy(records, { account }), reports };
+    const kept = ownedBy(records, { account });
+    return { owned: kept.length > 0 ? kept : await findOfDelegates(context, archives, tag, account), reports };
   }
   const line = await context.predecessors();
   for (const predecessor of line) {
@@ -114,13 +115,25 @@ async function findOwned(
     const kept = ownedBy(records, identity);
     if (kept.length > 0) return { owned: kept, reports };
   }
-  // What its devices have recorded comes last, so that the key of a stolen one gets in the way of nothing.
-  for (const { key: account } of await readDelegates(await context.chain(), context.account.address)) {
-    const { records } = await archives.find({ fileTag: tag, account });
-    const kept = ownedBy(records, { account });
-    if (kept.length > 0) return { owned: kept, reports };
+  return { owned: await findOfDelegates(context, archives, tag, context.account.address), reports };
+}
+
+/**
+ * What the devices of an account have recorded, live or not. It is looked for last, so that the key of a stolen one
+ * gets in the way of nothing.
+ */
+async function findOfDelegates(
+  context: AgentContext,
+  archives: Archives,
+  tag: string,
+  account: string,
+): Promise<OwnedRecord<AnyHolder>[]> {
+  const owned: OwnedRecord<AnyHolder>[] = [];
+  for (const { key } of await readDelegates(await context.chain(), account)) {
+    const { records } = await archives.find({ fileTag: tag, account: key });
+    owned.push(...ownedBy(records, { account: key }));
   }
-  return { owned: [], reports };
+  return owned;
 }
 
 /** @param holder whose account the records were looked up for */
