@@ -19,12 +19,14 @@ const HELP = `
 A device with a scope of its own cannot do more than that, whoever holds it: one that writes neither reads nor deletes,
 one that reads changes nothing. The identity of the device becomes the delegate, for good.
 
+The device asks, the owner of the account grants. What a device that writes has put, its owner restores by data id.
+
 Examples:
-  device$ tallystick --quiet delegate request 0xf39F… --scope write --for 90d > request.json
-  owner$  tallystick delegate grant request.json
-  owner$  tallystick delegate limit 0x7099… 0x3fd2… 40000000000000
-  owner$  tallystick delegate ls
-  owner$  tallystick delegate revoke 0x7099…`;
+  $ tallystick delegate request 0xf39F… --scope write --for 90d > request.json    # on the device
+  $ tallystick delegate grant request.json                                        # as the owner
+  $ tallystick delegate limit 0x7099… 0x3fd2… 40000000000000
+  $ tallystick delegate ls
+  $ tallystick delegate revoke 0x7099…`;
 
 export function registerDelegate(program: Command): void {
   const delegate = program
