@@ -1,19 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { MessageHashUtils } from "@openzeppelin/contracts/utils/cryptography/MessageHashUtils.sol";
+import { IAccountDirectory } from "./interfaces/IAccountDirectory.sol";
 import { IStorageEscrow } from "./interfaces/IStorageEscrow.sol";
 import { IRandomnessSource } from "./interfaces/IRandomnessSource.sol";
 import { AccountSignature } from "./libraries/AccountSignature.sol";
 import { DataSetSignature } from "./libraries/DataSetSignature.sol";
+import { LiveRanges } from "./libraries/LiveRanges.sol";
+import { Schedules } from "./libraries/Schedules.sol";
 
 /// @title Rules of data sets that are rarely asked for
-/// @notice Which terms may be agreed on, what the parties sign, and when somebody signed two states under one version.
-/// A contract of its own only for the limit on the size of a contract: the escrow creates one. It has no state and no
-/// money.
+/// @notice Which terms may be agreed on, what the parties sign, what a delegate of the user may sign, and when somebody
+/// signed two states under one version. A contract of its own only for the limit on the size of a contract: the escrow
+/// creates one. It has no state and no money.
 contract DataSetRules {
+    using LiveRanges for bytes;
+    using Schedules for IStorageEscrow.Level[];
+
     /// @notice Most draws of a challenge.
     uint256 public constant MAX_SAMPLES = 4096;
+    /// @notice Says who are the delegates of a user.
+    IAccountDirectory public immutable DIRECTORY;
+
+    /// @dev The selector of `update`, and the address of the user, which is the first word behind it.
+    uint256 private constant SELECTOR_BYTES = 4;
+    uint256 private constant USER_END = 36;
+
+    constructor(IAccountDirectory directory) {
+        if (address(directory).code.length == 0) _refuse("directory");
+        DIRECTORY = directory;
+    }
+
+    /// @notice Reverts unless a delegate of the user signed an update which that delegate may sign: it keeps every
+    /// slice that is scheduled, and costs no more than the delegate's limit for this data set.
+    /// @param id Id of the data set.
+    /// @param digest What is signed.
+    /// @param call Call data of the escrow, which checks all other things about it.
+    function checkDelegate(bytes32 id, bytes32 digest, bytes calldata call) external view {
+        address user = address(uint160(uint256(bytes32(call[SELECTOR_BYTES:USER_END]))));
+        // Terms bind all of the balance, so no delegate agrees on any.
+        if (bytes4(call) != IStorageEscrow.update.selector) revert IStorageEscrow.SignatureInvalid(user, digest);
+        (
+            IStorageEscrow.Terms memory terms,
+            bytes memory schedule,
+            bytes memory ranges,
+            IStorageEscrow.Update memory next
+        ) = abi.decode(call[SELECTOR_BYTES:], (IStorageEscrow.Terms, bytes, bytes, IStorageEscrow.Update));
+        (address key, ECDSA.RecoverError failure, ) = ECDSA.tryRecover(digest, next.userSignature);
+        uint256 limit = failure == ECDSA.RecoverError.NoError ? DIRECTORY.feeLimitOf(key, user, id) : 0;
+        if (limit == 0) revert IStorageEscrow.SignatureInvalid(user, digest);
+        uint256 fee = this.feeOfAddition(terms, schedule, ranges, next.ranges);
+        if (fee > limit) revert IStorageEscrow.FeeAboveLimit(key, fee, limit);
+    }
+
+    /// @notice Fee of a state that adds to the scheduled one. Reverts with `SliceDropped` when it does not keep it.
+    /// @param schedule The schedule.
+    /// @param ranges The ranges of its last level.
+    /// @param added The ranges of the state.
+    function feeOfAddition(
+        IStorageEscrow.Terms calldata terms,
+        bytes calldata schedule,
+        bytes calldata ranges,
+        bytes calldata added
+    ) external pure returns (uint256 fee) {
+        (uint256 sliceCount, uint256 highest) = added.check();
+        added.checkContains(ranges);
+        (, , , IStorageEscrow.Level[] memory levels) = Schedules.decode(schedule);
+        (uint256 highestBefore, ) = levels.lastRanges();
+        if (highest < highestBefore) highest = highestBefore;
+        fee = uint256(terms.feePerSlice) * sliceCount + uint256(terms.feePerIndex) * highest;
+        if (fee < terms.feeFloor) fee = terms.feeFloor;
+    }
 
     /// @notice Reverts unless an account signed two different states under one version and one number of retirements.
     /// @param domain EIP-712 domain separator of the escrow.

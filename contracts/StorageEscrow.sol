@@ -8,6 +8,7 @@ import { ReentrancyGuardTransient } from "@openzeppelin/contracts/utils/Reentran
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import { EIP712 } from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import { DataSetRules } from "./DataSetRules.sol";
+import { IAccountDirectory } from "./interfaces/IAccountDirectory.sol";
 import { IStorageEscrow } from "./interfaces/IStorageEscrow.sol";
 import { IPossessionVerifier } from "./interfaces/IPossessionVerifier.sol";
 import { IRandomnessSource } from "./interfaces/IRandomnessSource.sol";
@@ -154,12 +155,12 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IStorageEscrow
     mapping(address provider => mapping(address operator => uint256)) public replacedUntil;
 
-    constructor(uint32 epochBlocks, uint32 noticeEpochs) EIP712("Tallystick", "1") {
+    constructor(uint32 epochBlocks, uint32 noticeEpochs, IAccountDirectory directory) EIP712("Tallystick", "1") {
         if (epochBlocks < 2) revert InvalidTerms("epochBlocks");
         if (noticeEpochs < 2 || noticeEpochs > MAX_NOTICE_EPOCHS) revert InvalidTerms("noticeEpochs");
         EPOCH_BLOCKS = epochBlocks;
         NOTICE_EPOCHS = noticeEpochs;
-        RULES = new DataSetRules();
+        RULES = new DataSetRules(directory);
         FIRST_CHAIN_ID = block.chainid;
     }
 
@@ -1195,7 +1196,10 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         bytes32 digest = _digest(visit, rangesHash, next.contentHash, deadlineBlock);
         address user = _userOf(visit);
         address provider = _providerOf(visit);
-        if (msg.sender != user) _checkSignature(user, digest, next.userSignature);
+        // Only one who is not the user may be its delegate, which takes looking at the whole update.
+        if (msg.sender != user && !AccountSignature.isValid(user, digest, next.userSignature)) {
+            RULES.checkDelegate(visit.id, digest, msg.data);
+        }
         if (_bringsProviderSignature(next)) {
             bool opened = visit.levels.length > 0;
             // Every change makes a proof revert that is on its way. So those who send it in the provider's place do so
@@ -1232,10 +1236,6 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         if (!opened || failure != ECDSA.RecoverError.NoError || !_isReplaced(signer, provider)) {
             revert SignatureInvalid(operator, digest);
         }
-    }
-
-    function _checkSignature(address signer, bytes32 digest, bytes calldata signature) private view {
-        if (!AccountSignature.isValid(signer, digest, signature)) revert SignatureInvalid(signer, digest);
     }
 
     function _isProvider(address account, address provider) private view returns (bool) {

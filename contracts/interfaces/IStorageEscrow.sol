@@ -317,6 +317,11 @@ interface IStorageEscrow {
     /// @param signer Who should have signed.
     /// @param digest What should have been signed.
     error SignatureInvalid(address signer, bytes32 digest);
+    /// @notice A delegate of the user signed a state that costs more than the user lets it spend on this set.
+    /// @param key The delegate.
+    /// @param fee Fee of the state, per epoch.
+    /// @param limit The highest that the delegate may sign.
+    error FeeAboveLimit(address key, uint256 fee, uint256 limit);
     /// @notice The signatures may not be used any more.
     /// @param deadlineBlock Last block in which they could.
     /// @param currentBlock The block of the call.

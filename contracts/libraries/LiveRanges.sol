@@ -15,6 +15,9 @@ library LiveRanges {
     /// @notice A slice that is not new was not in the list before: it is retired, or its index was never given.
     error IndexNotLive(uint256 firstIndex, uint256 lastIndex, uint256 highestIndex);
 
+    /// @notice The list leaves out slices that it has to keep.
+    error SliceDropped(uint256 firstIndex, uint256 lastIndex);
+
     /// @notice Most ranges in a list.
     uint256 internal constant MAX_RANGES = 32;
     uint256 private constant RANGE_BYTES = 12;
@@ -61,6 +64,26 @@ library LiveRanges {
                         break;
                     }
                     old += RANGE_BYTES;
+                }
+            }
+        }
+    }
+
+    /// @notice Checks that a list keeps every index of the one before it.
+    /// @dev That one must have been checked. Ranges do not touch, so each has to lie within one range of the list.
+    function checkContains(bytes calldata ranges, bytes calldata before) internal pure {
+        uint256 place;
+        unchecked {
+            for (uint256 offset; offset < before.length; offset += RANGE_BYTES) {
+                (uint256 first, uint256 last) = _range(before, offset);
+                while (true) {
+                    if (place >= ranges.length) revert SliceDropped(first, last);
+                    (uint256 newFirst, uint256 newLast) = _range(ranges, place);
+                    if (newLast >= first) {
+                        if (newFirst > first || newLast < last) revert SliceDropped(first, last);
+                        break;
+                    }
+                    place += RANGE_BYTES;
                 }
             }
         }

@@ -11,10 +11,11 @@ import { IOwnersPolicy } from "../interfaces/IOwnersPolicy.sol";
 /// may.
 ///
 /// INV-1  Releases only to an account that is listed as an owner of a record with this secret id in the ledger, or that
-///        made it, or to the last account of such a one's line of successors.
+///        made it, or to the last account of such a one's line of successors, or to delegates of that account.
 /// INV-2  Releases nothing of a record that is not on the ledger, and nothing of another ledger.
 /// INV-3  The answer is the same whoever sealed the secret, in whichever version, and to whichever session key.
-/// INV-4  Releases nothing to an account that was replaced.
+/// INV-4  Releases nothing to an account that was replaced, and to a delegate only what its account, or a delegate of
+///        that account, may have released, while it may read.
 contract OwnersPolicy is IOwnersPolicy {
     /// @dev Bytes of an ABI-encoded `RecordHeader`: six words.
     uint256 private constant HEADER_BYTES = 192;

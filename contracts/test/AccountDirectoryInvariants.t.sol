@@ -13,7 +13,9 @@ contract AccountDirectoryHandler is AccountDirectoryBase {
     address[ACTORS] public actors;
     uint256[ACTORS] private _keys;
     mapping(address account => IAccountDirectory.Replacement) private _book;
+    mapping(address key => IAccountDirectory.Delegation) private _delegations;
     uint256 public named;
+    uint256 public delegated;
     bool public cheatSucceeded;
 
     constructor() {
@@ -28,6 +30,53 @@ contract AccountDirectoryHandler is AccountDirectoryBase {
 
     function booked(address account) external view returns (IAccountDirectory.Replacement memory) {
         return _book[account];
+    }
+
+    function bookedDelegation(address key) external view returns (IAccountDirectory.Delegation memory) {
+        return _delegations[key];
+    }
+
+    /// @dev Signed by both; the directory decides.
+    function delegate(uint256 who, uint256 key, uint8 scopes, uint256 life) external {
+        _tryDelegate([who % ACTORS, key % ACTORS, who % ACTORS, key % ACTORS], scopes % 5, _bound(life, 0, 3 days));
+    }
+
+    /// @dev One of the two signatures is by somebody else.
+    function cheatWithADelegate(uint256 who, uint256 key, uint256 thief, bool ofAccount) external {
+        (who, key, thief) = (who % ACTORS, key % ACTORS, thief % ACTORS);
+        if (thief == (ofAccount ? who : key)) return;
+        uint256[4] memory places = [who, key, ofAccount ? thief : who, ofAccount ? key : thief];
+        if (_tryDelegate(places, 3, 1 days)) cheatSucceeded = true;
+    }
+
+    /// @dev Signed by who revokes, who may be anybody.
+    function revoke(uint256 by, uint256 key) external {
+        (address revoker, address delegate_) = (actors[by % ACTORS], actors[key % ACTORS]);
+        bytes memory signature = _signRevocation(_keys[by % ACTORS], revoker, delegate_);
+        try _directory.revoke(revoker, delegate_, signature) {
+            _delegations[delegate_].isRevoked = true;
+        } catch {
+            return;
+        }
+    }
+
+    /// @param places Of account and key, and whose signatures are brought.
+    function _tryDelegate(uint256[4] memory places, uint8 scopes, uint256 life) private returns (bool) {
+        (address account, address key) = (actors[places[0]], actors[places[1]]);
+        uint64 expiresAt = uint64(block.timestamp + life);
+        bytes memory byAccount = _signDelegation(_keys[places[2]], account, key, scopes, expiresAt);
+        bytes memory byKey = _signDelegation(_keys[places[3]], account, key, scopes, expiresAt);
+        uint64 deadline = uint64(block.timestamp);
+        try _directory.delegate(account, key, scopes, expiresAt, deadline, byAccount, byKey) {
+            // A second delegation of the same key is no entry: the invariants find the difference.
+            if (_delegations[key].account == address(0)) {
+                _delegations[key] = IAccountDirectory.Delegation(account, uint48(expiresAt), scopes, false);
+            }
+            ++delegated;
+            return true;
+        } catch {
+            return false;
+        }
     }
 
     /// @dev Signed by both; the directory decides.
@@ -70,10 +119,13 @@ contract AccountDirectoryInvariants is AccountDirectoryBase {
 
     function setUp() public {
         _handler = new AccountDirectoryHandler();
-        bytes4[] memory selectors = new bytes4[](3);
+        bytes4[] memory selectors = new bytes4[](6);
         selectors[0] = AccountDirectoryHandler.replace.selector;
         selectors[1] = AccountDirectoryHandler.cheatWithAnotherKey.selector;
         selectors[2] = AccountDirectoryHandler.wait.selector;
+        selectors[3] = AccountDirectoryHandler.delegate.selector;
+        selectors[4] = AccountDirectoryHandler.cheatWithADelegate.selector;
+        selectors[5] = AccountDirectoryHandler.revoke.selector;
         _targetSelectors(address(_handler), selectors);
     }
 
@@ -103,10 +155,42 @@ contract AccountDirectoryInvariants is AccountDirectoryBase {
             // INV-5
             for (uint256 j = 0; j < actors; ++j) {
                 address owner = _handler.actors(j);
-                bool isOfLine = found.successor == address(0) && _isAtOrBefore(directory, owner, account);
-                vm.assertEq(directory.mayActFor(account, owner), isOfLine);
+                vm.assertEq(directory.mayActFor(account, owner), _mayAct(directory, account, owner));
             }
+            _checkDelegation(directory, account);
         }
+    }
+
+    function _checkDelegation(AccountDirectory directory, address key) private view {
+        IAccountDirectory.Delegation memory found = directory.delegationOf(key);
+        IAccountDirectory.Delegation memory booked = _handler.bookedDelegation(key);
+        // INV-6
+        vm.assertEq(keccak256(abi.encode(found)), keccak256(abi.encode(booked)));
+        if (found.account == address(0)) return;
+        // INV-7
+        bool isOver =
+            found.isRevoked ||
+                block.timestamp >= found.expiresAt ||
+                directory.replacementOf(found.account).successor != address(0);
+        vm.assertEq(directory.hasScope(key, 1), !isOver && found.scopes != 2);
+        vm.assertEq(directory.hasScope(key, 2), !isOver && found.scopes != 1);
+        // INV-8
+        vm.assertEq(directory.delegationOf(found.account).account, address(0));
+        vm.assertEq(directory.predecessorOf(key), address(0));
+        vm.assertEq(directory.replacementOf(key).successor, address(0));
+        vm.assertEq(directory.delegatesOf(key).length, 0);
+    }
+
+    /// @dev By the links and the book alone.
+    function _mayAct(AccountDirectory directory, address account, address owner) private view returns (bool) {
+        IAccountDirectory.Delegation memory acting = _handler.bookedDelegation(account);
+        if (acting.account != address(0)) {
+            if (acting.isRevoked || acting.scopes == 2 || block.timestamp >= acting.expiresAt) return false;
+            account = acting.account;
+        }
+        IAccountDirectory.Delegation memory owning = _handler.bookedDelegation(owner);
+        if (owning.account != address(0)) owner = owning.account;
+        return directory.replacementOf(account).successor == address(0) && _isAtOrBefore(directory, owner, account);
     }
 
     /// @dev By the links alone; reverts on a cycle.
@@ -126,8 +210,8 @@ contract AccountDirectoryInvariants is AccountDirectoryBase {
         return false;
     }
 
-    /// @dev Not an invariant of the contract but of these tests: a campaign in which nobody is named tests nothing.
-    function test_the_handler_gets_namings_through() public {
+    /// @dev Not an invariant of the contract but of these tests: a campaign in which nothing happens tests nothing.
+    function test_the_handler_gets_namings_and_delegations_through() public {
         _handler.replace(0, 1);
         _handler.wait(10);
         _handler.replace(1, 2);
@@ -135,6 +219,14 @@ contract AccountDirectoryInvariants is AccountDirectoryBase {
         _handler.replace(2, 0);
         _handler.cheatWithAnotherKey(2, 3, 4, true);
         vm.assertEq(_handler.named(), 2);
+        _handler.delegate(4, 5, 3, 2 days);
+        _handler.delegate(4, 5, 3, 2 days);
+        _handler.cheatWithADelegate(4, 3, 2, false);
+        _handler.revoke(3, 5);
+        vm.assertEq(_handler.delegated(), 1);
+        vm.assertFalse(_handler.directory().delegationOf(_handler.actors(5)).isRevoked);
+        _handler.revoke(4, 5);
+        vm.assertTrue(_handler.directory().delegationOf(_handler.actors(5)).isRevoked);
         vm.assertFalse(_handler.cheatSucceeded());
         vm.assertEq(_handler.directory().originOf(_handler.actors(2)), _handler.actors(0));
     }

@@ -398,10 +398,10 @@ contract DataSetAttacksTest is DataSetTestBase {
 
     function test_epochsAndNoticeHaveALeastLength() public {
         vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "epochBlocks"));
-        new StorageEscrow(1, 2);
+        new StorageEscrow(1, 2, _directory);
         vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.InvalidTerms.selector, "noticeEpochs"));
-        new StorageEscrow(2, 1);
-        new StorageEscrow(2, 2);
+        new StorageEscrow(2, 1, _directory);
+        new StorageEscrow(2, 2, _directory);
     }
 
     function test_termsThatTheRulesRefuseDoNotOpen() public {

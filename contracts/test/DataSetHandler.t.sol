@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import { IERC20 } from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import { AccountDirectory } from "../AccountDirectory.sol";
 import { StorageEscrow } from "../StorageEscrow.sol";
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { UserBalance } from "../libraries/UserBalance.sol";
@@ -95,7 +96,7 @@ contract DataSetHandler is TestBase, DataSetModel {
     constructor() DataSetModel(25) {
         // Block 25 is in epoch 1.
         vm.roll(25);
-        escrow = new StorageEscrow(uint32(EPOCH), uint32(NOTICE));
+        escrow = new StorageEscrow(uint32(EPOCH), uint32(NOTICE), new AccountDirectory());
         randomness = new FakeRandomness();
         randomness.setGrid(uint64(GRID));
         verifier = new FakeVerifier();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import { AccountDirectory } from "../AccountDirectory.sol";
 import { StorageEscrow } from "../StorageEscrow.sol";
 import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { UserBalance } from "../libraries/UserBalance.sol";
@@ -25,6 +26,7 @@ abstract contract DataSetTestBase is TestBase {
     uint256 internal constant LOCK = 3_072;
     bytes32 internal constant SCHEDULED = keccak256("DataSetScheduled(bytes32,bytes,bytes)");
 
+    AccountDirectory internal _directory;
     StorageEscrow internal _escrow;
     FakeRandomness internal _randomness;
     FakeVerifier internal _verifier;
@@ -40,7 +42,8 @@ abstract contract DataSetTestBase is TestBase {
     mapping(bytes32 id => bytes) internal _ranges;
 
     function setUp() public virtual {
-        _escrow = new StorageEscrow(uint32(EPOCH), uint32(NOTICE));
+        _directory = new AccountDirectory();
+        _escrow = new StorageEscrow(uint32(EPOCH), uint32(NOTICE), _directory);
         _randomness = new FakeRandomness();
         _verifier = new FakeVerifier();
         _token = new PlainToken();

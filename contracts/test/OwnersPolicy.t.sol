@@ -180,6 +180,36 @@ contract OwnersPolicyTest is KeyLedgerBase, AccountDirectoryBase {
         vm.assertFalse(_ask(heirOfJoiner, ofMaker));
     }
 
+    /// @dev One that reads has released what its account owns; one that writes not even what it has recorded itself.
+    function test_ofADelegateFollowsItsScope() public {
+        uint64 expiry = uint64(block.timestamp) + 1000;
+        (address reader, uint256 readerKey) = _account("reader");
+        (address writer, uint256 writerKey) = _account("writer");
+        _delegate(_maker, _makerKey, reader, readerKey, 1, expiry);
+        _delegate(_maker, _makerKey, writer, writerKey, 2, expiry);
+        bytes memory ofMaker = abi.encode(_header(_record), _maker);
+        vm.assertTrue(_ask(reader, ofMaker));
+        vm.assertLt(vm.lastCallGas().gasTotalUsed, 100_000);
+        vm.assertFalse(_ask(reader, abi.encode(_header(_record), _joiner)));
+        vm.assertFalse(_ask(writer, ofMaker));
+
+        IKeyLedger.KeyRecord memory own = _record;
+        own.account = writer;
+        _ledger.record(own, own.keyTime, _signRecord(writerKey, own, own.keyTime));
+        bytes32 id = _secretId(own);
+        bytes memory ofWriter = abi.encode(_header(own), writer);
+        vm.assertFalse(_ask(id, writer, _contextWith(writer, abi.encode(_header(own)))));
+        vm.assertTrue(_ask(id, _maker, _contextWith(writer, ofWriter)));
+        vm.assertTrue(_ask(id, reader, _contextWith(writer, ofWriter)));
+        vm.assertFalse(_ask(id, _joiner, _contextWith(writer, ofWriter)));
+
+        vm.warp(expiry);
+        vm.assertFalse(_ask(reader, ofMaker));
+        vm.warp(expiry - 1);
+        _directory.revoke(_maker, reader, _signRevocation(_makerKey, _maker, reader));
+        vm.assertFalse(_ask(reader, ofMaker));
+    }
+
     /// @dev A right that an account names must be its own or that of its line.
     function test_namingAnotherOwnerReleasesNothing() public view {
         vm.assertTrue(_ask(_joiner, abi.encode(_header(_record), _joiner)));

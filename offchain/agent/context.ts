@@ -5,6 +5,7 @@
 
 import type { TransactionReceipt } from "ethers";
 import type { ContractCall } from "../chain/contract-call.ts";
+import { type RecordedDelegation, readDelegation } from "../chain/delegates.ts";
 import { type ChainReader, connectChain, type Deployment, NoDeploymentError } from "../chain/deployment.ts";
 import {
   type Committee,
@@ -101,6 +102,7 @@ export class AgentContext {
   #providers: ProviderSet | undefined;
   #sessions: SessionTokens | undefined;
   #predecessors: Promise<readonly Predecessor[]> | undefined;
+  #delegation: Promise<RecordedDelegation | undefined> | undefined;
 
   constructor(options: ContextOptions) {
     this.identity = options.identity;
@@ -303,6 +305,19 @@ export class AgentContext {
       this.#predecessors = undefined;
     });
     return await this.#predecessors;
+  }
+
+  /**
+   * The account that this one acts for, and how far; undefined for an account of its own. Asked of the chain when it is
+   * first needed: no delegate becomes anything else.
+   * @throws NoDeploymentError, ChainUnavailableError
+   */
+  async delegation(): Promise<RecordedDelegation | undefined> {
+    const read = async () => await readDelegation(await this.chain(), this.account.address);
+    this.#delegation ??= forgetFailure(read(), () => {
+      this.#delegation = undefined;
+    });
+    return await this.#delegation;
   }
 
   /**

@@ -16,6 +16,7 @@ import type { CompactionEstimate, CompactReport } from "./data-sets/compact.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
 import type { DataSetReport } from "./data-sets/lane-report.ts";
+import { Delegates } from "./delegates/delegates.ts";
 import { type ChallengeQuote, type ChallengeReceipt, KeyNodes } from "./keys/key-nodes.ts";
 import type { Damaged } from "./migration/inventory.ts";
 import type { MigrateOptions, MigrationReport } from "./migration/migrate.ts";
@@ -56,6 +57,7 @@ import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
 export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
+export type { DelegateOptions, DelegateState, DelegateView } from "./delegates/delegates.ts";
 export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";
 export { describePlan, durationText } from "./recovery/describe-plan.ts";
 export {
@@ -116,6 +118,7 @@ export class Agent {
   readonly keyNodes: KeyNodes;
   readonly recovery: Recovery;
   readonly owners: OwnerGroups;
+  readonly delegates: Delegates;
   readonly #context: AgentContext;
 
   /** Use `openAgent`. */
@@ -126,6 +129,7 @@ export class Agent {
     this.keyNodes = new KeyNodes(context);
     this.recovery = new Recovery(context);
     this.owners = new OwnerGroups(context);
+    this.delegates = new Delegates(context);
   }
 
   /** The account's address. */

@@ -32,6 +32,7 @@ const BESIDE_THE_INTERFACE = [
   "error RangeOutOfOrder(uint256 position, uint256 firstIndex, uint256 sliceCount)",
   "error ReentrancyGuardReentrantCall()",
   "error SafeERC20FailedOperation(address token)",
+  "error SliceDropped(uint256 firstIndex, uint256 lastIndex)",
   "error StringTooLong(string str)",
   "error TooManySlices(uint256 sliceCount)",
   "event EIP712DomainChanged()",

@@ -5,6 +5,7 @@
 export * from "./block-header.ts";
 export * from "./contracts.ts";
 export * from "./data-set-words.ts";
+export * from "./delegates.ts";
 export * from "./deployment.ts";
 export * from "./escrow.ts";
 export * from "./escrow-calls.ts";

@@ -10,6 +10,7 @@ import { exactArguments } from "./arguments.ts";
 import { registerAudit } from "./commands/audit.ts";
 import { registerCompletion } from "./commands/completion.ts";
 import { registerDataSet } from "./commands/data-set.ts";
+import { registerDelegate } from "./commands/delegate.ts";
 import { registerDispute } from "./commands/dispute.ts";
 import { registerDiff, registerFind } from "./commands/find-diff.ts";
 import { registerForget, registerRemove } from "./commands/forget.ts";
@@ -114,6 +115,7 @@ export function buildProgram(): Command {
     registerPhrase,
     registerIdentity,
     registerRotate,
+    registerDelegate,
     registerNetwork,
     registerNode,
     registerCompletion,

@@ -265,6 +265,24 @@ export const ERROR_CODES = {
       "Use the successor's recovery phrase. Where a rotation was interrupted, run `tallystick rotate --yes` on that " +
       "device: it continues.",
   },
+  NOT_DELEGATED: {
+    ...PROTOCOL,
+    status: 403,
+    exit: "refused",
+    meaning: "The key is a delegate of an account, and may do nothing any more.",
+    cause: "`check` tells which: it has expired, its owner or the device has revoked it, or its account was replaced.",
+    remedy: "Make a new key on the device, and have the owner grant it: `tallystick delegate request` and `grant`.",
+  },
+  OUT_OF_SCOPE: {
+    ...PROTOCOL,
+    status: 403,
+    exit: "refused",
+    meaning: "The delegate may act for the account, but not do this.",
+    cause:
+      "It lacks the scope that `expected` names, wants what only the owner does, works on a data set that was not " +
+      "given to it, drops a slice that is scheduled, or spends more than its limit.",
+    remedy: "Do it with the owner's identity, or grant another key; `delegate limit` sets what a delegate may spend.",
+  },
   NOT_RELEASED: {
     ...PROTOCOL,
     status: 403,

@@ -285,6 +285,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const { verifyWaitSeconds } = config;
   addDataSetRoutes(server, {
     ...dataSets,
+    chain,
     sessions,
     quotas,
     bodies,

@@ -13,6 +13,7 @@ import { admissionBy } from "./admission.ts";
 import { Background } from "./background.ts";
 import { type DaemonConfig, readJsonFile } from "./config.ts";
 import type { DaemonDatabase } from "./database.ts";
+import { Delegates } from "./delegates.ts";
 import { bindDatabase, bindKeystore, identifyDeployment } from "./deployment-binding.ts";
 import { FailureLog } from "./failure-log.ts";
 import { openDaemonKeystore, operatorKey } from "./keystore-file.ts";
@@ -92,6 +93,7 @@ async function openBase<Config extends DaemonConfig, Data extends DaemonDatabase
     checkSignature,
     admit: admissionBy(config.admission, chain),
     replaced: ReplacedAccounts.on(chain),
+    delegates: Delegates.on(chain),
   });
   const sender = new TransactionSender(chain, signingKey, {
     ...(config.maximumFeeGwei === undefined

@@ -7,17 +7,7 @@
 import { type Replacement, readReplacement } from "../chain/account-directory.ts";
 import type { ChainReader } from "../chain/deployment.ts";
 import { TallystickError } from "../core/errors.ts";
-
-/** How long an answer of the chain is used: the longest that a session outlives the naming of a successor. */
-export const KNOWN_SECONDS = 30;
-const MAXIMUM_KNOWN = 10_000;
-/** Of a successor: one answer is enough. */
-const FOR_GOOD = Number.POSITIVE_INFINITY;
-
-interface Known {
-  readonly replacement: Promise<Replacement | undefined>;
-  readonly until: number;
-}
+import { RememberedAnswers } from "./remembered-answers.ts";
 
 export interface ReplacedAccountsOptions {
   /** @throws ChainUnavailableError */
@@ -27,13 +17,10 @@ export interface ReplacedAccountsOptions {
 }
 
 export class ReplacedAccounts {
-  readonly #read: ReplacedAccountsOptions["read"];
-  readonly #now: () => number;
-  readonly #known = new Map<string, Known>();
+  readonly #replacements: RememberedAnswers<Replacement | undefined>;
 
-  constructor({ read, monotonicNow = () => performance.now() }: ReplacedAccountsOptions) {
-    this.#read = read;
-    this.#now = monotonicNow;
+  constructor({ read, monotonicNow }: ReplacedAccountsOptions) {
+    this.#replacements = new RememberedAnswers({ read, isForGood: (found) => found !== undefined, monotonicNow });
   }
 
   static on(chain: ChainReader): ReplacedAccounts {
@@ -42,45 +29,19 @@ export class ReplacedAccounts {
 
   /** For who asks for a session. @throws TallystickError ACCOUNT_REPLACED, CHAIN_UNAVAILABLE */
   async requireCurrent(account: string): Promise<void> {
-    const before = this.#known.get(account);
-    const replacement = await (before?.until === FOR_GOOD ? before.replacement : this.#ask(account));
+    const replacement = await this.#replacements.latest(account);
     if (replacement !== undefined) throw replaced(account, replacement);
   }
 
   /** For who has one. @throws TallystickError ACCOUNT_REPLACED */
   async requireStillCurrent(account: string): Promise<void> {
-    const before = this.#known.get(account);
     let replacement: Replacement | undefined;
     try {
-      const isKnown = before !== undefined && before.until > this.#now();
-      replacement = await (isKnown ? before.replacement : this.#ask(account));
+      replacement = await this.#replacements.recent(account);
     } catch (error) {
       if (!(error instanceof TallystickError) || error.code !== "CHAIN_UNAVAILABLE") throw error;
     }
     if (replacement !== undefined) throw replaced(account, replacement);
-  }
-
-  #ask(account: string): Promise<Replacement | undefined> {
-    const replacement = this.#read(account);
-    const known: Known = { replacement, until: this.#now() + KNOWN_SECONDS * 1000 };
-    this.#known.delete(account);
-    this.#known.set(account, known);
-    for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= MAXIMUM_KNOWN) break;
-      this.#known.delete(oldest);
-    }
-    replacement.then(
-      (found) => {
-        if (found !== undefined && this.#known.get(account) === known) {
-          this.#known.set(account, { replacement, until: FOR_GOOD });
-        }
-      },
-      () => {
-        // Who comes next asks again.
-        if (this.#known.get(account) === known) this.#known.delete(account);
-      },
-    );
-    return replacement;
   }
 }
 

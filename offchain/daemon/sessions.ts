@@ -8,6 +8,7 @@
 import type { FastifyRequest, onRequestAsyncHookHandler } from "fastify";
 import { equalBytes, sha256 } from "#primitives";
 import { InvalidSignatureError, TallystickError } from "../core/errors.ts";
+import type { Delegation, Scope } from "../core/identity/delegation.ts";
 import type { SessionMessage, TypedData } from "../core/identity/typed-messages.ts";
 import { MAXIMUM_SESSION_SECONDS, SessionAnswer, SessionRequest } from "../core/wire/session.ts";
 import { newToken, tokenFromAuthorization } from "../http/authorization.ts";
@@ -16,6 +17,7 @@ import type { TableDefinitions } from "../store/index/sql/column-types.ts";
 import type { SqlDatabase } from "../store/index/sql/sql-database.ts";
 import { checksumAddress } from "./account-signature.ts";
 import type { AdmissionCheck } from "./admission.ts";
+import { type Delegates, requireScope } from "./delegates.ts";
 import { SharedRates } from "./quota.ts";
 import type { ReplacedAccounts } from "./replaced-accounts.ts";
 import { CLOCK_SKEW_SECONDS, checkExpiry } from "./request-time.ts";
@@ -24,7 +26,15 @@ import type { SignatureSource } from "./wallet-checks.ts";
 
 /** A row per session. Its nonce is remembered for as long as the message that named it could be replayed. */
 export interface SessionTables {
-  sessions: { token_hash: Uint8Array; account: string; nonce: string; expires_at: number };
+  sessions: {
+    token_hash: Uint8Array;
+    /** Who signed: the account, or a delegate. */
+    account: string;
+    /** Of a delegate, the account that it acts for. */
+    principal: string | null;
+    nonce: string;
+    expires_at: number;
+  };
 }
 
 /** Part of the daemon's own first migration. */
@@ -32,6 +42,7 @@ export const SESSION_TABLES: TableDefinitions = ({ bytes, integer, clustered }) 
   `CREATE TABLE sessions (
     token_hash ${bytes} NOT NULL PRIMARY KEY,
     account TEXT NOT NULL,
+    principal TEXT,
     nonce TEXT NOT NULL,
     expires_at ${integer} NOT NULL,
     UNIQUE (account, nonce)
@@ -46,8 +57,12 @@ const OPENINGS_PER_ACCOUNT = { scope: "session openings per account", capacity: 
 const OPENINGS = { scope: "session openings", capacity: 6000, periodSeconds: 60 };
 
 export interface Session {
-  /** With EIP-55 checksum. */
+  /** Whose things are meant, with EIP-55 checksum. */
   readonly account: string;
+  /** Who opened it: the account itself, or the delegate. */
+  readonly signer: string;
+  /** Present when a delegate opened it. */
+  readonly delegation?: Delegation;
   readonly expiresAt: number;
 }
 
@@ -73,6 +88,8 @@ export interface SessionOptions {
   readonly admit?: AdmissionCheck;
   /** Refuses accounts that have a successor; none has unless given. */
   readonly replaced?: Pick<ReplacedAccounts, "requireCurrent" | "requireStillCurrent">;
+  /** Knows the delegates of accounts; there are none unless given. */
+  readonly delegates?: Pick<Delegates, "find" | "requireStill">;
   /** Unix seconds; the system's clock unless told. */
   readonly now?: () => number;
   /** Milliseconds that never go back, for rates; the process's clock unless told. */
@@ -81,7 +98,7 @@ export interface SessionOptions {
 
 const sessions = new WeakMap<FastifyRequest, Session>();
 
-/** The session of a request on a route that has the `requireSession` hook. */
+/** The session of a request on a route that has the hook of `Sessions.require`. */
 export function sessionOf(request: FastifyRequest): Session {
   const session = sessions.get(request);
   if (session === undefined) throw new TallystickError("route without session check", { code: "INTERNAL" });
@@ -134,10 +151,11 @@ export class Sessions {
    * @returns a token for the account in the request.
    * @throws InvalidSignatureError when the message is expired, for another daemon, replayed or not by the account;
    *   TallystickError RATE_LIMITED when the account has too many live sessions or opens them too fast, NOT_ADMITTED,
-   *   ACCOUNT_REPLACED when it has a successor, CHAIN_UNAVAILABLE when the chain does not tell.
+   *   ACCOUNT_REPLACED when it has a successor, NOT_DELEGATED when it is a delegate that has expired or was revoked,
+   *   CHAIN_UNAVAILABLE when the chain does not tell.
    */
   async open(request: SessionRequest, address = "an unknown address"): Promise<SessionAnswer> {
-    const { audience, domain, checkSignature, admit, replaced } = this.#options;
+    const { audience, domain, checkSignature, admit, replaced, delegates } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");
     if (checksumAddress(request.audience, "audience") !== audience) {
@@ -149,13 +167,16 @@ export class Sessions {
     await checkSignature(account, typed, request.signature, { address });
     // Only now is it known who asks: limits before it would let a stranger use up another account's rate.
     this.#openings.takeOwn(`account ${account}`);
-    await replaced?.requireCurrent(account);
-    await admit?.(account);
+    const delegation = await delegates?.find(account);
+    const principal = delegation?.account ?? account;
+    await replaced?.requireCurrent(principal);
+    await admit?.(principal);
     this.#openings.takeTotal();
-    for (const work of this.#beforeOpening) await work(account);
+    for (const work of this.#beforeOpening) await work(principal);
 
     const token = newToken();
-    await this.#add({ token_hash: sha256(token.bytes), account, nonce, expires_at: expiresAt }, now);
+    const row = { token_hash: sha256(token.bytes), account, principal: delegation?.account ?? null, nonce };
+    await this.#add({ ...row, expires_at: expiresAt }, now);
     return { token: token.text, expiresAt };
   }
 
@@ -206,7 +227,9 @@ export class Sessions {
 
   /**
    * The live session of an `Authorization` header.
-   * @throws InvalidSignatureError when there is none; TallystickError ACCOUNT_REPLACED when its account has a successor
+   * @throws InvalidSignatureError when there is none; TallystickError ACCOUNT_REPLACED when its account has a
+   *   successor, NOT_DELEGATED when a delegate opened it that has expired or was revoked since, CHAIN_UNAVAILABLE for a
+   *   delegate
    */
   async check(authorization: string | undefined): Promise<Session> {
     const token = tokenFromAuthorization(authorization);
@@ -214,24 +237,37 @@ export class Sessions {
     const row = await this.#options.database.run((all) =>
       all
         .selectFrom("sessions")
-        .select(["account", "expires_at"])
+        .select(["account", "principal", "expires_at"])
         .where("token_hash", "=", sha256(token))
         .executeTakeFirst(),
     );
     if (row === undefined) refuse("unknown session", "token", "open a new one with POST /v1/sessions");
     const expiresAt = row.expires_at;
     if (expiresAt <= this.#now()) refuse("the session has expired", "token", "open a new one with POST /v1/sessions");
-    await this.#options.replaced?.requireStillCurrent(row.account);
-    return { account: row.account, expiresAt };
+    const { replaced, delegates } = this.#options;
+    const { account: signer, principal } = row;
+    if (principal !== null) {
+      const delegation = await delegates?.requireStill(signer);
+      if (delegation === undefined) throw new TallystickError("session of an unknown delegate", { code: "INTERNAL" });
+      return { account: principal, signer, delegation, expiresAt };
+    }
+    await replaced?.requireStillCurrent(signer);
+    return { account: signer, signer, expiresAt };
   }
 
   /**
    * Hook for routes that need a session. It runs before the body is read, so that only accounts with a session send
-   * bodies.
+   * bodies. What no scope is named for is for accounts themselves, so that a route that nobody thought of is closed to
+   * delegates.
+   * @param scopes of which a delegate has to have one
    */
-  readonly requireSession: onRequestAsyncHookHandler = async (request) => {
-    sessions.set(request, await this.check(request.headers.authorization));
-  };
+  require(...scopes: Scope[]): onRequestAsyncHookHandler {
+    return async (request) => {
+      const session = await this.check(request.headers.authorization);
+      if (session.delegation !== undefined) requireScope(session.delegation, scopes);
+      sessions.set(request, session);
+    };
+  }
 
   /** Adds `POST /v1/sessions`. */
   addRoute(server: DaemonServer): void {

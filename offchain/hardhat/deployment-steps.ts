@@ -1,7 +1,7 @@
 /**
  * How the contracts are deployed, wherever their compiled code comes from: this repository's own build, or the package.
- * The order matters only for the ledger, which holds the registry's address for good, and for the policy of owners,
- * which holds those of the ledger and of the directory of accounts.
+ * The order matters for the ledger, which holds the registry's address for good, for the escrow, whose rules hold that
+ * of the directory of accounts, and for the policy of owners, which holds those of the ledger and of the directory.
  */
 import type { ArgumentType, ContractFuture, IgnitionModuleBuilder } from "@nomicfoundation/ignition-core";
 import { parseEther } from "ethers";
@@ -72,9 +72,9 @@ export function deploymentSteps<Deployed extends ContractFuture<string> & Argume
   const nodeRegistry = contract("NodeRegistry", [minStakeWei, exitDelaySeconds]);
   const keyLedger = contract("KeyLedger", [nodeRegistry]);
   const randomness = contract(RANDOMNESS_CONTRACTS[kind], randomnessArguments(module, kind));
-  const storageEscrow = contract("StorageEscrow", [epochBlocks, noticeEpochs]);
-  const possessionVerifier = contract("PossessionVerifier", []);
   const accountDirectory = contract("AccountDirectory", []);
+  const storageEscrow = contract("StorageEscrow", [epochBlocks, noticeEpochs, accountDirectory]);
+  const possessionVerifier = contract("PossessionVerifier", []);
   const ownersPolicy = contract("OwnersPolicy", [keyLedger, accountDirectory]);
   const recoveryPolicy = contract("RecoveryPolicy", []);
   return {

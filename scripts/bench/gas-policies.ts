@@ -17,7 +17,11 @@ import {
 } from "../../offchain/chain/types/index.ts";
 import type { IRecoveryPolicy } from "../../offchain/chain/types/interfaces/IRecoveryPolicy.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
-import { recoveryApprovalTypedData, successionTypedData } from "../../offchain/core/identity/typed-messages.ts";
+import {
+  delegationTypedData,
+  recoveryApprovalTypedData,
+  successionTypedData,
+} from "../../offchain/core/identity/typed-messages.ts";
 import { type GasFigure, GasMeter, type GasRules, measuringNetwork, RULES_OF_TODAY } from "./gas-figure.ts";
 
 const DAY = 86_400;
@@ -183,6 +187,28 @@ export async function measurePolicyGas(rules: GasRules): Promise<GasFigure[]> {
       "replace",
       directory.replace(account, successor, HANDOVER, succession.deadline, byAccount, bySuccessor),
     );
+    const { timestamp: now } = (await connection.ethers.provider.getBlock("latest")) ?? { timestamp: 0 };
+    const expiresAt = BigInt(now + 86_400);
+    const delegates = ["first delegate", "later delegate"].map((name) => new Wallet(bytes32(name)));
+    const delegation = { account: authorAddress, scopes: 2n, expiresAt, deadline: expiresAt };
+    for (const key of delegates) {
+      const typed = delegationTypedData(BigInt(chainId), contracts.accountDirectory, {
+        ...delegation,
+        key: key.address,
+      });
+      const { domain, types, message } = typed;
+      const byAuthor = await author.signTypedData(domain, types, { ...message });
+      const byKey = await key.signTypedData(domain, types, { ...message });
+      await ofDirectory.measure(
+        key === delegates[0] ? "delegate, first of an account" : "delegate, later",
+        directory.delegate(authorAddress, key, 2n, expiresAt, expiresAt, byAuthor, byKey),
+      );
+    }
+    const [key = account] = delegates;
+    const byOwner = directory.connect(author);
+    const set = bytes32("data set");
+    await ofDirectory.measure("limitFee, first", byOwner.limitFee(key, set, 1n));
+    await ofDirectory.measure("limitFee, later", byOwner.limitFee(key, set, 2n));
     await ofDirectory.measureViews(directory, relay, {
       replacementOf: [account.address],
       handoverOf: [account.address],
@@ -190,7 +216,17 @@ export async function measurePolicyGas(rules: GasRules): Promise<GasFigure[]> {
       originOf: [successor.address],
       mayActFor: [successor.address, account.address],
       successionSignatureHash: [account.address, successor.address, succession.handoverHash, succession.deadline],
+      READ: [],
+      WRITE: [],
+      MAX_DELEGATION_SECONDS: [],
+      delegationOf: [key.address],
+      delegatesOf: [authorAddress],
+      hasScope: [key.address, 2n],
+      feeLimitOf: [key.address, authorAddress, set],
+      delegationSignatureHash: [authorAddress, key.address, 2n, expiresAt, expiresAt],
+      revocationSignatureHash: [authorAddress, key.address],
     });
+    await ofDirectory.measure("revoke", byOwner.revoke(authorAddress, key, "0x"));
     ofDirectory.checkComplete(directory);
     const named = (figures: readonly GasFigure[], of: string) =>
       figures.map((figure) => ({ ...figure, name: `${figure.name}, ${of}` }));

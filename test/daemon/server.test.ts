@@ -77,7 +77,7 @@ describe("daemon server", () => {
     server = createServer({ ...parts, monotonicNow: () => milliseconds });
     sessions.addRoute(server);
     const body = Type.Object({ count: Type.Integer() }, { additionalProperties: false });
-    server.post("/echo", { schema: { body }, onRequest: sessions.requireSession }, async (incoming) => ({
+    server.post("/echo", { schema: { body }, onRequest: sessions.require() }, async (incoming) => ({
       account: sessionOf(incoming).account,
       count: incoming.body.count,
     }));
@@ -194,7 +194,9 @@ describe("daemon server", () => {
   it("limits the live sessions of one account", async () => {
     const signer = Wallet.createRandom();
     const account = signer.address;
-    const insert = database.prepare("INSERT INTO sessions VALUES (?, ?, ?, ?)");
+    const insert = database.prepare(
+      "INSERT INTO sessions (token_hash, account, nonce, expires_at) VALUES (?, ?, ?, ?)",
+    );
     for (let i = 0; i < 1024; i++) insert.run(Buffer.from(`token ${i}`), account, `nonce ${i}`, clock + 10);
     const refused = await open({}, signer);
     expect(refused.statusCode).to.equal(429);

@@ -14,7 +14,7 @@ import { readReplacement } from "../../offchain/chain/account-directory.ts";
 import { TallystickError } from "../../offchain/core/errors.ts";
 import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import { UsageAnswer } from "../../offchain/core/wire/csp.ts";
-import { KNOWN_SECONDS } from "../../offchain/daemon/replaced-accounts.ts";
+import { KNOWN_SECONDS } from "../../offchain/daemon/remembered-answers.ts";
 import { HttpParty } from "../../offchain/http/client.ts";
 import { SessionTokens } from "../../offchain/http/sessions.ts";
 import { startTallystick, tallystick } from "../../scripts/demo/command.ts";

@@ -2,12 +2,15 @@
  * From a data id to its key: a record that the account owns, from the archives, then the self envelope, or else the
  * committee, which releases the sealed key or the shares of it.
  *
- * What a predecessor of the account owns is found and opened in the same way, with the keys that it handed over.
+ * What a predecessor of the account owns is found and opened in the same way, with the keys that it handed over. A
+ * delegate finds what its account owns, and has it released by the committee: it has no keys of that account. Nor has
+ * the account keys of its delegates, whose records it opens in the same way.
  *
  * The self envelope comes first because nobody has to release anything for it: with the record from one archive, or
  * from the chain's logs, the key is available. The committee is asked when the envelope does not open.
  */
 
+import { readDelegates } from "../../chain/delegates.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { ledgerScope, readRecordedAt } from "../../chain/ledger.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -73,24 +76,34 @@ export async function openFileKey(context: AgentContext, dataId: string, source?
   throw noRecord(dataId, account, others.records.length > 0, reports);
 }
 
-/** A record that this account owns, and with which of the keys of its line. */
-export interface OwnedRecord {
+/** A record that this account may open, and whose it is. */
+export interface OwnedRecord<Holder = Identity> {
   readonly found: VerifiedRecord;
   readonly role: OpenedKey["role"];
   /** The account itself, or a predecessor. */
-  readonly holder: Identity;
+  readonly holder: Holder;
 }
 
-/** Records of the account, or of the latest of its predecessors that has any. */
+/** Also the account that this one is a delegate of, whose keys it does not have. */
+type AnyHolder = Pick<Identity, "account"> & Partial<Pick<Identity, "catalogueKey">>;
+
+/** Records of the account, or of the latest of its predecessors that has any, or of the account that it acts for. */
 async function findOwned(
   context: AgentContext,
   archives: Archives,
   tag: string,
-): Promise<{ readonly owned: OwnedRecord[]; readonly reports: readonly ArchiveReport[] }> {
+): Promise<{ readonly owned: OwnedRecord<AnyHolder>[]; readonly reports: readonly ArchiveReport[] }> {
   // Others' records of the file may be many: this account's are what is asked for.
   const first = await archives.find({ fileTag: tag, account: context.account.address });
   const owned = ownedBy(first.records, context.identity);
   if (owned.length > 0) return { owned, reports: first.reports };
+  const delegation = await context.delegation();
+  if (delegation !== undefined) {
+    const { account } = delegation;
+    const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
+    const kept = ownedBy(records, { account });
+    return { owned: kept.length > 0 ? kept : await findOfDelegates(context, archives, tag, account), reports };
+  }
   const line = await context.predecessors();
   for (const predecessor of line) {
     const { records, reports } = await archives.find({ fileTag: tag, account: predecessor.account });
@@ -106,11 +119,32 @@ async function findOwned(
     const kept = ownedBy(records, identity);
     if (kept.length > 0) return { owned: kept, reports };
   }
-  return { owned: [], reports };
+  return { owned: await findOfDelegates(context, archives, tag, context.account.address), reports };
+}
+
+/**
+ * What the devices of an account have recorded, live or not. It is looked for last, so that the key of a stolen one
+ * gets in the way of nothing.
+ */
+async function findOfDelegates(
+  context: AgentContext,
+  archives: Archives,
+  tag: string,
+  account: string,
+): Promise<OwnedRecord<AnyHolder>[]> {
+  const owned: OwnedRecord<AnyHolder>[] = [];
+  for (const { key } of await readDelegates(await context.chain(), account)) {
+    const { records } = await archives.find({ fileTag: tag, account: key });
+    owned.push(...ownedBy(records, { account: key }));
+  }
+  return owned;
 }
 
 /** @param holder whose account the records were looked up for */
-export function ownedBy(records: readonly VerifiedRecord[], holder: Identity): OwnedRecord[] {
+export function ownedBy<Holder extends Pick<Identity, "account">>(
+  records: readonly VerifiedRecord[],
+  holder: Holder,
+): OwnedRecord<Holder>[] {
   return records.flatMap((found) => {
     const role = roleIn(found, holder.account);
     return role === undefined ? [] : [{ found, role, holder }];
@@ -135,14 +169,15 @@ async function openFromRecord(
   context: AgentContext,
   found: VerifiedRecord,
   role: OpenedKey["role"],
-  holder: Identity,
+  { account: owner, catalogueKey }: AnyHolder,
   dataId: string,
   source: KeySource | undefined,
 ): Promise<Pick<OpenedKey, "fileKey" | "source" | "nodes">> {
   let damage: unknown;
-  if (source !== "committee") {
+  if (source !== "committee" && catalogueKey !== undefined) {
+    const keys = { catalogueKey };
     try {
-      return { fileKey: openSelf(context.deployment, holder, found, role).fileKey, source: "self", nodes: [] };
+      return { fileKey: openSelf(context.deployment, keys, found, role).fileKey, source: "self", nodes: [] };
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
       damage = error;
@@ -154,14 +189,14 @@ async function openFromRecord(
   if (recipients === "sealed") {
     // Loaded when it is needed: the self envelope nearly always opens.
     const { openSealedKey } = await import("./sealed-key.ts");
-    return { ...(await openSealedKey(context, found, holder.account, dataId)), source: "committee" };
+    return { ...(await openSealedKey(context, found, owner, dataId)), source: "committee" };
   }
   const link = await context.committeeById(found.record.committeeId);
   const collecting = {
     account: context.account,
     ledger: ledgerScope(context.deployment),
     logger: context.logger,
-    owner: holder.account,
+    owner,
   };
   let failure: unknown;
   for await (const members of placesOf(context, link, found)) {

@@ -7,6 +7,7 @@
 
 import { assignmentEpoch } from "../../core/assignment/assignment.ts";
 import { PUBLIC_DOMAIN } from "../../core/crypto/encryption.ts";
+import type { Delegation } from "../../core/identity/delegation.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import type { ShareRecipient } from "../../core/record/key-record.ts";
@@ -38,6 +39,7 @@ import { accountStubs } from "../stubs/account-stubs.ts";
 import { keepStubs, latestEpoch } from "../stubs/owner-stubs.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
+import { storingDelegation } from "./for-account.ts";
 import { knownOwnership } from "./known-ownership.ts";
 import { LeftOut, type LeftOutReport } from "./left-out.ts";
 import { type EntrySource, type InputTotals, measure, openSource, type PutInput } from "./source.ts";
@@ -60,7 +62,10 @@ export interface PutOptions extends SnapshotLabels, SourceOptions {
    * the data set of this device there was migrated to.
    */
   readonly providers?: readonly string[];
-  /** Wishes for the data sets; `false` to be in none, which nobody proves. Default: what the providers offer. */
+  /**
+   * Wishes for the data sets; `false` to be in none, which nobody proves. Default: what the providers offer. What a
+   * delegate puts is in none: its owner adds it to one.
+   */
   readonly dataSet?: LaneWishes | false;
   readonly onProgress?: ProgressListener<PutProgress | DataSetProgress> | undefined;
   /** Reads every file, also those that are unchanged since they were put before. */
@@ -85,6 +90,8 @@ export interface PutReport {
   readonly record: KeyOwnership;
   /** What the list of snapshots says of this put. */
   readonly snapshot: Snapshot;
+  /** The account that a delegate has put this for; it has to be told the data id, since delegates list no snapshots. */
+  readonly storedFor?: string;
   /** What each provider's data set has become; none if the put was to be in none. */
   readonly dataSets: readonly DataSetReport[];
   /** What each key node answered. */
@@ -137,6 +144,7 @@ interface Finished {
  *
  * @throws FileUnreadableError, FileChangedError, InvalidInputError (for wishes a provider does not take as well):
  *   nothing has been recorded then
+ * @throws TallystickError OUT_OF_SCOPE for a delegate that may not store, or wants what is its owner's
  * @throws TallystickError of nodes, providers or chain, each naming who failed which check; FUNDS when the account
  *   cannot pay for the data set, with the data stored and its key recorded
  */
@@ -169,6 +177,8 @@ class Put {
   /** Nothing is taken from the file cache. */
   #readsAll: boolean;
   #measured: InputTotals = { entries: 0, bytes: 0 };
+  /** Present when this account stores for another one. */
+  #delegation: Delegation | undefined;
 
   constructor(context: AgentContext, inputs: readonly PutInput[], options: PutOptions, stages: DataStages | undefined) {
     this.#context = context;
@@ -187,6 +197,7 @@ class Put {
     const context = this.#context;
     const { onProgress, providers: wanted, signal } = this.#options;
     this.#tell("scanning");
+    this.#delegation = await storingDelegation(context, this.#options);
     const providers = await chosenProviders(context, wanted);
     if (onProgress !== undefined) this.#measured = await measure(this.#source, signal);
     const committee = await context.committee();
@@ -357,7 +368,10 @@ class Put {
       releases: releases.get(source.account),
       ids: (signal) => snapshotObjects(keys, { dataId, root, rootBytes, source, snapshot }, signal),
     });
-    await recordSnapshot(this.#context, providers, snapshot, neededAt, this.#options.signal);
+    const storedFor = this.#delegation?.account;
+    if (storedFor === undefined) {
+      await recordSnapshot(this.#context, providers, snapshot, neededAt, this.#options.signal);
+    }
     this.#tell("done");
     return {
       dataId,
@@ -371,6 +385,7 @@ class Put {
       uploadedBytes: totals.uploadedBytes,
       record,
       snapshot,
+      ...(storedFor === undefined ? {} : { storedFor }),
       dataSets,
       nodes: oprf.report(),
       leftOut: leftOut.report(),
@@ -407,7 +422,7 @@ class Put {
   /** Checks the wishes against the offers of all providers before anything is stored. */
   async #openLanes(providers: readonly StorageProvider[]): Promise<Lane[]> {
     const { dataSet: wishes } = this.#options;
-    if (wishes === false) return providers.map((provider) => ({ provider }));
+    if (wishes === false || this.#delegation !== undefined) return providers.map((provider) => ({ provider }));
     const lanes: Lane[] = [];
     for (const provider of providers) {
       const dataSet = await openDataSetLane(this.#context, provider, wishes);

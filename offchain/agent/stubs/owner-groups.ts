@@ -243,7 +243,7 @@ export class OwnerGroups {
 
   /** The root of the put, and up to 63 of its other objects, drawn at random. */
   async #sample(dataId: string, signal: AbortSignal | undefined): Promise<GroupProofAnswer["objects"]> {
-    const { root, sealedBytes } = await openStoredRoot(this.#context, dataId, signal, undefined, []);
+    const { root, sealedBytes } = await openStoredRoot(this.#context, dataId, signal, undefined, { keepers: [] });
     const drawn: { id: string; sizeBytes: number }[] = [];
     let seen = 0;
     for await (const { id, sizeBytes } of objectOrder(dataId, root, sealedBytes, this.#context.providers(), signal)) {

@@ -24,19 +24,25 @@ export declare namespace IStorageEscrow {
     }
 
   export interface DataSetRulesInterface extends Interface {
-    getFunction(nameOrSignature: "MAX_SAMPLES" | "checkDoubleSigning" | "checkSignature" | "checkTerms"): FunctionFragment;
+    getFunction(nameOrSignature: "DIRECTORY" | "MAX_SAMPLES" | "checkDelegate" | "checkDoubleSigning" | "checkSignature" | "checkTerms" | "feeOfAddition"): FunctionFragment;
 
     
 
-    encodeFunctionData(functionFragment: 'MAX_SAMPLES', values?: undefined): string;
+    encodeFunctionData(functionFragment: 'DIRECTORY', values?: undefined): string;
+encodeFunctionData(functionFragment: 'MAX_SAMPLES', values?: undefined): string;
+encodeFunctionData(functionFragment: 'checkDelegate', values: [BytesLike, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'checkDoubleSigning', values: [BytesLike, BytesLike, BigNumberish, AddressLike, boolean, BytesLike]): string;
 encodeFunctionData(functionFragment: 'checkSignature', values: [BytesLike, BytesLike, BigNumberish, AddressLike, IStorageEscrow.UpdateStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'checkTerms', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'feeOfAddition', values: [IStorageEscrow.TermsStruct, BytesLike, BytesLike, BytesLike]): string;
 
-    decodeFunctionResult(functionFragment: 'MAX_SAMPLES', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'DIRECTORY', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'MAX_SAMPLES', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'checkDelegate', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'checkDoubleSigning', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'checkSignature', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'checkTerms', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'feeOfAddition', data: BytesLike): Result;
   }
 
   
@@ -75,9 +81,25 @@ decodeFunctionResult(functionFragment: 'checkTerms', data: BytesLike): Result;
 
     
     
+    DIRECTORY: TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >
+    
+
+    
     MAX_SAMPLES: TypedContractMethod<
       [],
       [bigint],
+      'view'
+    >
+    
+
+    
+    checkDelegate: TypedContractMethod<
+      [id: BytesLike, digest: BytesLike, call: BytesLike, ],
+      [void],
       'view'
     >
     
@@ -106,12 +128,30 @@ decodeFunctionResult(functionFragment: 'checkTerms', data: BytesLike): Result;
     >
     
 
+    
+    feeOfAddition: TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ranges: BytesLike, added: BytesLike, ],
+      [bigint],
+      'view'
+    >
+    
+
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'MAX_SAMPLES'): TypedContractMethod<
+    getFunction(nameOrSignature: 'DIRECTORY'): TypedContractMethod<
+      [],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'MAX_SAMPLES'): TypedContractMethod<
       [],
       [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'checkDelegate'): TypedContractMethod<
+      [id: BytesLike, digest: BytesLike, call: BytesLike, ],
+      [void],
       'view'
     >;
 getFunction(nameOrSignature: 'checkDoubleSigning'): TypedContractMethod<
@@ -127,6 +167,11 @@ getFunction(nameOrSignature: 'checkSignature'): TypedContractMethod<
 getFunction(nameOrSignature: 'checkTerms'): TypedContractMethod<
       [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, epochBlocks: BigNumberish, ],
       [void],
+      'view'
+    >;
+getFunction(nameOrSignature: 'feeOfAddition'): TypedContractMethod<
+      [terms: IStorageEscrow.TermsStruct, schedule: BytesLike, ranges: BytesLike, added: BytesLike, ],
+      [bigint],
       'view'
     >;
 

@@ -102,7 +102,9 @@ export function registerPut(program: Command): void {
         const saved = report.storedBytes - report.uploadedBytes;
         output.result({ ...report, unkept }, [
           report.dataId,
-          `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`,
+          report.storedFor === undefined
+            ? `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`
+            : `  stored for ${report.storedFor}: its owner pays with \`tallystick data-set add <data id>\``,
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
           `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ` +
             `${counted(report.objects, "object")}` +

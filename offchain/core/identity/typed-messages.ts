@@ -246,6 +246,24 @@ export interface SuccessionMessage {
   deadline: bigint;
 }
 
+/** What an account and a key both sign, so that the key may act for the account. */
+export interface DelegationMessage {
+  account: string;
+  key: string;
+  /** Sum of the bits of `delegation.ts`. */
+  scopes: bigint;
+  /** Unix seconds. */
+  expiresAt: bigint;
+  /** Unix seconds up to which the signatures may be used. */
+  deadline: bigint;
+}
+
+/** What ends a delegation: signed by the account, the last one of its line, or the key itself. */
+export interface DelegateRevocationMessage {
+  by: string;
+  key: string;
+}
+
 /** What a key node signs of its answer to a batch of blinded elements, so that it pays for a wrong one. */
 export interface OprfAnswerMessage {
   committeeId: bigint;
@@ -387,6 +405,17 @@ const TYPES = {
     { name: "successor", type: "address" },
     { name: "handoverHash", type: "bytes32" },
     { name: "deadline", type: "uint64" },
+  ],
+  Delegation: [
+    { name: "account", type: "address" },
+    { name: "key", type: "address" },
+    { name: "scopes", type: "uint8" },
+    { name: "expiresAt", type: "uint64" },
+    { name: "deadline", type: "uint64" },
+  ],
+  DelegateRevocation: [
+    { name: "by", type: "address" },
+    { name: "key", type: "address" },
   ],
   OprfAnswer: [
     { name: "committeeId", type: "uint64" },
@@ -579,6 +608,24 @@ export function successionTypedData(
   message: SuccessionMessage,
 ): TypedData<SuccessionMessage> {
   return typedData("Succession", contractDomain(chainId, directory), message);
+}
+
+/** Message for `AccountDirectory.delegate`. @throws InvalidInputError for a malformed field. */
+export function delegationTypedData(
+  chainId: bigint,
+  directory: string,
+  message: DelegationMessage,
+): TypedData<DelegationMessage> {
+  return typedData("Delegation", contractDomain(chainId, directory), message);
+}
+
+/** Message for `AccountDirectory.revoke`. @throws InvalidInputError for a malformed field. */
+export function delegateRevocationTypedData(
+  chainId: bigint,
+  directory: string,
+  message: DelegateRevocationMessage,
+): TypedData<DelegateRevocationMessage> {
+  return typedData("DelegateRevocation", contractDomain(chainId, directory), message);
 }
 
 /** Message for the answer to `POST /v1/oprf/evaluate`. @throws InvalidInputError for a malformed field. */

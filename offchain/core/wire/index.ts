@@ -1,5 +1,6 @@
 /** Public entry point `tallystick/core/wire`. */
 export * from "./csp.ts";
+export * from "./delegation.ts";
 export * from "./nbm.ts";
 export * from "./schema.ts";
 export * from "./session.ts";

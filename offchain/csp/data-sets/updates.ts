@@ -2,8 +2,9 @@
  * States of data sets. A state that the user signed is held against everything that the provider commits to by signing
  * it too; then it is signed, made durable, sent, and answered. A state that is durable and not on chain is sent again
  * until it is mined, superseded or expired, also after a crash; but no more states are sent in an epoch than
- * `state-rate.ts` says, and none that a contract wallet has signed (`state-signatures.ts`). No version is ever signed
- * twice; a user that does so is told on (`double-signing.ts`).
+ * `state-rate.ts` says, and none that a contract wallet has signed (`state-signatures.ts`). A delegate of the user
+ * signs as far as `delegate-states.ts` says. No version is ever signed twice; a user that does so is told on
+ * (`double-signing.ts`).
  */
 
 import type { Wallet } from "ethers";
@@ -34,6 +35,7 @@ import { type ProvingCapacity, provingMilliseconds } from "./capacity.ts";
 import type { ChainView } from "./chain-view.ts";
 import type { Collateral } from "./collateral.ts";
 import { type DataSetParts, type DataSetService, requireNotEnded } from "./data-sets.ts";
+import { isSendable, requireSignedForUser } from "./delegate-states.ts";
 import { keepDoubleSigning } from "./double-signing.ts";
 import type { CountedSegment } from "./slice-pieces.ts";
 import {
@@ -58,7 +60,7 @@ import {
   sentByBlock,
   tooManyStates,
 } from "./state-rate.ts";
-import { isSignedByKey, stateTypedData } from "./state-signatures.ts";
+import { stateTypedData } from "./state-signatures.ts";
 
 /** How long a request waits for another one about the same set, and for its transaction to be mined. */
 const LOCK_SECONDS = 25;
@@ -185,7 +187,7 @@ export class UpdateService {
     request: UpdateRequest,
     opened: { readonly terms: DataSetTerms; readonly audit: DataSetAuditTerms } | undefined,
   ): Promise<Recorded> {
-    const { chain, signer, sets, view, index, capacity, checkSignature, limits, logger } = this.#parts;
+    const { chain, signer, sets, view, index, capacity, limits, logger } = this.#parts;
     const found = await sets.rows.find(id);
     if (found === undefined) throw gone();
     requireNotEnded(found);
@@ -223,7 +225,7 @@ export class UpdateService {
     const fee = feeOf(agreed.terms, sliceCount, highestIndex);
     await requireBalance(this.#parts, proposal, fee);
     const typed = stateTypedData(chain.deployment, agreed.id, stateOf(proposal));
-    await checkSignature(agreed.terms.user, typed, request.userSignature, "session");
+    await requireSignedForUser(this.#parts, proposal, typed, fee);
     const included = (await index.segments.ofDataSet(id)).filter((segment) => segment.included);
     const counted = [...included, ...segments.filter((segment) => !segment.included)];
     const milliseconds = Math.max(
@@ -325,7 +327,7 @@ export class UpdateService {
     const current = await view.refresh((await index.dataSets.find(row.id)) ?? row);
     const { agreed } = current;
     if (agreed === undefined) throw gone();
-    if (!isSignedByKey(chain.deployment, agreed, state)) return {};
+    if (!(await isSendable(chain, agreed, state))) return {};
     const call = this.#callOf(current, agreed, state);
     const head = await readHeadNumber(chain);
     const place = epochPlaceOf((await readEscrowClock(chain)).epochBlocks, head + 1);

@@ -48,12 +48,14 @@ export function addChunkRoutes(
   },
 ): void {
   const { sessions, quotas, bodies, chunks, claims, unpaid, index } = services;
-  const onRequest = forAccounts(sessions, quotas);
-  const withPlace = { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack };
+  const reading = forAccounts(sessions, quotas, "read");
+  const writing = forAccounts(sessions, quotas, "write");
+  const either = forAccounts(sessions, quotas, "read", "write");
+  const withPlace = { onRequest: [...writing, bodies.take], onSend: bodies.giveBack };
 
   server.post(
     "/v1/claims",
-    { onRequest, schema: { body: ClaimRequest, response: { 200: ClaimAnswer } } },
+    { onRequest: writing, schema: { body: ClaimRequest, response: { 200: ClaimAnswer } } },
     async (request) => {
       const { account } = sessionOf(request);
       await quotas.requireClaim(account, request.body.chunks);
@@ -64,7 +66,7 @@ export function addChunkRoutes(
   server.post(
     "/v1/claims/:claimId/answers",
     {
-      onRequest,
+      onRequest: writing,
       schema: { params: ClaimParams, body: ClaimProofRequest, response: { 200: ClaimOutcome } },
     },
     async (request) => claims.answer(sessionOf(request).account, request.params.claimId, request.body),
@@ -85,7 +87,7 @@ export function addChunkRoutes(
 
   server.post(
     "/v1/chunks/release",
-    { onRequest, schema: { body: ReleaseRequest, response: { 200: ReleaseAnswer } } },
+    { onRequest: forAccounts(sessions, quotas), schema: { body: ReleaseRequest, response: { 200: ReleaseAnswer } } },
     async (request) => {
       const { ids, version } = request.body;
       const now = Math.floor(Date.now() / 1000);
@@ -97,7 +99,7 @@ export function addChunkRoutes(
 
   server.post(
     "/v1/chunks/keep",
-    { onRequest, schema: { body: KeepRequest, response: { 200: KeepAnswer } } },
+    { onRequest: writing, schema: { body: KeepRequest, response: { 200: KeepAnswer } } },
     async (request) => {
       const { ids } = request.body;
       const kept = await index.chunks.keep(sessionOf(request).account, ids.map(digestOf));
@@ -105,7 +107,7 @@ export function addChunkRoutes(
     },
   );
 
-  server.get("/v1/usage", { onRequest, schema: { response: { 200: UsageAnswer } } }, async (request) => {
+  server.get("/v1/usage", { onRequest: either, schema: { response: { 200: UsageAnswer } } }, async (request) => {
     const { account } = sessionOf(request);
     const { chunks: owned, bytes } = await index.chunks.usageOf(account);
     const releases = await index.heads.releasesOf(account);
@@ -115,11 +117,11 @@ export function addChunkRoutes(
 
   server.post(
     "/v1/chunks/inspect",
-    { onRequest, schema: { body: InspectRequest, response: { 200: InspectAnswer } } },
+    { onRequest: either, schema: { body: InspectRequest, response: { 200: InspectAnswer } } },
     async (request) => ({ lost: await chunks.inspectFor(sessionOf(request).account, request.body.ids) }),
   );
 
-  server.get("/v1/chunks/:id", { onRequest, schema: { params: ChunkParams } }, async (request, reply) => {
+  server.get("/v1/chunks/:id", { onRequest: reading, schema: { params: ChunkParams } }, async (request, reply) => {
     const memory = takeDownloadMemory();
     const bytes = await chunks.serve(sessionOf(request).account, request.params.id, memory.allocate);
     // Then the system has its own copy. After any other end, the memory is left to the garbage collector.

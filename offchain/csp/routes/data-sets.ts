@@ -1,5 +1,7 @@
 /** Routes of data sets, their segments and states, of private audits, and of openings of commitments. */
 
+import type { FastifyRequest } from "fastify";
+import type { ChainReader } from "../../chain/deployment.ts";
 import type { SliceRange } from "../../core/audit/challenge.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { MAX_MANIFEST_BYTES, MAX_STREAM_PIECE_BYTES, StreamQuery } from "../../core/wire/csp.ts";
@@ -26,6 +28,7 @@ import type { DataSetRow } from "../../store/index/data-set-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
 import type { ChallengeKey } from "../data-sets/challenge-key.ts";
 import { type DataSetService, requireNotEnded } from "../data-sets/data-sets.ts";
+import { requireSetOfDelegate } from "../data-sets/delegate-states.ts";
 import type { OpeningService } from "../data-sets/openings.ts";
 import type { DataSetProofs } from "../data-sets/proofs.ts";
 import { SEGMENT_HEAD_BYTES, type SegmentService } from "../data-sets/segments.ts";
@@ -44,6 +47,7 @@ const AUDIT_MILLISECONDS = 300_000;
 export function addDataSetRoutes(
   server: DaemonServer,
   services: {
+    chain: ChainReader;
     sessions: Sessions;
     quotas: AccountQuotas;
     bodies: BodyPlaces;
@@ -62,9 +66,18 @@ export function addDataSetRoutes(
 ): void {
   const { sessions, quotas, bodies, offer, sets, segments, verification, updates, proofs, challengeKey, openings } =
     services;
-  const { heldRanges, verifyWaitSeconds } = services;
+  const { chain, heldRanges, verifyWaitSeconds } = services;
   const onRequest = forAccounts(sessions, quotas);
+  const writing = forAccounts(sessions, quotas, "write");
   const withPlace = { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack };
+  const writingWithPlace = { onRequest: [...writing, bodies.take], onSend: bodies.giveBack };
+  /** A delegate's sessions reach the sets that were given to it only. */
+  const setOf = async (request: FastifyRequest, salt: string): Promise<DataSetRow> => {
+    const { account, delegation } = sessionOf(request);
+    const set = await sets.require(account, salt);
+    if (delegation !== undefined) await requireSetOfDelegate(chain, delegation, set);
+    return set;
+  };
   const segmentStatus = (segment: Segment): SegmentStatus =>
     segments.status(segment, verification.progressOf(segment.id));
 
@@ -82,8 +95,8 @@ export function addDataSetRoutes(
 
   server.get(
     "/v1/data-sets/:salt",
-    { onRequest, schema: { params: DataSetParams, response: { 200: DataSetStatus } } },
-    async (request) => sets.status(await sets.require(sessionOf(request).account, request.params.salt)),
+    { onRequest: writing, schema: { params: DataSetParams, response: { 200: DataSetStatus } } },
+    async (request) => sets.status(await setOf(request, request.params.salt)),
   );
 
   server.put(
@@ -109,13 +122,13 @@ export function addDataSetRoutes(
   server.put(
     "/v1/data-sets/:salt/segments/:segment",
     {
-      ...withPlace,
+      ...writingWithPlace,
       handlerTimeout: UPLOAD_MILLISECONDS,
       schema: { params: SegmentParams, querystring: SegmentQuery, response: { 200: SegmentStatus } },
     },
     async (request) => {
       const { salt, segment } = request.params;
-      const set = await sets.require(sessionOf(request).account, salt);
+      const set = await setOf(request, salt);
       const limitBytes = SEGMENT_HEAD_BYTES + MAX_MANIFEST_BYTES;
       return segmentStatus(
         await withBody(request, async (body) => {
@@ -128,10 +141,10 @@ export function addDataSetRoutes(
 
   server.get(
     "/v1/data-sets/:salt/segments/:segment",
-    { onRequest, schema: { params: SegmentParams, response: { 200: SegmentStatus } } },
+    { onRequest: writing, schema: { params: SegmentParams, response: { 200: SegmentStatus } } },
     async (request) => {
       const { salt, segment } = request.params;
-      const set = await sets.require(sessionOf(request).account, salt);
+      const set = await setOf(request, salt);
       return segmentStatus(await segments.require(set, segment));
     },
   );
@@ -139,14 +152,14 @@ export function addDataSetRoutes(
   server.put(
     "/v1/data-sets/:salt/segments/:segment/tags",
     {
-      ...withPlace,
+      ...writingWithPlace,
       handlerTimeout: UPLOAD_MILLISECONDS,
       schema: { params: SegmentParams, querystring: StreamQuery, response: { 200: SegmentStatus } },
     },
     async (request) => {
       const { salt, segment } = request.params;
       const offsetBytes = Number(request.query.offset ?? "0");
-      const set = await sets.require(sessionOf(request).account, salt);
+      const set = await setOf(request, salt);
       return segmentStatus(
         await withBody(request, async (body) => {
           await quotas.requireDisk();
@@ -159,13 +172,13 @@ export function addDataSetRoutes(
   server.post(
     "/v1/data-sets/:salt/segments/:segment/verify",
     {
-      onRequest,
+      onRequest: writing,
       handlerTimeout: (verifyWaitSeconds + 30) * 1000,
       schema: { params: SegmentParams, response: { 200: SegmentStatus, 202: SegmentStatus } },
     },
     async (request, reply) => {
       const { salt, segment } = request.params;
-      const set = await sets.require(sessionOf(request).account, salt);
+      const set = await setOf(request, salt);
       const done = await verification.verify(set, await segments.require(set, segment), verifyWaitSeconds);
       return reply.code(done ? 200 : 202).send(segmentStatus(await segments.require(set, segment)));
     },
@@ -184,11 +197,15 @@ export function addDataSetRoutes(
   server.post(
     "/v1/data-sets/:salt/updates",
     {
-      onRequest,
+      onRequest: writing,
       handlerTimeout: STATE_MILLISECONDS,
       schema: { params: DataSetParams, body: UpdateRequest, response: { 200: UpdateAnswer } },
     },
-    async (request) => updates.update(sessionOf(request).account, request.params.salt, request.body),
+    async (request) => {
+      const { salt } = request.params;
+      await setOf(request, salt);
+      return updates.update(sessionOf(request).account, salt, request.body);
+    },
   );
 
   server.post(

@@ -15,9 +15,9 @@ export function addHeadRoutes(
   services: { sessions: Sessions; quotas: AccountQuotas; bodies: BodyPlaces; heads: HeadService },
 ): void {
   const { sessions, quotas, bodies, heads } = services;
-  const onRequest = forAccounts(sessions, quotas);
+  const reading = forAccounts(sessions, quotas, "read");
 
-  server.get("/v1/head", { onRequest, schema: { querystring: HeadOfQuery } }, async (request, reply) => {
+  server.get("/v1/head", { onRequest: reading, schema: { querystring: HeadOfQuery } }, async (request, reply) => {
     const { account } = sessionOf(request);
     const { of } = request.query;
     const sealed = of === undefined ? await heads.find(account) : await heads.findOf(account, of);
@@ -27,7 +27,7 @@ export function addHeadRoutes(
   server.put(
     "/v1/head",
     {
-      onRequest: [...onRequest, bodies.take],
+      onRequest: [...forAccounts(sessions, quotas), bodies.take],
       onSend: bodies.giveBack,
       schema: { querystring: HeadQuery, response: { 200: HeadAnswer } },
     },

@@ -17,15 +17,16 @@ export function addStubFileRoutes(
   services: { sessions: Sessions; quotas: AccountQuotas; bodies: BodyPlaces; stubFiles: StubFileService },
 ): void {
   const { sessions, quotas, bodies, stubFiles } = services;
-  const onRequest = forAccounts(sessions, quotas);
+  const reading = forAccounts(sessions, quotas, "read");
   const schema = { params: StubFileParams, querystring: StubFileQuery, response: { 200: StubFileAnswer } };
 
-  server.get(PATH, { onRequest, schema: { params: StubFileParams } }, async (request, reply) => {
+  server.get(PATH, { onRequest: reading, schema: { params: StubFileParams } }, async (request, reply) => {
     const sealed = await stubFiles.find(sessionOf(request).account, request.params.dataId);
     return reply.type(OCTET_STREAM).send(sealed);
   });
 
-  server.put(PATH, { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack, schema }, async (request) => {
+  const onRequest = [...forAccounts(sessions, quotas), bodies.take];
+  server.put(PATH, { onRequest, onSend: bodies.giveBack, schema }, async (request) => {
     const { account } = sessionOf(request);
     const { dataId } = request.params;
     const expected = Number(request.query.expected);

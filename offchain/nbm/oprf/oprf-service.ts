@@ -56,10 +56,12 @@ export class OprfService {
   /**
    * Evaluates a batch of blinded elements for an account.
    *
+   * @param account whose budget it is
+   * @param asker who is answered: the account, or a delegate of it
    * @throws TallystickError NOT_FOUND for a generation this node does not serve, retryable when it will soon;
    * RATE_LIMITED; InvalidPointError for anything but canonical, non-identity elements. Nothing is charged then.
    */
-  evaluate(account: string, request: EvaluateRequest): EvaluateAnswer {
+  evaluate(account: string, request: EvaluateRequest, asker: string = account): EvaluateAnswer {
     const wanted = { committeeId: BigInt(request.committeeId), generation: request.generation };
     const key = this.#served.get(generationName(wanted));
     if (key === undefined) throw this.#notServed(wanted);
@@ -79,7 +81,7 @@ export class OprfService {
     // A signed answer whose proof does not verify costs the stake: a fault of this machine must not pass.
     verifyComposed(key.verificationShare, composites, proof);
     const { index, keyMaterialHash } = key;
-    const answered: AnsweredBatch = { ...wanted, keyMaterialHash, index, account, composites, proof };
+    const answered: AnsweredBatch = { ...wanted, keyMaterialHash, index, account: asker, composites, proof };
     const signature = this.#options.sign(oprfAnswerMessage(answered));
     return { index, evaluated: evaluated.map(toHex), proof: toHex(proof), signature };
   }

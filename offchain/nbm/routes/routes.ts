@@ -72,15 +72,16 @@ function generationOf({ committeeId, generation }: GenerationParams): Generation
 
 export function addNbmRoutes(server: DaemonServer, services: NbmServices): void {
   const { sessions, oprf, runs, relay, archive, follower, shares, ownership, releases, metrics } = services;
-  const onRequest = sessions.requireSession;
+  const writing = sessions.require("write");
 
   server.get("/v1/node", { schema: { response: { 200: NodeAnswer } } }, async () => services.describe());
 
   server.post(
     "/v1/oprf/evaluate",
-    { onRequest, bodyLimit: 32 * 1024, schema: { body: EvaluateRequest, response: { 200: EvaluateAnswer } } },
+    { onRequest: writing, bodyLimit: 32 * 1024, schema: { body: EvaluateRequest, response: { 200: EvaluateAnswer } } },
     async (request) => {
-      const answer = oprf.evaluate(sessionOf(request).account, request.body);
+      const { account, signer } = sessionOf(request);
+      const answer = oprf.evaluate(account, request.body, signer);
       metrics.evaluations.inc(answer.evaluated.length);
       return answer;
     },
@@ -98,13 +99,13 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
   server.post(
     "/v1/records",
     {
-      onRequest,
+      onRequest: writing,
       bodyLimit: 64 * 1024,
       handlerTimeout: RELAY_TIMEOUT_MILLISECONDS,
       schema: { body: RelayRecordRequest, response: { 200: RelayAnswer } },
     },
     async (request) => {
-      const answer = await relay.record(sessionOf(request).account, request.body);
+      const answer = await relay.record(sessionOf(request).signer, request.body);
       metrics.relayed.inc({ kind: "record" });
       return answer;
     },
@@ -112,13 +113,13 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
   server.post(
     "/v1/records/:recordId/owners",
     {
-      onRequest,
+      onRequest: writing,
       bodyLimit: 16 * 1024,
       handlerTimeout: RELAY_TIMEOUT_MILLISECONDS,
       schema: { params: RecordParams, body: RelayOwnerRequest, response: { 200: RelayAnswer } },
     },
     async (request) => {
-      const answer = await relay.owner(sessionOf(request).account, request.params.recordId, request.body);
+      const answer = await relay.owner(sessionOf(request).signer, request.params.recordId, request.body);
       metrics.relayed.inc({ kind: "owner" });
       return answer;
     },
@@ -196,10 +197,14 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
 
   server.post(
     "/v1/releases",
-    { onRequest, bodyLimit: 32 * 1024, schema: { body: ReleaseRequestBody, response: { 200: ReleaseAnswer } } },
+    {
+      onRequest: sessions.require("read"),
+      bodyLimit: 32 * 1024,
+      schema: { body: ReleaseRequestBody, response: { 200: ReleaseAnswer } },
+    },
     async (request) => {
       try {
-        const answer = await releases.release(sessionOf(request).account, request.body);
+        const answer = await releases.release(sessionOf(request).signer, request.body);
         metrics.releases.inc({ outcome: "released" });
         return answer;
       } catch (error) {

@@ -82,7 +82,7 @@ describe("a listing of records with junk of strangers", () => {
   before(async () => {
     const logger = pino({ level: "silent" });
     server = createServer({ logger, metrics: createMetrics("nbm"), failures: new FailureLog(logger) });
-    const nothing = { requireSession: async () => undefined };
+    const nothing = { require: () => async () => undefined };
     const follower = { refresh: async () => true };
     addNbmRoutes(server, { archive, follower, sessions: nothing } as unknown as NbmServices);
     await server.listen({ host: "127.0.0.1", port: 0 });

@@ -11,6 +11,8 @@ import {
   auditAnswerTypedData,
   challengeKeyTypedData,
   dataSetUpdateTypedData,
+  delegateRevocationTypedData,
+  delegationTypedData,
   keyRecordsTypedData,
   keyRecordTypedData,
   oprfAnswerTypedData,
@@ -138,6 +140,14 @@ const messages: Record<string, TypedData<object>> = {
     handoverHash: word("7"),
     deadline: 1_790_000_600n,
   }),
+  Delegation: delegationTypedData(31_337n, ledger, {
+    account,
+    key: other,
+    scopes: 2n,
+    expiresAt: 1_797_776_000n,
+    deadline: 1_790_000_600n,
+  }),
+  DelegateRevocation: delegateRevocationTypedData(31_337n, ledger, { by: account, key: other }),
   OprfAnswer: oprfAnswerTypedData(31_337n, ledger, {
     committeeId: 3n,
     generation: 1n,
@@ -155,7 +165,7 @@ describe("core/eip712", () => {
   for (const [contract, names] of Object.entries({
     KeyLedger: ["KeyRecord", "KeyRecords", "Ownership", "AddOwner"],
     OprfDisputes: ["OprfAnswer"],
-    AccountDirectory: ["Succession"],
+    AccountDirectory: ["Succession", "Delegation", "DelegateRevocation"],
   })) {
     it(`has the type strings that ${contract} hashes`, () => {
       const file = new URL(`../../../contracts/${contract}.sol`, import.meta.url);

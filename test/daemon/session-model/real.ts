@@ -128,7 +128,7 @@ export class RealSessions {
     const parts = { logger, metrics: createMetrics("test"), failures: new FailureLog(logger), healthChecks: {} };
     const server = createServer(parts);
     sessions.addRoute(server);
-    server.get("/who", { schema: { response: { 200: Who } }, onRequest: sessions.requireSession }, async (request) => ({
+    server.get("/who", { schema: { response: { 200: Who } }, onRequest: sessions.require() }, async (request) => ({
       account: sessionOf(request).account,
     }));
     return server;

@@ -7,6 +7,11 @@ import type { TypedContractEvent, TypedDeferredTopicFilter, TypedEventLog, Typed
   
 export declare namespace IAccountDirectory {
       
+    export type DelegationStruct = {account: AddressLike, expiresAt: BigNumberish, scopes: BigNumberish, isRevoked: boolean}
+
+    export type DelegationStructOutput = [account: string, expiresAt: bigint, scopes: bigint, isRevoked: boolean] & {account: string, expiresAt: bigint, scopes: bigint, isRevoked: boolean }
+  
+
     export type ReplacementStruct = {successor: AddressLike, replacedAt: BigNumberish, replacedAtBlock: BigNumberish}
 
     export type ReplacementStructOutput = [successor: string, replacedAt: bigint, replacedAtBlock: bigint] & {successor: string, replacedAt: bigint, replacedAtBlock: bigint }
@@ -14,24 +19,42 @@ export declare namespace IAccountDirectory {
     }
 
   export interface IAccountDirectoryInterface extends Interface {
-    getFunction(nameOrSignature: "handoverOf" | "mayActFor" | "originOf" | "predecessorOf" | "replace" | "replacementOf" | "successionSignatureHash"): FunctionFragment;
+    getFunction(nameOrSignature: "delegate" | "delegatesOf" | "delegationOf" | "delegationSignatureHash" | "feeLimitOf" | "handoverOf" | "hasScope" | "limitFee" | "mayActFor" | "originOf" | "predecessorOf" | "replace" | "replacementOf" | "revocationSignatureHash" | "revoke" | "successionSignatureHash"): FunctionFragment;
 
-    getEvent(nameOrSignatureOrTopic: "AccountReplaced"): EventFragment;
+    getEvent(nameOrSignatureOrTopic: "AccountReplaced" | "DelegateRevoked" | "Delegated" | "FeeLimited"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'handoverOf', values: [AddressLike]): string;
+    encodeFunctionData(functionFragment: 'delegate', values: [AddressLike, AddressLike, BigNumberish, BigNumberish, BigNumberish, BytesLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'delegatesOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'delegationOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'delegationSignatureHash', values: [AddressLike, AddressLike, BigNumberish, BigNumberish, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'feeLimitOf', values: [AddressLike, AddressLike, BytesLike]): string;
+encodeFunctionData(functionFragment: 'handoverOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'hasScope', values: [AddressLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'limitFee', values: [AddressLike, BytesLike, BigNumberish]): string;
 encodeFunctionData(functionFragment: 'mayActFor', values: [AddressLike, AddressLike]): string;
 encodeFunctionData(functionFragment: 'originOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'predecessorOf', values: [AddressLike]): string;
 encodeFunctionData(functionFragment: 'replace', values: [AddressLike, AddressLike, BytesLike, BigNumberish, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'replacementOf', values: [AddressLike]): string;
+encodeFunctionData(functionFragment: 'revocationSignatureHash', values: [AddressLike, AddressLike]): string;
+encodeFunctionData(functionFragment: 'revoke', values: [AddressLike, AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'successionSignatureHash', values: [AddressLike, AddressLike, BytesLike, BigNumberish]): string;
 
-    decodeFunctionResult(functionFragment: 'handoverOf', data: BytesLike): Result;
+    decodeFunctionResult(functionFragment: 'delegate', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'delegatesOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'delegationOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'delegationSignatureHash', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'feeLimitOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'handoverOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'hasScope', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'limitFee', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'mayActFor', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'originOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'predecessorOf', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'replace', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'replacementOf', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revocationSignatureHash', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'revoke', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLike): Result;
   }
 
@@ -40,6 +63,42 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
       export type InputTuple = [account: AddressLike, successor: AddressLike];
       export type OutputTuple = [account: string, successor: string];
       export interface OutputObject {account: string, successor: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DelegateRevokedEvent {
+      export type InputTuple = [key: AddressLike, by: AddressLike];
+      export type OutputTuple = [key: string, by: string];
+      export interface OutputObject {key: string, by: string };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace DelegatedEvent {
+      export type InputTuple = [account: AddressLike, key: AddressLike, scopes: BigNumberish, expiresAt: BigNumberish];
+      export type OutputTuple = [account: string, key: string, scopes: bigint, expiresAt: bigint];
+      export interface OutputObject {account: string, key: string, scopes: bigint, expiresAt: bigint };
+      export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
+      export type Filter = TypedDeferredTopicFilter<Event>
+      export type Log = TypedEventLog<Event>
+      export type LogDescription = TypedLogDescription<Event>
+    }
+
+  
+
+    export namespace FeeLimitedEvent {
+      export type InputTuple = [key: AddressLike, dataSet: BytesLike, feeLimit: BigNumberish];
+      export type OutputTuple = [key: string, dataSet: string, feeLimit: bigint];
+      export interface OutputObject {key: string, dataSet: string, feeLimit: bigint };
       export type Event = TypedContractEvent<InputTuple, OutputTuple, OutputObject>
       export type Filter = TypedDeferredTopicFilter<Event>
       export type Log = TypedEventLog<Event>
@@ -82,10 +141,66 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
 
     
     
+    delegate: TypedContractMethod<
+      [account: AddressLike, key: AddressLike, scopes: BigNumberish, expiresAt: BigNumberish, deadline: BigNumberish, accountSignature: BytesLike, keySignature: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
+    delegatesOf: TypedContractMethod<
+      [account: AddressLike, ],
+      [string[]],
+      'view'
+    >
+    
+
+    
+    delegationOf: TypedContractMethod<
+      [key: AddressLike, ],
+      [IAccountDirectory.DelegationStructOutput],
+      'view'
+    >
+    
+
+    
+    delegationSignatureHash: TypedContractMethod<
+      [account: AddressLike, key: AddressLike, scopes: BigNumberish, expiresAt: BigNumberish, deadline: BigNumberish, ],
+      [string],
+      'view'
+    >
+    
+
+    
+    feeLimitOf: TypedContractMethod<
+      [key: AddressLike, account: AddressLike, dataSet: BytesLike, ],
+      [bigint],
+      'view'
+    >
+    
+
+    
     handoverOf: TypedContractMethod<
       [account: AddressLike, ],
       [string],
       'view'
+    >
+    
+
+    
+    hasScope: TypedContractMethod<
+      [key: AddressLike, scope: BigNumberish, ],
+      [boolean],
+      'view'
+    >
+    
+
+    
+    limitFee: TypedContractMethod<
+      [key: AddressLike, dataSet: BytesLike, feeLimit: BigNumberish, ],
+      [void],
+      'nonpayable'
     >
     
 
@@ -130,6 +245,22 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
     
 
     
+    revocationSignatureHash: TypedContractMethod<
+      [by: AddressLike, key: AddressLike, ],
+      [string],
+      'view'
+    >
+    
+
+    
+    revoke: TypedContractMethod<
+      [by: AddressLike, key: AddressLike, signature: BytesLike, ],
+      [void],
+      'nonpayable'
+    >
+    
+
+    
     successionSignatureHash: TypedContractMethod<
       [account: AddressLike, successor: AddressLike, handoverHash: BytesLike, deadline: BigNumberish, ],
       [string],
@@ -140,10 +271,45 @@ decodeFunctionResult(functionFragment: 'successionSignatureHash', data: BytesLik
 
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
-    getFunction(nameOrSignature: 'handoverOf'): TypedContractMethod<
+    getFunction(nameOrSignature: 'delegate'): TypedContractMethod<
+      [account: AddressLike, key: AddressLike, scopes: BigNumberish, expiresAt: BigNumberish, deadline: BigNumberish, accountSignature: BytesLike, keySignature: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
+getFunction(nameOrSignature: 'delegatesOf'): TypedContractMethod<
+      [account: AddressLike, ],
+      [string[]],
+      'view'
+    >;
+getFunction(nameOrSignature: 'delegationOf'): TypedContractMethod<
+      [key: AddressLike, ],
+      [IAccountDirectory.DelegationStructOutput],
+      'view'
+    >;
+getFunction(nameOrSignature: 'delegationSignatureHash'): TypedContractMethod<
+      [account: AddressLike, key: AddressLike, scopes: BigNumberish, expiresAt: BigNumberish, deadline: BigNumberish, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'feeLimitOf'): TypedContractMethod<
+      [key: AddressLike, account: AddressLike, dataSet: BytesLike, ],
+      [bigint],
+      'view'
+    >;
+getFunction(nameOrSignature: 'handoverOf'): TypedContractMethod<
       [account: AddressLike, ],
       [string],
       'view'
+    >;
+getFunction(nameOrSignature: 'hasScope'): TypedContractMethod<
+      [key: AddressLike, scope: BigNumberish, ],
+      [boolean],
+      'view'
+    >;
+getFunction(nameOrSignature: 'limitFee'): TypedContractMethod<
+      [key: AddressLike, dataSet: BytesLike, feeLimit: BigNumberish, ],
+      [void],
+      'nonpayable'
     >;
 getFunction(nameOrSignature: 'mayActFor'): TypedContractMethod<
       [account: AddressLike, owner: AddressLike, ],
@@ -170,6 +336,16 @@ getFunction(nameOrSignature: 'replacementOf'): TypedContractMethod<
       [IAccountDirectory.ReplacementStructOutput],
       'view'
     >;
+getFunction(nameOrSignature: 'revocationSignatureHash'): TypedContractMethod<
+      [by: AddressLike, key: AddressLike, ],
+      [string],
+      'view'
+    >;
+getFunction(nameOrSignature: 'revoke'): TypedContractMethod<
+      [by: AddressLike, key: AddressLike, signature: BytesLike, ],
+      [void],
+      'nonpayable'
+    >;
 getFunction(nameOrSignature: 'successionSignatureHash'): TypedContractMethod<
       [account: AddressLike, successor: AddressLike, handoverHash: BytesLike, deadline: BigNumberish, ],
       [string],
@@ -177,11 +353,26 @@ getFunction(nameOrSignature: 'successionSignatureHash'): TypedContractMethod<
     >;
 
     getEvent(key: 'AccountReplaced'): TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
+getEvent(key: 'DelegateRevoked'): TypedContractEvent<DelegateRevokedEvent.InputTuple, DelegateRevokedEvent.OutputTuple, DelegateRevokedEvent.OutputObject>;
+getEvent(key: 'Delegated'): TypedContractEvent<DelegatedEvent.InputTuple, DelegatedEvent.OutputTuple, DelegatedEvent.OutputObject>;
+getEvent(key: 'FeeLimited'): TypedContractEvent<FeeLimitedEvent.InputTuple, FeeLimitedEvent.OutputTuple, FeeLimitedEvent.OutputObject>;
 
     filters: {
       
       'AccountReplaced(address,address)': TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
       AccountReplaced: TypedContractEvent<AccountReplacedEvent.InputTuple, AccountReplacedEvent.OutputTuple, AccountReplacedEvent.OutputObject>;
+    
+
+      'DelegateRevoked(address,address)': TypedContractEvent<DelegateRevokedEvent.InputTuple, DelegateRevokedEvent.OutputTuple, DelegateRevokedEvent.OutputObject>;
+      DelegateRevoked: TypedContractEvent<DelegateRevokedEvent.InputTuple, DelegateRevokedEvent.OutputTuple, DelegateRevokedEvent.OutputObject>;
+    
+
+      'Delegated(address,address,uint8,uint64)': TypedContractEvent<DelegatedEvent.InputTuple, DelegatedEvent.OutputTuple, DelegatedEvent.OutputObject>;
+      Delegated: TypedContractEvent<DelegatedEvent.InputTuple, DelegatedEvent.OutputTuple, DelegatedEvent.OutputObject>;
+    
+
+      'FeeLimited(address,bytes32,uint96)': TypedContractEvent<FeeLimitedEvent.InputTuple, FeeLimitedEvent.OutputTuple, FeeLimitedEvent.OutputObject>;
+      FeeLimited: TypedContractEvent<FeeLimitedEvent.InputTuple, FeeLimitedEvent.OutputTuple, FeeLimitedEvent.OutputObject>;
     
     };
   }

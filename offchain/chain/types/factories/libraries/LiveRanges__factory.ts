@@ -66,6 +66,22 @@ import type { NonPayableOverrides } from "../../common.ts"
     "inputs": [
       {
         "internalType": "uint256",
+        "name": "firstIndex",
+        "type": "uint256"
+      },
+      {
+        "internalType": "uint256",
+        "name": "lastIndex",
+        "type": "uint256"
+      }
+    ],
+    "name": "SliceDropped",
+    "type": "error"
+  },
+  {
+    "inputs": [
+      {
+        "internalType": "uint256",
         "name": "sliceCount",
         "type": "uint256"
       }
@@ -75,7 +91,7 @@ import type { NonPayableOverrides } from "../../common.ts"
   }
 ] as const;
 
-  const _bytecode = "0x6080806040523460175760399081601c823930815050f35b5f80fdfe5f80fdfea2646970667358221220e65869a42876ed835ba518b96e06d0e7c5d6214082961a3c45d0afbdb316811764736f6c63430008250033";
+  const _bytecode = "0x6080806040523460175760399081601c823930815050f35b5f80fdfe5f80fdfea2646970667358221220aa92a8d603c7d14ccad22d8e84986145df81f16c1f1f01f3d6cee228baee6c9964736f6c63430008250033";
 
   
       type LiveRangesConstructorParams = [signer?: Signer] | ConstructorParameters<typeof ContractFactory>;

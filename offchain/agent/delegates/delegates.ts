@@ -1,0 +1,213 @@
+/**
+ * `agent.delegates`: keys of devices that act for an account within a scope and until an expiry (session keys).
+ *
+ * A device makes a request and signs it; the owner of the account looks at it, signs the same message and sends it. No
+ * secret leaves either: the delegate's key is that of the device's own identity. The owner revokes at any time.
+ */
+
+import {
+  delegateCall,
+  limitFeeCall,
+  type RecordedDelegation,
+  readDelegates,
+  readDelegation,
+  readFeeLimit,
+  revokeDelegateCall,
+} from "../../chain/delegates.ts";
+import { readChain } from "../../chain/revert.ts";
+import { checksumAddress, isAddressEqual } from "../../core/encoding/address.ts";
+import { fromHex } from "../../core/encoding/hex.ts";
+import { InvalidInputError, InvalidSignatureError, TallystickError } from "../../core/errors.ts";
+import type { Delegation, Scope } from "../../core/identity/delegation.ts";
+import { scopeBits } from "../../core/identity/delegation.ts";
+import { delegationTypedData } from "../../core/identity/typed-messages.ts";
+import { type DelegationRequest, requireLifetime } from "../../core/wire/delegation.ts";
+import type { AgentContext } from "../context.ts";
+import { isKeySignature } from "../data-sets/account-signatures.ts";
+import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
+
+/** How long the owner may take to answer a request. */
+const REQUEST_SECONDS = 7 * 86_400;
+
+export type DelegateState = "live" | "expired" | "revoked" | "replaced";
+
+/** A key that is or was a delegate, and whether it may still act. */
+export interface DelegateView extends Delegation {
+  readonly state: DelegateState;
+}
+
+export interface DelegateOptions {
+  readonly scopes: readonly Scope[];
+  /** How long the delegate is to act, from now on. */
+  readonly seconds: number;
+}
+
+export class Delegates {
+  readonly #context: AgentContext;
+
+  constructor(context: AgentContext) {
+    this.#context = context;
+  }
+
+  /**
+   * On the device: asks to act for an account with the key of this identity, for good: a delegate never becomes an
+   * account of its own again.
+   * @throws InvalidInputError for no scope, another lifetime than the contract takes, or the account itself;
+   *   TallystickError CONFLICT when this identity is a delegate already; ChainUnavailableError
+   */
+  async request(account: string, { scopes, seconds }: DelegateOptions): Promise<DelegationRequest> {
+    const key = this.#context.account.address;
+    if (isAddressEqual(account, key)) {
+      throw new InvalidInputError("an account is no delegate of itself", {
+        party: "you",
+        check: "account",
+        expected: "the account of the owner",
+        received: account,
+      });
+    }
+    const before = await readDelegation(await this.#context.chain(), key);
+    if (before !== undefined) throw isDelegate(before);
+    const now = await this.#chainTime();
+    const expiresAt = now + seconds;
+    requireLifetime(expiresAt, now);
+    const asked = { account: checksumAddress(fromHex(account)), key, scopes: [...scopes], expiresAt };
+    const deadline = Math.min(now + REQUEST_SECONDS, expiresAt);
+    return { ...asked, deadline, keySignature: await this.#context.account.sign(this.#typed(asked, deadline)) };
+  }
+
+  /**
+   * As the owner: makes the device that asked a delegate of this account.
+   * @throws InvalidInputError for a request to another account or of another lifetime; InvalidSignatureError when the
+   *   key did not sign it; as `sendWithin`
+   */
+  async grant(request: DelegationRequest, options: SendOptions = {}): Promise<DelegateView & SentTransaction> {
+    const { deadline, keySignature } = request;
+    const { account } = this.#context;
+    if (!isAddressEqual(request.account, account.address)) {
+      throw new InvalidInputError("the device asks to act for another account", {
+        party: `device ${request.key}`,
+        check: "account of the request",
+        expected: account.address,
+        received: request.account,
+        hint: "make the request for this account",
+      });
+    }
+    const { scopes, expiresAt } = request;
+    const delegation = { account: account.address, key: checksumAddress(fromHex(request.key)), scopes, expiresAt };
+    const now = await this.#chainTime();
+    requireLifetime(expiresAt, now);
+    if (deadline < now) {
+      throw new InvalidInputError("the request is too old", {
+        party: `device ${delegation.key}`,
+        check: "deadline of the request",
+        expected: `before ${new Date(deadline * 1000).toISOString()}`,
+        received: new Date(now * 1000).toISOString(),
+        hint: "make a new one on the device",
+      });
+    }
+    const typed = this.#typed(delegation, deadline);
+    if (!isKeySignature(delegation.key, typed, keySignature)) {
+      throw new InvalidSignatureError("the device has not signed this request", {
+        party: `device ${delegation.key}`,
+        check: "signature of the device",
+        expected: `by ${delegation.key}`,
+        hint: "make the request again on the device, and change nothing of it",
+      });
+    }
+    const accountSignature = await account.sign(typed);
+    const { deployment } = this.#context;
+    const signed = { ...delegation, deadline, accountSignature, keySignature };
+    const sent = await sendWithin(this.#context, delegateCall(deployment, signed), options);
+    return { ...delegation, state: "live", ...sent };
+  }
+
+  /** Keys that are or were delegates of this account, the first one first. @throws ChainUnavailableError */
+  async list(): Promise<DelegateView[]> {
+    const now = await this.#chainTime();
+    const delegations = await readDelegates(await this.#context.chain(), this.#context.account.address);
+    return delegations.map((delegation) => viewOf(delegation, now));
+  }
+
+  /**
+   * Ends what a delegate may do, for good: as its owner, or as the delegate itself.
+   * @throws TallystickError NOT_FOUND for a key that is no delegate, CONFLICT for one that was revoked; as `sendWithin`
+   */
+  async revoke(key: string, options: SendOptions = {}): Promise<DelegateView & SentTransaction> {
+    const { deployment, account } = this.#context;
+    const before = await this.#require(key);
+    if (before.isRevoked) {
+      throw new TallystickError("the delegate was revoked already", {
+        code: "CONFLICT",
+        party: `delegate ${key}`,
+        check: "revocation",
+        received: "revoked",
+      });
+    }
+    const sent = await sendWithin(this.#context, revokeDelegateCall(deployment, account.address, key), options);
+    return { ...viewOf({ ...before, isRevoked: true }, 0), ...sent };
+  }
+
+  /**
+   * Lets a delegate sign states of a data set of this account up to a fee per epoch, in the smallest unit of the set's
+   * token; 0 for none.
+   * @throws TallystickError NOT_FOUND for a key that is no delegate; as `sendWithin`
+   */
+  async limit(key: string, dataSet: string, feeLimit: bigint, options: SendOptions = {}): Promise<SentTransaction> {
+    await this.#require(key);
+    const { deployment } = this.#context;
+    return await sendWithin(this.#context, limitFeeCall(deployment, key, dataSet, feeLimit), options);
+  }
+
+  /** What `limit` has set, as long as the delegate may write; 0 for none. @throws ChainUnavailableError */
+  async limitOf(key: string, dataSet: string): Promise<bigint> {
+    const delegate = { key, account: this.#context.account.address };
+    return await readFeeLimit(await this.#context.chain(), delegate, dataSet);
+  }
+
+  async #require(key: string): Promise<RecordedDelegation> {
+    const found = await readDelegation(await this.#context.chain(), key);
+    if (found !== undefined) return found;
+    throw new TallystickError(`${key} is no delegate`, {
+      code: "NOT_FOUND",
+      party: "directory of accounts",
+      check: "delegation",
+      received: key,
+      hint: "`tallystick delegate ls` shows the delegates of this account",
+    });
+  }
+
+  async #chainTime(): Promise<number> {
+    const { provider } = await this.#context.chain();
+    const block = await readChain("reading the latest block", () => provider.getBlock("latest"));
+    return block?.timestamp ?? 0;
+  }
+
+  #typed({ account, key, scopes, expiresAt }: Delegation, deadline: number) {
+    const { chainId, contracts } = this.#context.deployment;
+    return delegationTypedData(BigInt(chainId), contracts.accountDirectory, {
+      account,
+      key,
+      scopes: BigInt(scopeBits(scopes)),
+      expiresAt: BigInt(expiresAt),
+      deadline: BigInt(deadline),
+    });
+  }
+}
+
+/** @param now unix seconds of the chain */
+function viewOf({ isRevoked, successor, ...delegation }: RecordedDelegation, now: number): DelegateView {
+  if (isRevoked) return { ...delegation, state: "revoked" };
+  if (successor !== undefined) return { ...delegation, state: "replaced" };
+  return { ...delegation, state: delegation.expiresAt <= now ? "expired" : "live" };
+}
+
+function isDelegate({ key, account }: Delegation): TallystickError {
+  return new TallystickError("the key of this identity is a delegate already, and becomes no other one", {
+    code: "CONFLICT",
+    party: `delegate ${key}`,
+    check: "delegation",
+    expected: "none",
+    received: `of account ${account}`,
+    hint: "make another identity on this device with `tallystick init --home <new folder>`",
+  });
+}

@@ -1,0 +1,165 @@
+/**
+ * `tallystick delegate`: keys of devices that act for an account within a scope and until an expiry (session keys).
+ */
+
+import { readFileSync } from "node:fs";
+import { type Command, Option } from "commander";
+import type { DelegateView } from "../../agent/index.ts";
+import { formatEther } from "../../core/encoding/amounts.ts";
+import { TallystickError } from "../../core/errors.ts";
+import type { Scope } from "../../core/identity/delegation.ts";
+import { formatTime } from "../output.ts";
+import { withAgent } from "../session.ts";
+import { address, amountInWei, dataSetId, duration } from "../values.ts";
+import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
+
+const DEFAULT_SECONDS = 90 * 86_400;
+
+const HELP = `
+A device with a scope of its own cannot do more than that, whoever holds it: one that writes neither reads nor deletes,
+one that reads changes nothing. The identity of the device becomes the delegate, for good.
+
+The device asks, the owner of the account grants. What a device that writes has put, its owner restores by data id.
+
+Examples:
+  $ tallystick delegate request 0xf39F… --scope write --for 90d > request.json    # on the device
+  $ tallystick delegate grant request.json                                        # as the owner
+  $ tallystick delegate limit 0x7099… 0x3fd2… 40000000000000
+  $ tallystick delegate ls
+  $ tallystick delegate revoke 0x7099…`;
+
+export function registerDelegate(program: Command): void {
+  const delegate = program
+    .command("delegate")
+    .description("let keys of devices act for the account, to read or to write only, until they expire or are revoked")
+    .addHelpText("after", HELP);
+  registerRequest(delegate);
+  registerGrant(delegate);
+  registerLimit(delegate);
+  registerList(delegate);
+  registerRevoke(delegate);
+}
+
+function registerRequest(delegate: Command): void {
+  delegate
+    .command("request")
+    .description("on the device: print a signed request to act for an account, for its owner to grant")
+    .argument("<account>", "the owner's account", address)
+    .addOption(
+      new Option("--scope <scopes...>", "what the device may do").choices(["read", "write"]).makeOptionMandatory(),
+    )
+    .option("--for <duration>", "how long (default: 90d; at most 366d)", duration("--for"))
+    .addHelpText("after", "\nExample:\n  $ tallystick delegate request 0xf39F… --scope write --for 90d > request.json")
+    .action(async (account: string, options: { scope: Scope[]; for?: number }, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const scopes = [...new Set(options.scope)];
+        const request = await agent.delegates.request(account, { scopes, seconds: options.for ?? DEFAULT_SECONDS });
+        output.result({ request }, [JSON.stringify(request)]);
+      });
+    });
+}
+
+function registerGrant(delegate: Command): void {
+  delegate
+    .command("grant")
+    .description("as the owner: make the device that asked a delegate; look at what it asks for first")
+    .argument("<file>", "the request of the device")
+    .addOption(gasFeeOption())
+    .option("-n, --dry-run", "only show what is asked for")
+    .addHelpText("after", "\nExample:\n  $ tallystick delegate grant request.json")
+    .action(async (file: string, options: GasFeeOptions & { dryRun?: boolean }, command: Command) => {
+      const { parseDelegationRequest } = await import("../../core/wire/delegation.ts");
+      const request = parseDelegationRequest(readRequest(file));
+      await withAgent(command, async ({ agent, output }) => {
+        const asked = { ...request, state: "live" as const };
+        if (options.dryRun === true) {
+          output.result({ account: agent.account, delegate: asked }, [`asked for: ${delegateText(asked)}`]);
+          return;
+        }
+        output.say(`tallystick: granting ${delegateText(asked)}`);
+        const granted = await agent.delegates.grant(request, maximumFee(options));
+        output.result({ account: agent.account, delegate: granted }, [
+          `granted: ${delegateText(granted)}`,
+          `  gas ${granted.gasUsed}, ${formatEther(granted.gasFee)}`,
+        ]);
+      });
+    });
+}
+
+function registerLimit(delegate: Command): void {
+  delegate
+    .command("limit")
+    .description("let a delegate add to a data set, up to a fee per epoch")
+    .argument("<key>", "the delegate", address)
+    .argument("<set>", "id of the data set, or its beginning", dataSetId)
+    .argument(
+      "<amount>",
+      "highest fee per epoch, in wei or the smallest unit of the token; 0 for none",
+      amountInWei("It"),
+    )
+    .addOption(gasFeeOption())
+    .addHelpText("after", "\nExample:\n  $ tallystick delegate limit 0x7099… 0x3fd2… 40000000000000")
+    .action(async (key: string, set: string, limit: bigint, options: GasFeeOptions, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const id = await agent.dataSets.resolve(set);
+        const sent = await agent.delegates.limit(key, id, limit, maximumFee(options));
+        output.result({ account: agent.account, key, dataSet: id, feeLimit: limit, ...sent }, [
+          limit === 0n
+            ? `${key} adds nothing to data set ${id}`
+            : `${key} may add to data set ${id}, up to a fee of ${limit} per epoch`,
+          `  gas ${sent.gasUsed}, ${formatEther(sent.gasFee)}`,
+        ]);
+      });
+    });
+}
+
+function registerList(delegate: Command): void {
+  delegate
+    .command("ls")
+    .description("show the keys that act for this account, and those that did")
+    .addHelpText("after", "\nExample:\n  $ tallystick delegate ls")
+    .action(async (_options: unknown, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const delegates = await agent.delegates.list();
+        output.result({ account: agent.account, delegates }, [
+          ...(delegates.length === 0 ? ["no key but this one acts for this account"] : delegates.map(delegateText)),
+        ]);
+      });
+    });
+}
+
+function registerRevoke(delegate: Command): void {
+  delegate
+    .command("revoke")
+    .description("end what a delegate may do, at once and for good")
+    .argument("<key>", "the delegate", address)
+    .addOption(gasFeeOption())
+    .addHelpText("after", "\nExample:\n  $ tallystick delegate revoke 0x7099…")
+    .action(async (key: string, options: GasFeeOptions, command: Command) => {
+      await withAgent(command, async ({ agent, output }) => {
+        const revoked = await agent.delegates.revoke(key, maximumFee(options));
+        output.result({ account: agent.account, delegate: revoked }, [
+          `revoked ${key}; gas ${revoked.gasUsed}, ${formatEther(revoked.gasFee)}`,
+        ]);
+      });
+    });
+}
+
+function readRequest(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (cause) {
+    throw new TallystickError(`the request ${file} cannot be read`, {
+      code: "FILE_UNREADABLE",
+      party: "you",
+      check: "file of the request",
+      hint: "copy what `tallystick delegate request` prints on the device into a file",
+      cause,
+    });
+  }
+}
+
+function delegateText({ key, scopes, expiresAt, state }: Omit<DelegateView, "account">): string {
+  const ending = state === "live" ? "" : `: ${state}`;
+  return `${key} to ${scopes.join(" and ")}, until ${formatTime(expiresAt * 1000)}${ending}`;
+}
