@@ -10,7 +10,7 @@ import type { NetworkConnection } from "hardhat/types/network";
 import { encodeBlockHeader } from "../../offchain/chain/block-header.ts";
 import { NATIVE_TOKEN } from "../../offchain/chain/data-set-words.ts";
 import { depositCall, depositCollateralCall } from "../../offchain/chain/escrow-calls.ts";
-import { PrevrandaoRandomness__factory } from "../../offchain/chain/types/factories/randomness/PrevrandaoRandomness__factory.ts";
+import { PrevrandaoRandomness__factory } from "../../offchain/chain/types/index.ts";
 import { auditReady } from "../../offchain/core/audit/ready.ts";
 import { fromHex } from "../../offchain/core/encoding/hex.ts";
 import {
