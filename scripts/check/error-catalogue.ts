@@ -5,7 +5,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { EXIT } from "../../offchain/cli/exit-codes.ts";
-import { ERROR_CODES, type ErrorCodeEntry } from "../../offchain/core/error-codes.ts";
+import { ERROR_CODES, type ErrorCode, type ErrorCodeEntry } from "../../offchain/core/error-codes.ts";
+import { ERROR_TEXTS, type ErrorText } from "./error-texts.ts";
 
 const DOCUMENT = join("docs", "errors.md");
 const START = "<!-- generated from offchain/core/error-codes.ts -->";
@@ -22,23 +23,25 @@ function item(label: string, text: string): string {
   return lines.join("\n");
 }
 
-function section(code: string, entry: ErrorCodeEntry): string {
+function section(code: string, entry: ErrorCodeEntry, text: ErrorText): string {
   const retried = entry.retryable ? ", retryable" : "";
   return [
     `### ${code}`,
     "",
     `Exit code ${EXIT[entry.exit]}, HTTP status ${entry.status}${retried}.`,
     "",
-    item("Meaning", entry.meaning),
-    item("Cause", entry.cause),
-    item("What to do", entry.remedy),
+    item("Meaning", text.meaning),
+    item("Cause", text.cause),
+    item("What to do", text.remedy),
     "",
   ].join("\n");
 }
 
 /** @returns the generated part of docs/errors.md */
 export function errorCatalogue(): string {
-  const sections = Object.entries(ERROR_CODES).map(([code, entry]) => section(code, entry));
+  const sections = Object.entries(ERROR_TEXTS).map(([code, text]) =>
+    section(code, ERROR_CODES[code as ErrorCode], text),
+  );
   return `${START}\n\n${sections.join("\n")}`;
 }
 
