@@ -82,7 +82,6 @@ export { isUnderWay, type RequestPhase, type RequestView } from "./recovery/requ
 export type { ReplacedNamed } from "./recovery/warnings.ts";
 export type { ChangedGroup, GroupsReport, ListedGroup, OwnerGroupView } from "./stubs/owner-groups.ts";
 export { type Eip1193Provider, eip1193Signer } from "./wallet/eip1193.ts";
-export { httpWallet } from "./wallet/http-wallet.ts";
 export type { WatchEvent, WatchSeverity } from "./watch/watch-events.ts";
 
 export interface AgentOptions {

@@ -96,7 +96,7 @@ async function signerAt(named: string | undefined): Promise<WalletSigner | undef
   const url = named ?? (isSet(URL_ENVIRONMENT) ? process.env[URL_ENVIRONMENT] : undefined);
   if (url === undefined) return undefined;
   const { eip1193Signer } = await import("../agent/wallet/eip1193.ts");
-  const { httpWallet } = await import("../agent/wallet/http-wallet.ts");
+  const { httpWallet } = await import("../agent/node/http-wallet.ts");
   const signer = eip1193Signer(httpWallet(url));
   return {
     accounts: async () => await signer.accounts(),

@@ -13,6 +13,7 @@ import { nodePlatform } from "./platform.ts";
 
 export * from "../index.ts";
 export { type DeploymentPlaces, type FoundDeployment, findDeployment } from "./deployment-file.ts";
+export { httpWallet } from "./http-wallet.ts";
 export { addIdentityOpener, removeIdentityOpener } from "./identity-openers.ts";
 export {
   type CreatedIdentity,

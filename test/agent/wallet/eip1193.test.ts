@@ -1,8 +1,8 @@
 /** Wallets as EIP-1193 providers: two real ones sign, and every error that wallets answer with has a type. */
 import { expect } from "chai";
 import hre from "hardhat";
+import { httpWallet } from "../../../offchain/agent/node/http-wallet.ts";
 import { type Eip1193Provider, eip1193Signer } from "../../../offchain/agent/wallet/eip1193.ts";
-import { httpWallet } from "../../../offchain/agent/wallet/http-wallet.ts";
 import type { ErrorCode } from "../../../offchain/core/errors.ts";
 import { keystoreOpeners, openKeystore, sealKeystore } from "../../../offchain/core/identity/keystore.ts";
 import { keystoreMessage } from "../../../offchain/core/identity/keystore-message.ts";

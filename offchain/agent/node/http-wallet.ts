@@ -3,7 +3,7 @@
  * returns opens a keystore, so other machines are asked over TLS only.
  */
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
-import type { Eip1193Provider } from "./eip1193.ts";
+import type { Eip1193Provider } from "../wallet/eip1193.ts";
 
 const LOOPBACK: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
