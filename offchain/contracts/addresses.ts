@@ -19,8 +19,8 @@ export interface ContractAddresses {
 export const CONTRACT_ADDRESSES: Readonly<Record<number, ContractAddresses>> = {
   31337: {
     nodeRegistry: "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
-    keyLedger: "0x0165878A594ca255338adfa4d48449f69242Eb8F",
-    storageEscrow: "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
+    keyLedger: "0x5FC8d32690cc91D4c39d9d3abcBD16989F875707",
+    storageEscrow: "0x0165878A594ca255338adfa4d48449f69242Eb8F",
     possessionVerifier: "0xCf7Ed3AccA5a467e9e704C703E8D87F634fB0Fc9",
     randomness: "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512",
     accountDirectory: "0x5FbDB2315678afecb367f032d93F642f64180aa3",

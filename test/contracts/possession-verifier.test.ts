@@ -204,7 +204,10 @@ describe("possession proofs of data sets", () => {
     ({ chainId } = await connection.ethers.provider.getNetwork());
     const deploy = async (name: string, ...args: unknown[]) =>
       (await connection.ethers.deployContract(name, args)).getAddress();
-    escrow = StorageEscrow__factory.connect(await deploy("StorageEscrow", EPOCH_BLOCKS, 5), user);
+    escrow = StorageEscrow__factory.connect(
+      await deploy("StorageEscrow", EPOCH_BLOCKS, 5, await deploy("AccountDirectory")),
+      user,
+    );
     verifier = PossessionVerifier__factory.connect(await deploy("PossessionVerifier"), user);
     randomness = BlockRandomness__factory.connect(await deploy("BlockRandomness"), user);
     await escrow.deposit(NATIVE, user, 10n ** 18n, { value: 10n ** 18n });

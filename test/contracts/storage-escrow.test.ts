@@ -91,7 +91,7 @@ describe("data sets, on chain and off", () => {
     [user, provider] = [first, second];
     const deploy = async (name: string, ...args: unknown[]) =>
       (await connection.ethers.deployContract(name, args)).getAddress();
-    const address = await deploy("StorageEscrow", EPOCH_BLOCKS, NOTICE_EPOCHS);
+    const address = await deploy("StorageEscrow", EPOCH_BLOCKS, NOTICE_EPOCHS, await deploy("AccountDirectory"));
     escrow = StorageEscrow__factory.connect(address, user);
     audit = {
       randomness: await deploy("FakeRandomness"),

@@ -52,7 +52,11 @@ describe("session vector", () => {
     database
       .prepare("INSERT INTO sessions (token_hash, account, nonce, expires_at) VALUES (?, ?, ?, ?)")
       .run(fromHex(vectors.tokenHash), audience, "0x00", expiresAt);
-    expect(await sessions.check(`Bearer ${vectors.token}`)).to.deep.equal({ account: audience, expiresAt });
+    expect(await sessions.check(`Bearer ${vectors.token}`)).to.deep.equal({
+      account: audience,
+      signer: audience,
+      expiresAt,
+    });
     database.close();
   });
 });
