@@ -1,17 +1,17 @@
 /** Compaction of a data set at a provider that checks every tag, on a real chain. */
 
 import { expect } from "chai";
-import { DataSets } from "../../../offchain/agent/data-sets/data-sets.ts";
-import type { DataSetReport } from "../../../offchain/agent/data-sets/lane-report.ts";
-import { objectsOf } from "../../../offchain/agent/data-sets/needed-slices.ts";
-import type { LaneWishes } from "../../../offchain/agent/data-sets/wishes.ts";
-import { sliceBytes } from "../../../offchain/core/audit/field.ts";
-import { decodeLiveRanges, lastIndexOf, requireFollows } from "../../../offchain/core/data-set/ranges.ts";
-import { contentId } from "../../../offchain/core/encoding/content-id.ts";
-import { TallystickError } from "../../../offchain/core/errors.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { expectAsyncRejection } from "../../helpers/rejection.ts";
-import { DataSetFixture, objectOf } from "./fixture.ts";
+import { DataSets } from "../../offchain/agent/data-sets/data-sets.ts";
+import type { DataSetReport } from "../../offchain/agent/data-sets/lane-report.ts";
+import { objectsOf } from "../../offchain/agent/data-sets/needed-slices.ts";
+import type { LaneWishes } from "../../offchain/agent/data-sets/wishes.ts";
+import { sliceBytes } from "../../offchain/core/audit/field.ts";
+import { decodeLiveRanges, lastIndexOf, requireFollows } from "../../offchain/core/data-set/ranges.ts";
+import { contentId } from "../../offchain/core/encoding/content-id.ts";
+import { TallystickError } from "../../offchain/core/errors.ts";
+import { DataSetFixture, objectOf } from "../agent/data-sets/fixture.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { expectAsyncRejection } from "../helpers/rejection.ts";
 
 /** More than the list of ranges takes, with every other one taken out. */
 const OBJECTS = 70;

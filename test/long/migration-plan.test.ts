@@ -3,17 +3,17 @@
 import { randomBytes } from "node:crypto";
 import { expect } from "chai";
 import { Wallet } from "ethers";
-import { readOnChain } from "../../../offchain/agent/data-sets/following.ts";
-import { openDataSetLane } from "../../../offchain/agent/data-sets/lane.ts";
-import type { LaneWishes } from "../../../offchain/agent/data-sets/wishes.ts";
-import { planMigration, wishesFor } from "../../../offchain/agent/migration/plan.ts";
-import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
-import type { Deployment } from "../../../offchain/chain/deployment.ts";
-import { readOpened } from "../../../offchain/chain/escrow-events.ts";
-import { type LocalChain, startLocalChain } from "../../helpers/local-chain.ts";
-import { MemoryDataSetProvider } from "../../helpers/memory-data-sets.ts";
-import { expectAsyncRejection } from "../../helpers/rejection.ts";
-import { DataSetFixture, objectOf } from "../data-sets/fixture.ts";
+import { readOnChain } from "../../offchain/agent/data-sets/following.ts";
+import { openDataSetLane } from "../../offchain/agent/data-sets/lane.ts";
+import type { LaneWishes } from "../../offchain/agent/data-sets/wishes.ts";
+import { planMigration, wishesFor } from "../../offchain/agent/migration/plan.ts";
+import type { StorageProvider } from "../../offchain/agent/providers/storage-provider.ts";
+import type { Deployment } from "../../offchain/chain/deployment.ts";
+import { readOpened } from "../../offchain/chain/escrow-events.ts";
+import { DataSetFixture, objectOf } from "../agent/data-sets/fixture.ts";
+import { type LocalChain, startLocalChain } from "../helpers/local-chain.ts";
+import { MemoryDataSetProvider } from "../helpers/memory-data-sets.ts";
+import { expectAsyncRejection } from "../helpers/rejection.ts";
 
 const GIB = 2 ** 30;
 const WIDE = { sliceElements: [1024, 8192, 32_768], maximumIndex: 262_144 };
