@@ -62,6 +62,20 @@ const PROVIDER_ROUTES: Readonly<Record<string, readonly ("read" | "write")[]>> =
   "POST /v1/data-sets/:salt/updates": ["write"],
   "POST /v1/data-sets/:salt/audit": [],
   "POST /v1/data-sets/:salt/openings": [],
+  // What changes a group, or shows what only its owners may see: an account itself is the owner.
+  "POST /v1/owner-groups": [],
+  "GET /v1/owner-groups": [],
+  "GET /v1/owner-groups/:groupId/proof": [],
+  "POST /v1/owner-groups/:groupId/join": [],
+  "POST /v1/owner-groups/:groupId/leave": [],
+  "POST /v1/owner-groups/:groupId/revoke": [],
+  "POST /v1/owner-groups/:groupId/readmit": [],
+  "POST /v1/owner-groups/:groupId/close": [],
+  "GET /v1/owner-groups/:groupId/members": [],
+  "GET /v1/owner-groups/:groupId/path": [],
+  "GET /v1/owner-groups/:groupId/rekeys/:epoch": [],
+  "GET /v1/owner-groups/:groupId/stub-file": [],
+  "PUT /v1/owner-groups/:groupId/stub-file": [],
 };
 const NODE_ROUTES: typeof PROVIDER_ROUTES = {
   "POST /v1/oprf/evaluate": ["write"],
@@ -69,10 +83,11 @@ const NODE_ROUTES: typeof PROVIDER_ROUTES = {
   "POST /v1/records/:recordId/owners": ["write"],
   "POST /v1/releases": ["read"],
 };
-/** Routes that anybody may ask. The share route checks a signature of its own, and the directory. */
+/** Routes that anybody may ask. Those of shares check signatures of their own, and the directory or the registry. */
 const OPEN_ROUTES = [
   ...["GET /v1/data-set-offer", "GET /v1/node", "GET /v1/records", "GET /v1/records/:recordId"],
   ...["GET /v1/key-material/:hash", "POST /v1/records/:recordId/share"],
+  ...["POST /v1/records/:recordId/delivery", "POST /v1/handovers"],
   "POST /v1/committees/:committeeId/generations/:generation/messages",
 ];
 
@@ -81,9 +96,16 @@ function routesInSources(): string[] {
   return folders.flatMap((folder) =>
     readdirSync(new URL(folder, ROOT)).flatMap((file) => {
       const source = readFileSync(new URL(folder + file, ROOT), "utf8");
-      const path = /const PATH = "([^"]+)"/.exec(source)?.[1];
-      return [...source.matchAll(/server\.(get|put|post)\(\s*("([^"]+)"|PATH)/g)].map(
-        ([, method = "", , named]) => `${method.toUpperCase()} ${named ?? path}`,
+      const path = /const PATH = "([^"]+)"/.exec(source)?.[1] ?? "";
+      const group = `${path}${/const GROUP = `\$\{PATH\}([^`]+)`/.exec(source)?.[1] ?? ""}`;
+      return [...source.matchAll(/server\.(get|put|post|delete|patch)\(\s*("[^"]+"|`[^`]+`|PATH)/g)].map(
+        ([, method = "", named = ""]) => {
+          const text = named
+            .replace(/\$\{GROUP\}/, group)
+            .replace(/^PATH$/, path)
+            .replaceAll(/["`]/g, "");
+          return `${method.toUpperCase()} ${text}`;
+        },
       );
     }),
   );
