@@ -34,6 +34,8 @@ const STAGES: readonly (readonly string[])[] = [
   ["DataSetRules"],
   ["NodeRegistry"],
   ["OprfDisputes"],
+  ["DelegateUpdates"],
+  ["Delegates"],
 ];
 
 /** The stages of a mutation: first the tests that it names. */
