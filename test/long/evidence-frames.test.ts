@@ -1,7 +1,7 @@
 /** Evidence made up of true parts, to frame the other party or to deny what was signed, on a real chain. */
 
 import { expect } from "chai";
-import { getBytes, Wallet } from "ethers";
+import { getBytes, isError, Wallet } from "ethers";
 import { stateTypedData } from "../../offchain/agent/data-sets/co-signing.ts";
 import { DataSets } from "../../offchain/agent/data-sets/data-sets.ts";
 import { answerTypedData, checkEvidence } from "../../offchain/agent/data-sets/evidence-check.ts";
@@ -89,9 +89,12 @@ describe("evidence that is made up", function () {
 
   /** @returns hash of the transaction, whatever became of it */
   async function send(to: string | null, data: string): Promise<string> {
-    const { hash } = await net.account(1).sendTransaction({ to, data, gasLimit: 3_000_000n });
-    await net.chain.provider.waitForTransaction(hash);
-    return hash;
+    const sent = await net.account(1).sendTransaction({ to, data, gasLimit: 3_000_000n });
+    // Not `waitForTransaction`: it misses a block that is mined while it asks for the receipt, and no other follows here.
+    await sent.wait().catch((error: unknown) => {
+      if (!isError(error, "CALL_EXCEPTION")) throw error;
+    });
+    return sent.hash;
   }
 
   /** The document about another block, with the randomness that this one has. */
