@@ -52,9 +52,9 @@ function cacheFolder(): string | undefined {
 }
 
 /**
- * Keeps the nursery of the heap at its first size: many small collections release the buffers of chunks early, where
- * few large ones let them pile up. A put of 1 GiB takes 236 MiB of memory with it and 307 without. The size itself
- * cannot be set once Node runs.
+ * Keeps the nursery of the heap at the size that it has reached, 8 MiB once the command line has loaded. Left at its
+ * first size it is collected 560 times by a put of 10,000 small files, and so 190 times; one that grows on lets the
+ * buffers of chunks pile up, which many small collections release early. The size itself cannot be set once Node runs.
  */
 export function keepNurserySmall(): void {
   setFlagsFromString("--semi-space-growth-factor=1");

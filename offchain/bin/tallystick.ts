@@ -3,8 +3,8 @@
 import { collectLessOften, keepNurserySmall, startProgram } from "./start-program.ts";
 
 await startProgram("tallystick", async () => {
-  keepNurserySmall();
   collectLessOften();
   const { main } = await import("../cli/main.ts");
+  keepNurserySmall();
   await main();
 });

@@ -19,8 +19,10 @@ export async function withAgent(
   const isGiven = needs.key !== undefined || isKeyGiven(around.options);
   // The keystore takes 0.4 s of another core, and the code of an agent takes nearly half of that to load.
   const opening = isGiven ? beginOpening(around, needs.key) : undefined;
-  opening?.catch(() => undefined);
   try {
+    // Loading holds this thread until it is done, so the other core has to have its work before. Who opens the identity
+    // is told what failed.
+    await opening?.catch(() => undefined);
     const { openSession } = await import("./agent-session.ts");
     await openSession(command, around, work, { ...needs, opening });
   } finally {

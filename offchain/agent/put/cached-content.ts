@@ -10,6 +10,7 @@
  * "Releases" is how many the providers had counted before: `content-cache.ts` says what for.
  */
 import { contentIdFromDigest, digestOf } from "../../core/encoding/content-id.ts";
+import { putUint32, uint32At } from "../../core/encoding/integers.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { BundleMember } from "../../core/recipe/bundle.ts";
 import { type ChunkedContent, decodeEntry, encodeEntry } from "../../core/recipe/recipe.ts";
@@ -41,7 +42,7 @@ export type CachedContent =
 export function encodeSmall({ digest, frameBytes }: BundleMember): Uint8Array {
   const bytes = new Uint8Array(SMALL_BYTES);
   bytes[0] = SMALL;
-  new DataView(bytes.buffer).setUint32(1, frameBytes);
+  putUint32(bytes, 1, frameBytes);
   bytes.set(digest, 5);
   return bytes;
 }
@@ -54,9 +55,8 @@ export function encodeChunked(
   const entry = encodeEntry({ type: "file", path: ANY_PATH, sizeBytes, content });
   const bytes = new Uint8Array(CHUNKED_HEAD_BYTES + entry.length);
   bytes[0] = CHUNKED;
-  const view = new DataView(bytes.buffer);
-  view.setUint32(1, confirmedAt);
-  view.setUint32(5, releases);
+  putUint32(bytes, 1, confirmedAt);
+  putUint32(bytes, 5, releases);
   bytes.set(entry, CHUNKED_HEAD_BYTES);
   return bytes;
 }
@@ -66,14 +66,13 @@ export function encodeChunked(
  * @returns undefined for what this build does not know, or for another size
  */
 export function decodeCached(bytes: Uint8Array, sizeBytes: number): CachedContent | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (bytes[0] === SMALL && bytes.length === SMALL_BYTES)
-    return { kind: "small", member: { digest: bytes.slice(5), frameBytes: view.getUint32(1) } };
+    return { kind: "small", member: { digest: bytes.slice(5), frameBytes: uint32At(bytes, 1) } };
   if (bytes[0] !== CHUNKED || bytes.length <= CHUNKED_HEAD_BYTES) return undefined;
   try {
     const entry = decodeEntry(bytes.subarray(CHUNKED_HEAD_BYTES));
     if (entry.type !== "file" || entry.sizeBytes !== sizeBytes || "segment" in entry.content) return undefined;
-    const confirmation = { confirmedAt: view.getUint32(1), releases: view.getUint32(5) };
+    const confirmation = { confirmedAt: uint32At(bytes, 1), releases: uint32At(bytes, 5) };
     return { kind: "chunked", content: entry.content, ...confirmation };
   } catch (error) {
     if (error instanceof TallystickError) return undefined;
@@ -83,10 +82,9 @@ export function decodeCached(bytes: Uint8Array, sizeBytes: number): CachedConten
 
 export function encodeBundle({ id, key, bundleBytes }: BundleRef, { confirmedAt, releases }: Confirmation): Uint8Array {
   const bytes = new Uint8Array(BUNDLE_BYTES);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, confirmedAt);
-  view.setUint32(4, releases);
-  view.setUint32(8, bundleBytes);
+  putUint32(bytes, 0, confirmedAt);
+  putUint32(bytes, 4, releases);
+  putUint32(bytes, 8, bundleBytes);
   bytes.set(digestOf(id), 12);
   bytes.set(key, 12 + DIGEST_BYTES);
   return bytes;
@@ -94,8 +92,7 @@ export function encodeBundle({ id, key, bundleBytes }: BundleRef, { confirmedAt,
 
 export function decodeBundle(bytes: Uint8Array): (BundleRef & Confirmation) | undefined {
   if (bytes.length !== BUNDLE_BYTES) return undefined;
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const confirmation = { confirmedAt: view.getUint32(0), releases: view.getUint32(4) };
+  const confirmation = { confirmedAt: uint32At(bytes, 0), releases: uint32At(bytes, 4) };
   const id = contentIdFromDigest(bytes.slice(12, 12 + DIGEST_BYTES));
-  return { ...confirmation, bundleBytes: view.getUint32(8), id, key: bytes.slice(12 + DIGEST_BYTES) };
+  return { ...confirmation, bundleBytes: uint32At(bytes, 8), id, key: bytes.slice(12 + DIGEST_BYTES) };
 }

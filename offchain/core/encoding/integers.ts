@@ -9,7 +9,8 @@ import { InvalidInputError } from "../errors.ts";
 export function u16be(value: number): Uint8Array {
   checkInteger(value, 16);
   const bytes = new Uint8Array(2);
-  new DataView(bytes.buffer).setUint16(0, value);
+  bytes[0] = value >>> 8;
+  bytes[1] = value;
   return bytes;
 }
 
@@ -17,7 +18,7 @@ export function u16be(value: number): Uint8Array {
 export function u32be(value: number): Uint8Array {
   checkInteger(value, 32);
   const bytes = new Uint8Array(4);
-  new DataView(bytes.buffer).setUint32(0, value);
+  putUint32(bytes, 0, value);
   return bytes;
 }
 
@@ -25,8 +26,26 @@ export function u32be(value: number): Uint8Array {
 export function u64be(value: bigint): Uint8Array {
   if (value < 0n || value >= 1n << 64n) throw outOfRange(value, 64);
   const bytes = new Uint8Array(8);
-  new DataView(bytes.buffer).setBigUint64(0, value);
+  putUint32(bytes, 0, Number(value >> 32n));
+  putUint32(bytes, 4, Number(value & 0xffff_ffffn));
   return bytes;
+}
+
+/**
+ * Writes an integer from 0 to 2^32 − 1 into a byte string. A `DataView` would cost short arrays more than the rest:
+ * their bytes live in the heap of JavaScript until somebody asks for their buffer.
+ */
+export function putUint32(bytes: Uint8Array, offset: number, value: number): void {
+  bytes[offset] = value >>> 24;
+  bytes[offset + 1] = value >>> 16;
+  bytes[offset + 2] = value >>> 8;
+  bytes[offset + 3] = value;
+}
+
+/** @returns the integer that `putUint32` wrote; the bytes are there */
+export function uint32At(bytes: Uint8Array, offset: number): number {
+  const byte = (index: number) => bytes[offset + index] ?? 0;
+  return ((byte(0) << 24) | (byte(1) << 16) | (byte(2) << 8) | byte(3)) >>> 0;
 }
 
 function checkInteger(value: number, bits: number): void {

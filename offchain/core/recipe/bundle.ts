@@ -10,7 +10,7 @@
 import { createSha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
 import { SEGMENT_OVERHEAD_BYTES } from "../crypto/segments.ts";
-import { u32be } from "../encoding/integers.ts";
+import { u32be, uint32At } from "../encoding/integers.ts";
 import { FRAME_HEAD_BYTES } from "./frame.ts";
 
 /**
@@ -55,8 +55,7 @@ export function segmentBytes(frameBytes: number): number {
 export function endsBundle(bundleBytes: number, { digest, frameBytes }: BundleMember): boolean {
   if (bundleBytes > BUNDLE_LIMITS.maxBytes - MAX_SEGMENT_BYTES) return true;
   if (bundleBytes < BUNDLE_LIMITS.minBytes) return false;
-  const drawn = new DataView(digest.buffer, digest.byteOffset).getUint32(0);
-  return drawn < segmentBytes(frameBytes) * BOUND_PER_BYTE;
+  return uint32At(digest, 0) < segmentBytes(frameBytes) * BOUND_PER_BYTE;
 }
 
 /** What an entry does to the bundles. */
