@@ -66,7 +66,8 @@ export class Delegates {
       });
     }
     const before = await readDelegation(await this.#context.chain(), key);
-    if (before !== undefined) throw isDelegate(before);
+    if (before !== undefined)
+      throw isDelegate(before, "make another identity on this device with `tallystick init --home <new folder>`");
     const now = await this.#chainTime();
     const expiresAt = now + seconds;
     requireLifetime(expiresAt, now);
@@ -78,7 +79,7 @@ export class Delegates {
   /**
    * As the owner: makes the device that asked a delegate of this account.
    * @throws InvalidInputError for a request to another account or of another lifetime; InvalidSignatureError when the
-   *   key did not sign it; as `sendWithin`
+   *   key did not sign it; TallystickError CONFLICT when it is a delegate already; as `sendWithin`
    */
   async grant(request: DelegationRequest, options: SendOptions = {}): Promise<DelegateView & SentTransaction> {
     const { deadline, keySignature } = request;
@@ -114,11 +115,19 @@ export class Delegates {
         hint: "make the request again on the device, and change nothing of it",
       });
     }
+    const before = await readDelegation(await this.#context.chain(), delegation.key);
+    if (before !== undefined) throw isDelegate(before, GRANTED_HINT);
     const accountSignature = await account.sign(typed);
     const { deployment } = this.#context;
     const signed = { ...delegation, deadline, accountSignature, keySignature };
     const sent = await sendWithin(this.#context, delegateCall(deployment, signed), options);
     return { ...delegation, state: "live", ...sent };
+  }
+
+  /** Whose delegate the key of this identity is or was; undefined for one of its own. @throws ChainUnavailableError */
+  async own(): Promise<DelegateView | undefined> {
+    const found = await readDelegation(await this.#context.chain(), this.#context.account.address);
+    return found && viewOf(found, await this.#chainTime());
   }
 
   /** Keys that are or were delegates of this account, the first one first. @throws ChainUnavailableError */
@@ -130,7 +139,8 @@ export class Delegates {
 
   /**
    * Ends what a delegate may do, for good: as its owner, or as the delegate itself.
-   * @throws TallystickError NOT_FOUND for a key that is no delegate, CONFLICT for one that was revoked; as `sendWithin`
+   * @throws TallystickError NOT_FOUND for a key that is no delegate of this account, CONFLICT for one that was revoked;
+   *   as `sendWithin`
    */
   async revoke(key: string, options: SendOptions = {}): Promise<DelegateView & SentTransaction> {
     const { deployment, account } = this.#context;
@@ -150,10 +160,32 @@ export class Delegates {
   /**
    * Lets a delegate sign states of a data set of this account up to a fee per epoch, in the smallest unit of the set's
    * token; 0 for none.
-   * @throws TallystickError NOT_FOUND for a key that is no delegate; as `sendWithin`
+   * @throws TallystickError NOT_FOUND for a key that is no delegate of this account, CONFLICT for one that acts no more,
+   *   OUT_OF_SCOPE for one that does not write; as `sendWithin`
    */
   async limit(key: string, dataSet: string, feeLimit: bigint, options: SendOptions = {}): Promise<SentTransaction> {
-    await this.#require(key);
+    const { scopes, state } = viewOf(await this.#require(key), await this.#chainTime());
+    // Another one has it from a predecessor: the contract knows whether this account is the last one of its line.
+    if (state === "revoked" || state === "expired") {
+      throw new TallystickError(`the delegate is ${state}, and adds to no data set any more`, {
+        code: "CONFLICT",
+        party: `delegate ${key}`,
+        check: "state of the delegate",
+        expected: "live",
+        received: state,
+        hint: "grant a new key of the device: `tallystick delegate request` there, then `delegate grant`",
+      });
+    }
+    if (!scopes.includes("write")) {
+      throw new TallystickError("the delegate does not write, so it adds to no data set", {
+        code: "OUT_OF_SCOPE",
+        party: `delegate ${key}`,
+        check: "scope",
+        expected: "write",
+        received: scopes.join(" and "),
+        hint: "a device that writes asks with `tallystick delegate request --scope write`, with a key of its own",
+      });
+    }
     const { deployment } = this.#context;
     return await sendWithin(this.#context, limitFeeCall(deployment, key, dataSet, feeLimit), options);
   }
@@ -166,8 +198,11 @@ export class Delegates {
 
   async #require(key: string): Promise<RecordedDelegation> {
     const found = await readDelegation(await this.#context.chain(), key);
-    if (found !== undefined) return found;
-    throw new TallystickError(`${key} is no delegate`, {
+    const { address } = this.#context.account;
+    // One whose account was replaced may be this account's: the contract follows the line of accounts.
+    const isOwn = found !== undefined && [found.account, found.key].some((one) => isAddressEqual(one, address));
+    if (found !== undefined && (isOwn || found.successor !== undefined)) return found;
+    throw new TallystickError(`${key} is no delegate of this account`, {
       code: "NOT_FOUND",
       party: "directory of accounts",
       check: "delegation",
@@ -201,13 +236,17 @@ function viewOf({ isRevoked, successor, ...delegation }: RecordedDelegation, now
   return { ...delegation, state: delegation.expiresAt <= now ? "expired" : "live" };
 }
 
-function isDelegate({ key, account }: Delegation): TallystickError {
-  return new TallystickError("the key of this identity is a delegate already, and becomes no other one", {
+const GRANTED_HINT =
+  "`tallystick delegate ls` shows those of this account; for another scope or time, have the device ask with a new " +
+  "identity (`tallystick init --home <new folder>`)";
+
+function isDelegate({ key, account }: Delegation, hint: string): TallystickError {
+  return new TallystickError("the key is a delegate already, and becomes no other one", {
     code: "CONFLICT",
     party: `delegate ${key}`,
     check: "delegation",
     expected: "none",
     received: `of account ${account}`,
-    hint: "make another identity on this device with `tallystick init --home <new folder>`",
+    hint,
   });
 }
