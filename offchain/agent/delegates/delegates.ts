@@ -66,8 +66,7 @@ export class Delegates {
       });
     }
     const before = await readDelegation(await this.#context.chain(), key);
-    if (before !== undefined)
-      throw isDelegate(before, "make another identity on this device with `tallystick init --home <new folder>`");
+    if (before !== undefined) throw isDelegate(before);
     const now = await this.#chainTime();
     const expiresAt = now + seconds;
     requireLifetime(expiresAt, now);
@@ -116,7 +115,7 @@ export class Delegates {
       });
     }
     const before = await readDelegation(await this.#context.chain(), delegation.key);
-    if (before !== undefined) throw isDelegate(before, GRANTED_HINT);
+    if (before !== undefined) throw isDelegate(before);
     const accountSignature = await account.sign(typed);
     const { deployment } = this.#context;
     const signed = { ...delegation, deadline, accountSignature, keySignature };
@@ -160,30 +159,21 @@ export class Delegates {
   /**
    * Lets a delegate sign states of a data set of this account up to a fee per epoch, in the smallest unit of the set's
    * token; 0 for none.
-   * @throws TallystickError NOT_FOUND for a key that is no delegate of this account, CONFLICT for one that acts no more,
-   *   OUT_OF_SCOPE for one that does not write; as `sendWithin`
+   * @throws TallystickError NOT_FOUND for a key that is no delegate of this account, CONFLICT for one that acts no
+   *   more, OUT_OF_SCOPE for one that does not write; as `sendWithin`
    */
   async limit(key: string, dataSet: string, feeLimit: bigint, options: SendOptions = {}): Promise<SentTransaction> {
     const { scopes, state } = viewOf(await this.#require(key), await this.#chainTime());
-    // Another one has it from a predecessor: the contract knows whether this account is the last one of its line.
-    if (state === "revoked" || state === "expired") {
-      throw new TallystickError(`the delegate is ${state}, and adds to no data set any more`, {
-        code: "CONFLICT",
+    // Of one whose account was replaced, the contract knows who may change it.
+    const isWriter = scopes.includes("write");
+    if (!isWriter || state === "revoked" || state === "expired") {
+      throw new TallystickError("the delegate adds to no data set", {
+        code: isWriter ? "CONFLICT" : "OUT_OF_SCOPE",
         party: `delegate ${key}`,
-        check: "state of the delegate",
-        expected: "live",
-        received: state,
-        hint: "grant a new key of the device: `tallystick delegate request` there, then `delegate grant`",
-      });
-    }
-    if (!scopes.includes("write")) {
-      throw new TallystickError("the delegate does not write, so it adds to no data set", {
-        code: "OUT_OF_SCOPE",
-        party: `delegate ${key}`,
-        check: "scope",
-        expected: "write",
-        received: scopes.join(" and "),
-        hint: "a device that writes asks with `tallystick delegate request --scope write`, with a key of its own",
+        check: "delegation",
+        expected: "live, to write",
+        received: isWriter ? state : scopes.join(),
+        hint: "grant another key of the device",
       });
     }
     const { deployment } = this.#context;
@@ -236,17 +226,13 @@ function viewOf({ isRevoked, successor, ...delegation }: RecordedDelegation, now
   return { ...delegation, state: delegation.expiresAt <= now ? "expired" : "live" };
 }
 
-const GRANTED_HINT =
-  "`tallystick delegate ls` shows those of this account; for another scope or time, have the device ask with a new " +
-  "identity (`tallystick init --home <new folder>`)";
-
-function isDelegate({ key, account }: Delegation, hint: string): TallystickError {
+function isDelegate({ key, account }: Delegation): TallystickError {
   return new TallystickError("the key is a delegate already, and becomes no other one", {
     code: "CONFLICT",
     party: `delegate ${key}`,
     check: "delegation",
     expected: "none",
     received: `of account ${account}`,
-    hint,
+    hint: "make another identity on the device with `tallystick init --home <new folder>`",
   });
 }

@@ -77,9 +77,7 @@ export async function successionCall(old: AgentContext, next: AgentContext): Pro
       check: "delegation",
       expected: "none",
       received: `of account ${delegation.account}`,
-      hint:
-        "end it with `tallystick delegate revoke`; make another identity with `tallystick init --home <new folder>`, " +
-        "and have the owner grant that one",
+      hint: "make another identity with `tallystick init --home <new folder>`, and have the owner grant that one",
     });
   }
   const scope = { chainId: BigInt(chainId), directory: contracts.accountDirectory, account, successor };

@@ -195,7 +195,7 @@ export class OwnerGroups {
   }
 
   /** The provider tells nobody else that there is such a group. @throws TallystickError NOT_OWNER */
-  #requireFounder({ founder, groupId }: OwnerGroupAnswer): void {
+  #requireFounder({ founder }: OwnerGroupAnswer): void {
     const { address } = this.#context.account;
     if (isAddressEqual(founder, address)) return;
     throw new TallystickError("only the founder of an ownership group does this", {
@@ -204,8 +204,7 @@ export class OwnerGroups {
       check: "founder of the group",
       expected: founder,
       received: address,
-      hint: "ask the founder; `tallystick owners leave` takes this account itself out of the group",
-      details: { groupId },
+      hint: "ask the founder; this account leaves the group with `tallystick owners leave`",
     });
   }
 
@@ -336,9 +335,7 @@ function noGroupOf(dataId: string): TallystickError {
     code: "NOT_FOUND",
     party: "you",
     check: "ownership group",
-    hint:
-      "`tallystick owners create` founds one of what was put with --revocable, `owners join` joins one; a revoked " +
-      "owner joins again when the founder has readmitted it",
+    hint: "`tallystick owners create` founds one of what was put with --revocable, `owners join` joins one",
   });
 }
 

@@ -201,8 +201,7 @@ export async function removeKeystoreSlot(json: unknown, key: KeystoreKey, opener
   const keystore = parseKeystore(json);
   const slots = keystore.slots.filter((slot) => nameOf(slot) !== opener.toLowerCase());
   if (slots.length === keystore.slots.length) {
-    const what = opener === PASSPHRASE ? "a passphrase" : `wallet ${opener}`;
-    throw new TallystickError(`the keystore does not open with ${what}, so that there is nothing to remove`, {
+    throw new TallystickError(`the keystore does not open with ${opener}`, {
       code: "NOT_FOUND",
       party: "you",
       check: "slots of the keystore",

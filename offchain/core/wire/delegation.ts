@@ -63,6 +63,6 @@ export function requireLifetime(expiresAt: number, now: number): void {
     check: "expiry of a delegate",
     expected: `after ${new Date(now * 1000).toISOString()}, and at most 366 days later`,
     received: new Date(expiresAt * 1000).toISOString(),
-    hint: "make the request on the device with another `--for`, such as 90d",
+    hint: "ask for another time with `--for`",
   });
 }
