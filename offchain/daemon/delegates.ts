@@ -76,7 +76,7 @@ function notDelegated(
     check,
     expected,
     received,
-    hint: "make a new key on the device, and have the owner grant it",
+    hint: "make a new key on the device (`tallystick init --home <new folder>`), and have the owner grant it",
     details: { key, ...(account === undefined ? {} : { account }) },
   });
 }
@@ -104,7 +104,7 @@ export function outOfScope(
     check,
     expected,
     received,
-    hint: "do it with the owner's identity, or have the owner change what the delegate may do",
+    hint: "do it with the owner's identity, or have the owner grant another key",
     details: { key, account },
   });
 }

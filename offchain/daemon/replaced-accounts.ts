@@ -52,7 +52,9 @@ function replaced(account: string, { successor, at }: Replacement): TallystickEr
     check: "successor in the directory of accounts",
     expected: "none",
     received: `${successor}, named at ${new Date(at * 1000).toISOString()}`,
-    hint: "act as the successor: its recovery phrase opens what this account has stored",
+    hint:
+      "act as the successor: its recovery phrase opens what this account has stored; where a rotation was " +
+      "interrupted, `tallystick rotate --yes` on that device goes on with it",
     details: { account, successor },
   });
 }

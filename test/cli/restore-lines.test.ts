@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { InTheWayError, RefusedError } from "../../offchain/agent/read/obstacles.ts";
 import { failedLines } from "../../offchain/cli/commands/recover.ts";
-import { healedLines, leftLines, notSetLines } from "../../offchain/cli/commands/restore-lines.ts";
+import { healedLines, leftLines, notSetLines, shortfallLines } from "../../offchain/cli/commands/restore-lines.ts";
 import { type ErrorCode, TallystickError } from "../../offchain/core/errors.ts";
 
 describe("lines about what a read has healed", () => {
@@ -36,6 +36,20 @@ describe("lines about what is not restored", () => {
       "30 entries are not restored; what is there was left as it is",
       "hint: restore into an empty folder, or allow overwriting",
     ]);
+  });
+
+  it("say of files without a stub file that the account may have lost it, and not the provider", () => {
+    const nothing = { left: { count: 0, entries: [] }, notSet: {} };
+    const noStubs = { path: "film", error: new TallystickError("no stub file", { code: "NOT_OWNER", hint: "ask" }) };
+    const lost = { path: "text", error: new TallystickError("lost", { code: "OBJECT_LOST" }) };
+    const lines = shortfallLines({ ...nothing, damaged: [noStubs, lost] });
+    expect(lines.slice(0, 2)).to.deep.equal(["no stub file", "lost"]);
+    expect(lines.slice(2).map((line) => line.slice(0, 30))).to.deep.equal([
+      "hint: the provider has lost or",
+      "hint: who has left an ownershi",
+    ]);
+    expect(shortfallLines({ ...nothing, damaged: [noStubs] }).join()).to.not.include("has lost or damaged");
+    expect(shortfallLines({ ...nothing, damaged: [lost] })).to.have.length(2);
   });
 
   it("say what the file system refused, each reason with its hint, and what it did not set", () => {

@@ -18,6 +18,14 @@ describe("requests of devices to act for an account", () => {
     expect(parseDelegationRequest(`  ${JSON.stringify(REQUEST, null, 2)}\n`)).to.deep.equal(REQUEST);
   });
 
+  it("are read from the document that the command prints with --json", () => {
+    const document = JSON.stringify({ network: { chainId: 1 }, request: REQUEST }, null, 2);
+    expect(parseDelegationRequest(document)).to.deep.equal(REQUEST);
+    const damaged = JSON.stringify({ request: { ...REQUEST, scopes: [] } });
+    expectRejection(() => parseDelegationRequest(damaged), "INVALID_INPUT");
+    expectRejection(() => parseDelegationRequest("null"), "INVALID_INPUT");
+  });
+
   for (const [name, change] of Object.entries({
     "a scope that there is not": { scopes: ["write", "delete"] },
     "no scope": { scopes: [] },

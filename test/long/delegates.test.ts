@@ -140,7 +140,7 @@ describe("delegates of an account", function () {
   const expectNoKey = async (person: Person, dataId: string) => {
     const refused = await failure(get(person, dataId));
     expect(refused).to.be.instanceOf(TallystickError);
-    expect((refused as TallystickError).code).to.be.oneOf(["NOT_RELEASED", "SHARES_MISSING"]);
+    expect((refused as TallystickError).code).to.be.oneOf(["NOT_RELEASED", "OUT_OF_SCOPE", "NOT_DELEGATED"]);
   };
 
   before(async () => {
@@ -179,6 +179,38 @@ describe("delegates of an account", function () {
     const file = join(net.dir, `${reader.account}.json`);
     const foreign = await tallystick(writer, ["delegate", "grant", file]);
     expect(foreign.document.error).to.include({ code: "INVALID_INPUT", check: "account of the request" });
+    const twice = await tallystick(owner, ["delegate", "grant", file]);
+    expect(twice.document.error).to.include({ code: "CONFLICT", party: `delegate ${reader.account}` });
+    // The device says whose delegate it is, and takes no successor.
+    const own = await tallystick(reader, ["delegate", "ls"]);
+    expect(own.document.actsFor).to.include({ account: owner.account, state: "live" });
+    expect((await tallystick(owner, ["delegate", "ls"])).document.actsFor).to.equal(null);
+    const rotated = await tallystick(reader, ["rotate"]);
+    expect(rotated.document.error).to.include({ code: "CONFLICT", party: `delegate ${reader.account}` });
+  });
+
+  it("are granted from what the device prints with --json as well, and revoked by nobody else", async () => {
+    const device = await newPerson(net, "printed");
+    const asked = await tallystick(device, ["delegate", "request", owner.account, "--scope", "write", "--for", "1h"]);
+    const file = join(net.dir, "printed.json");
+    writeFileSync(file, JSON.stringify(asked.document));
+    const granted = await tallystick(owner, ["delegate", "grant", file]);
+    expect(granted.exitCode, granted.stderr).to.equal(0);
+    const stranger = await tallystick(reader, ["delegate", "revoke", device.account]);
+    expect(stranger.document.error).to.include({ code: "NOT_FOUND", check: "delegation" });
+    expect((await tallystick(device, ["delegate", "revoke", device.account])).exitCode).to.equal(0);
+  });
+
+  it("are given no limit unless they may use it", async () => {
+    const device = await newPerson(net, "revoked");
+    const granted = await delegate(device, "write", "1h");
+    expect(granted.exitCode, granted.stderr).to.equal(0);
+    expect((await tallystick(owner, ["delegate", "revoke", device.account])).exitCode).to.equal(0);
+    const late = await tallystick(owner, ["delegate", "limit", device.account, set.id, "7"]);
+    expect(late.document.error).to.include({ code: "CONFLICT", party: `delegate ${device.account}` });
+    expect(late.document.error).to.include({ received: "revoked" });
+    const read = await tallystick(owner, ["delegate", "limit", reader.account, set.id, "7"]);
+    expect(read.document.error).to.include({ code: "OUT_OF_SCOPE", received: "read" });
   });
 
   it("are not made broader than the device has signed", async () => {

@@ -89,6 +89,7 @@ describe("ownership groups with real processes", function () {
     const { exitCode, document, stderr } = await tallystick(person, ["get", dataId, "-o", dir(name)]);
     expect(exitCode).to.not.equal(0);
     expect(JSON.stringify(document) + stderr).to.include("there is no stub file to open it with");
+    expect(stderr).to.include("`tallystick owners`").and.not.include("has lost or damaged");
     expect(existsSync(dir(name, "in", "small"))).to.equal(false);
   }
 
@@ -102,6 +103,10 @@ describe("ownership groups with real processes", function () {
   it("are founded by one owner and joined by others, who prove that they have the put", async () => {
     const { alice, bob, carol } = people;
     dataId = String((await run(alice, "put", dir("in"), "--revocable", "--no-data-set")).dataId);
+    // It has a stub file, and is in no group yet.
+    const none = await refused(alice, "owners", "list", "latest");
+    expect(none).to.include({ code: "NOT_FOUND", check: "ownership group" });
+    expect(none.message).to.equal(`this account is in no ownership group of ${dataId}`);
     const founded = firstGroup(await run(alice, "owners", "create", "latest"));
     expect(founded).to.include({ epoch: 1, members: 1, rejoin: "founder", isFounder: true });
     expect(firstGroup(await run(alice, "owners", "create", "latest")), "again").to.deep.equal(founded);
@@ -125,6 +130,12 @@ describe("ownership groups with real processes", function () {
     const list = firstGroup(await run(alice, "owners", "list", dataId));
     expect(list.owners).to.have.length(3);
     expect(firstGroup(await run(bob, "owners", "list", dataId))).to.deep.include({ owners: [], isFounder: false });
+    // Others than the founder are told who it is.
+    for (const [command, ...rest] of [["revoke", alice.account], ["readmit", alice.account], ["close"]] as const) {
+      const answer = await refused(bob, "owners", command ?? "", dataId, ...rest);
+      expect(answer, command).to.include({ code: "NOT_OWNER", check: "founder of the group", expected: alice.account });
+    }
+    expect(await refused(alice, "owners", "revoke", dataId, "0x12")).to.include({ party: "you" });
     // A member puts the same files again, and stays in the group.
     await run(carol, "put", dir("in"), "--revocable", "--no-data-set");
     expect(firstGroup(await run(carol, "owners", "list", dataId))).to.include({ members: 3 });

@@ -78,7 +78,7 @@ export class Delegates {
   /**
    * As the owner: makes the device that asked a delegate of this account.
    * @throws InvalidInputError for a request to another account or of another lifetime; InvalidSignatureError when the
-   *   key did not sign it; as `sendWithin`
+   *   key did not sign it; TallystickError CONFLICT when it is a delegate already; as `sendWithin`
    */
   async grant(request: DelegationRequest, options: SendOptions = {}): Promise<DelegateView & SentTransaction> {
     const { deadline, keySignature } = request;
@@ -114,11 +114,19 @@ export class Delegates {
         hint: "make the request again on the device, and change nothing of it",
       });
     }
+    const before = await readDelegation(await this.#context.chain(), delegation.key);
+    if (before !== undefined) throw isDelegate(before);
     const accountSignature = await account.sign(typed);
     const { deployment } = this.#context;
     const signed = { ...delegation, deadline, accountSignature, keySignature };
     const sent = await sendWithin(this.#context, delegateCall(deployment, signed), options);
     return { ...delegation, state: "live", ...sent };
+  }
+
+  /** Whose delegate the key of this identity is or was; undefined for one of its own. @throws ChainUnavailableError */
+  async own(): Promise<DelegateView | undefined> {
+    const found = await readDelegation(await this.#context.chain(), this.#context.account.address);
+    return found && viewOf(found, await this.#chainTime());
   }
 
   /** Keys that are or were delegates of this account, the first one first. @throws ChainUnavailableError */
@@ -130,7 +138,8 @@ export class Delegates {
 
   /**
    * Ends what a delegate may do, for good: as its owner, or as the delegate itself.
-   * @throws TallystickError NOT_FOUND for a key that is no delegate, CONFLICT for one that was revoked; as `sendWithin`
+   * @throws TallystickError NOT_FOUND for a key that is no delegate of this account, CONFLICT for one that was revoked;
+   *   as `sendWithin`
    */
   async revoke(key: string, options: SendOptions = {}): Promise<DelegateView & SentTransaction> {
     const { deployment, account } = this.#context;
@@ -150,10 +159,23 @@ export class Delegates {
   /**
    * Lets a delegate sign states of a data set of this account up to a fee per epoch, in the smallest unit of the set's
    * token; 0 for none.
-   * @throws TallystickError NOT_FOUND for a key that is no delegate; as `sendWithin`
+   * @throws TallystickError NOT_FOUND for a key that is no delegate of this account, CONFLICT for one that acts no
+   *   more, OUT_OF_SCOPE for one that does not write; as `sendWithin`
    */
   async limit(key: string, dataSet: string, feeLimit: bigint, options: SendOptions = {}): Promise<SentTransaction> {
-    await this.#require(key);
+    const { scopes, state } = viewOf(await this.#require(key), await this.#chainTime());
+    // Of one whose account was replaced, the contract knows who may change it.
+    const isWriter = scopes.includes("write");
+    if (!isWriter || state === "revoked" || state === "expired") {
+      throw new TallystickError("the delegate adds to no data set", {
+        code: isWriter ? "CONFLICT" : "OUT_OF_SCOPE",
+        party: `delegate ${key}`,
+        check: "delegation",
+        expected: "live, to write",
+        received: isWriter ? state : scopes.join(),
+        hint: "grant another key of the device",
+      });
+    }
     const { deployment } = this.#context;
     return await sendWithin(this.#context, limitFeeCall(deployment, key, dataSet, feeLimit), options);
   }
@@ -166,8 +188,11 @@ export class Delegates {
 
   async #require(key: string): Promise<RecordedDelegation> {
     const found = await readDelegation(await this.#context.chain(), key);
-    if (found !== undefined) return found;
-    throw new TallystickError(`${key} is no delegate`, {
+    const { address } = this.#context.account;
+    // One whose account was replaced may be this account's: the contract follows the line of accounts.
+    const isOwn = found !== undefined && [found.account, found.key].some((one) => isAddressEqual(one, address));
+    if (found !== undefined && (isOwn || found.successor !== undefined)) return found;
+    throw new TallystickError(`${key} is no delegate of this account`, {
       code: "NOT_FOUND",
       party: "directory of accounts",
       check: "delegation",
@@ -202,12 +227,12 @@ function viewOf({ isRevoked, successor, ...delegation }: RecordedDelegation, now
 }
 
 function isDelegate({ key, account }: Delegation): TallystickError {
-  return new TallystickError("the key of this identity is a delegate already, and becomes no other one", {
+  return new TallystickError("the key is a delegate already, and becomes no other one", {
     code: "CONFLICT",
     party: `delegate ${key}`,
     check: "delegation",
     expected: "none",
     received: `of account ${account}`,
-    hint: "make another identity on this device with `tallystick init --home <new folder>`",
+    hint: "make another identity on the device with `tallystick init --home <new folder>`",
   });
 }

@@ -47,8 +47,8 @@ export type KeySource = "self" | "committee";
  * @param source the only source to use; both, the self envelope first, unless given.
  * @throws InvalidInputError for a malformed data id
  * @throws TallystickError NOT_FOUND when no archive has a record of it, NOT_OWNER when only others own it,
- *   SHARES_MISSING or NOT_RELEASED with what every node answered, INTEGRITY when the self envelope is damaged and the
- *   record is for its recorder alone
+ *   SHARES_MISSING, NOT_RELEASED and the others of `collectShares` with what every node answered, INTEGRITY when the
+ *   self envelope is damaged and the record is for its recorder alone
  */
 export async function openFileKey(context: AgentContext, dataId: string, source?: KeySource): Promise<OpenedKey> {
   const tag = toHex(fileTag(dataId));

@@ -4,7 +4,7 @@
  */
 
 import { type AssignableMember, assignedOrder, assignmentEpoch } from "../../core/assignment/assignment.ts";
-import { TallystickError } from "../../core/errors.ts";
+import { type ErrorCode, TallystickError } from "../../core/errors.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import { clockError } from "./clock-offset.ts";
 import type { NbmClient } from "./nbm-client.ts";
@@ -14,6 +14,8 @@ import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes 
 export const REQUEST_SECONDS = 600;
 /** A node that takes longer is waited for, but another one is asked as well. */
 const PATIENCE_SECONDS = 5;
+/** What a node refuses an account for. When so many do that no k are left, waiting does not help. */
+const REFUSALS: readonly ErrorCode[] = ["NOT_RELEASED", "NOT_DELEGATED", "OUT_OF_SCOPE", "ACCOUNT_REPLACED"];
 
 export interface ShareMember extends QuorumMember, AssignableMember {
   readonly client: NbmClient;
@@ -37,8 +39,9 @@ export interface Collected {
 /**
  * @param members those of one generation, each with a way to reach it
  * @param ask resolves with a member's right share; throws when it fails or does not verify
- * @throws TallystickError SHARES_MISSING when fewer than k members give right shares; NOT_RELEASED when so many say
- *   that the policy does not allow it that no k are left; `details.nodes` says what each answered
+ * @throws TallystickError SHARES_MISSING when fewer than k members give right shares; NOT_RELEASED, NOT_DELEGATED,
+ *   OUT_OF_SCOPE or ACCOUNT_REPLACED when so many refuse the account that no k are left; `details.nodes` says what each
+ *   answered
  */
 export async function collectShares<Member extends ShareMember>(
   { committeeId, threshold, account }: ShareQuorum,
@@ -58,22 +61,24 @@ export async function collectShares<Member extends ShareMember>(
   const clock = answers.length === 0 ? clockError([...failed.values()], nowSeconds) : undefined;
   if (clock !== undefined) throw clock;
   if (answers.length < threshold) {
-    const refusals = [...failed.values()].filter(({ code }) => code === "NOT_RELEASED");
+    const refusals = [...failed.values()].filter(({ code }) => REFUSALS.includes(code));
     const [refusal] = refusals;
-    if (refusal !== undefined && members.length - refusals.length < threshold) throw notReleased(refusal, nodes);
+    if (refusal !== undefined && members.length - refusals.length < threshold)
+      throw refused(refusal, committeeId, nodes);
     throw sharesMissing(answers.length, threshold, committeeId, nodes);
   }
   return { shares: new Map(answers.map(({ member, answer }) => [member.index, answer])), nodes };
 }
 
-function notReleased(refusal: TallystickError, nodes: readonly NodeReport[]): TallystickError {
-  const { message, check, expected } = refusal;
+function refused(refusal: TallystickError, committeeId: bigint, nodes: readonly NodeReport[]): TallystickError {
+  const { code, message, check, expected, hint } = refusal;
   return new TallystickError(message, {
-    code: "NOT_RELEASED",
-    party: "policy of the secret",
+    code,
+    party: code === "NOT_RELEASED" ? "policy of the secret" : `committee ${committeeId}`,
     ...(check === undefined ? {} : { check }),
     ...(expected === undefined ? {} : { expected }),
     received: describeNodes(nodes),
+    ...(hint === undefined ? {} : { hint }),
     cause: refusal,
     details: { nodes },
   });

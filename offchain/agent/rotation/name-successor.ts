@@ -3,6 +3,7 @@
 import { keccak256 } from "ethers";
 import { readReplacement, replaceAccountCall } from "../../chain/account-directory.ts";
 import type { ContractCall } from "../../chain/contract-call.ts";
+import { readDelegation } from "../../chain/delegates.ts";
 import { readHeadTime } from "../../chain/head.ts";
 import { isShortOfFunds } from "../../chain/short-funds.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -60,11 +61,25 @@ async function payInstead(payer: AgentContext, call: ContractCall, shortage: unk
   }
 }
 
-/** @param old and `next` are open on the same deployment @throws ChainUnavailableError */
+/**
+ * @param old and `next` are open on the same deployment
+ * @throws TallystickError CONFLICT for a delegate, which has no successor; ChainUnavailableError
+ */
 export async function successionCall(old: AgentContext, next: AgentContext): Promise<ContractCall> {
   const chain = await old.chain();
   const { chainId, contracts } = chain.deployment;
   const [account, successor] = [old.account.address, next.account.address];
+  const delegation = await readDelegation(chain, account);
+  if (delegation !== undefined) {
+    throw new TallystickError("a delegate has no successor", {
+      code: "CONFLICT",
+      party: `delegate ${account}`,
+      check: "delegation",
+      expected: "none",
+      received: `of account ${delegation.account}`,
+      hint: "make another identity with `tallystick init --home <new folder>`, and have the owner grant that one",
+    });
+  }
   const scope = { chainId: BigInt(chainId), directory: contracts.accountDirectory, account, successor };
   const handover = sealHandover(scope, next.identity.catalogueKey, old.identity.phraseEntropy);
   const deadline = (await readHeadTime(chain)) + DEADLINE_SECONDS;

@@ -24,6 +24,7 @@ import { readLists, resolveIn } from "../snapshots/snapshot-lists.ts";
 import { accountStubs } from "./account-stubs.ts";
 import { groupSecret, readGroupStubs, storeGroupStubs } from "./group-stubs.ts";
 import { otherStubs, readOwnStubs, readStubs, storeStubs } from "./owner-stubs.ts";
+import { noStubFile } from "./rekey.ts";
 import type { StubOwner } from "./stub-owner.ts";
 
 /** A group at one provider. */
@@ -81,8 +82,8 @@ export class OwnerGroups {
   ): Promise<GroupsReport> {
     const dataId = await this.#resolve(place, signal);
     const objects = await this.#sample(dataId, signal);
-    return await this.#withOwner(dataId, async (owner) =>
-      this.#atEach(dataId, async (provider) => {
+    return await this.#withOwner(dataId, async (owner) => {
+      const foundAt = async (provider: GroupProvider) => {
         const { ownerGroups } = provider;
         const found = await readStubs(provider, owner, signal);
         if (found === undefined) return undefined;
@@ -91,8 +92,9 @@ export class OwnerGroups {
         const group = await ownerGroups.found({ dataId, nonce, secret, rejoin, objects }, signal);
         await storeGroupStubs(ownerGroups, group, owner, found.stubs, signal);
         return this.#view(provider, group);
-      }),
-    );
+      };
+      return await this.#atEach(dataId, foundAt, noStubFile);
+    });
   }
 
   /**
@@ -143,15 +145,16 @@ export class OwnerGroups {
   /**
    * Revokes an owner in the groups that this account has founded. From here on the owner gets nothing there with its
    * keys and sessions. Repeated, it changes nothing.
-   * @throws TallystickError NOT_FOUND when no group has had the account; as `create`
+   * @throws TallystickError NOT_FOUND when no group has had the account, NOT_OWNER when this one is not the founder; as
+   *   `create`
    */
   async revoke(place: string, account: string, { signal }: Options = {}): Promise<GroupsReport<ChangedGroup>> {
-    return await this.#change(place, (groups, { groupId }) => groups.revoke(groupId, account, signal), signal);
+    return await this.#changeAsFounder(place, (groups, groupId) => groups.revoke(groupId, account, signal), signal);
   }
 
-  /** Lets an account that was revoked prove ownership again. @throws as `create` */
+  /** Lets an account that was revoked prove ownership again. @throws as `revoke` */
   async readmit(place: string, account: string, { signal }: Options = {}): Promise<GroupsReport<ChangedGroup>> {
-    return await this.#change(place, (groups, { groupId }) => groups.readmit(groupId, account, signal), signal);
+    return await this.#changeAsFounder(place, (groups, groupId) => groups.readmit(groupId, account, signal), signal);
   }
 
   /** Leaves the groups of a put; the account has no stub file of it then. @throws as `create` */
@@ -161,7 +164,7 @@ export class OwnerGroups {
 
   /**
    * Closes the groups that this account has founded. It keeps the stub file as its own; the others have none then.
-   * @throws as `create`
+   * @throws as `revoke`
    */
   async close(place: string, { signal }: Options = {}): Promise<GroupsReport> {
     const dataId = await this.#resolve(place, signal);
@@ -170,12 +173,39 @@ export class OwnerGroups {
         const { ownerGroups } = provider;
         const group = await ownerGroups.ofPut(dataId, signal);
         if (group === undefined) return undefined;
+        this.#requireFounder(group);
         const found = await readGroupStubs(ownerGroups, group, owner, signal);
         await ownerGroups.close(group.groupId, signal);
         if (found !== undefined) await storeStubs(provider, owner, found.stubs, found.epoch + 1, signal);
         return this.#view(provider, group);
       }),
     );
+  }
+
+  async #changeAsFounder(
+    place: string,
+    change: (groups: OwnerGroupKeeper, groupId: string) => Promise<GroupChangeAnswer>,
+    signal: AbortSignal | undefined,
+  ): Promise<GroupsReport<ChangedGroup>> {
+    const asFounder = async (groups: OwnerGroupKeeper, group: OwnerGroupAnswer) => {
+      this.#requireFounder(group);
+      return await change(groups, group.groupId);
+    };
+    return await this.#change(place, asFounder, signal);
+  }
+
+  /** The provider tells nobody else that there is such a group. @throws TallystickError NOT_OWNER */
+  #requireFounder({ founder }: OwnerGroupAnswer): void {
+    const { address } = this.#context.account;
+    if (isAddressEqual(founder, address)) return;
+    throw new TallystickError("only the founder of an ownership group does this", {
+      code: "NOT_OWNER",
+      party: "you",
+      check: "founder of the group",
+      expected: founder,
+      received: address,
+      hint: "ask the founder; this account leaves the group with `tallystick owners leave`",
+    });
   }
 
   async #change(
@@ -192,10 +222,14 @@ export class OwnerGroups {
     });
   }
 
-  /** @throws the first failure when nothing was done anywhere; TallystickError NOT_FOUND without a group */
+  /**
+   * @param absent what is thrown where there is nothing to do
+   * @throws the first failure when nothing was done anywhere; `absent`
+   */
   async #atEach<View>(
     dataId: string,
     work: (provider: GroupProvider) => Promise<View | undefined>,
+    absent: (dataId: string) => TallystickError = noGroupOf,
   ): Promise<GroupsReport<View>> {
     const groups: View[] = [];
     const failures: GroupFailure[] = [];
@@ -210,7 +244,7 @@ export class OwnerGroups {
     }
     const [failure] = failures;
     if (groups.length > 0) return { dataId, groups, failures };
-    throw failure?.error ?? noGroupOf(dataId);
+    throw failure?.error ?? absent(dataId);
   }
 
   *#keepers(): Generator<GroupProvider, void, undefined> {
@@ -297,11 +331,11 @@ function undefinedIfDamaged(error: unknown): undefined {
 }
 
 function noGroupOf(dataId: string): TallystickError {
-  return new TallystickError(`this account is in no ownership group of ${dataId}, and has no stub file of it`, {
+  return new TallystickError(`this account is in no ownership group of ${dataId}`, {
     code: "NOT_FOUND",
     party: "you",
     check: "ownership group",
-    hint: "put the files with --revocable, then `tallystick owners create` or `owners join`",
+    hint: "`tallystick owners create` founds one of what was put with --revocable, `owners join` joins one",
   });
 }
 

@@ -104,7 +104,8 @@ export async function rekeyStubs(
   return { stubFiles, failures };
 }
 
-function noStubFile(dataId: string): TallystickError {
+/** What no provider has for the account; in a group, only the group has one. */
+export function noStubFile(dataId: string): TallystickError {
   return new TallystickError(`no provider has a stub file of ${dataId} for this account`, {
     code: "NOT_FOUND",
     party: "you",

@@ -116,12 +116,18 @@ function registerLimit(delegate: Command): void {
 function registerList(delegate: Command): void {
   delegate
     .command("ls")
-    .description("show the keys that act for this account, and those that did")
+    .description("show the keys that act for this account, and those that did; on a device, for whom it acts")
     .addHelpText("after", "\nExample:\n  $ tallystick delegate ls")
     .action(async (_options: unknown, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
-        const delegates = await agent.delegates.list();
-        output.result({ account: agent.account, delegates }, [
+        const [delegates, own] = await Promise.all([agent.delegates.list(), agent.delegates.own()]);
+        if (own !== undefined) {
+          output.result({ account: agent.account, actsFor: own, delegates }, [
+            `this device acts for account ${own.account}, as ${delegateText(own)}`,
+          ]);
+          return;
+        }
+        output.result({ account: agent.account, actsFor: null, delegates }, [
           ...(delegates.length === 0 ? ["no key but this one acts for this account"] : delegates.map(delegateText)),
         ]);
       });

@@ -34,8 +34,12 @@ export async function addWallet(wallet: string, command: Command): Promise<void>
 
 export async function setPassphrase({ newPassphraseFile }: NewPassphraseFlags, command: Command): Promise<void> {
   await withKey(command, readKeystoreKey, async (around, key) => {
+    const isChanged = identityOpeners(around.homeDir).passphrase;
     const added = await readChangedPassphrase(newPassphraseFile);
-    tell(around, await addIdentityOpener(around.homeDir, key, added));
+    const openers = await addIdentityOpener(around.homeDir, key, added);
+    if (isChanged)
+      around.output.say("tallystick: copies of the keystore that were made before still open with the old one");
+    tell(around, openers);
   });
 }
 

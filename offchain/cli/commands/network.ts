@@ -24,17 +24,26 @@ function registerShow(network: Command): void {
         { pinned: pin ?? null },
         pin === undefined
           ? []
-          : [
-              `chain id   ${pin.chainId}`,
-              ...Object.entries(pin.contracts).map(([name, contract]) => `${name.padEnd(14)} ${contract}`),
-              `committee  ${pin.committeeId === "0" ? "the active one" : pin.committeeId}`,
-              ...Object.entries(pin.committeeKeys ?? {}).map(([purpose, key]) => `${purpose} key`.padEnd(11) + key),
-              `deployed   in block ${pin.deploymentBlock.number}, ${pin.deploymentBlock.hash}`,
-              `file       ${pinPath(homeDir)}`,
-            ],
+          : aligned([
+              ["chain id", String(pin.chainId)],
+              ...Object.entries(pin.contracts),
+              ["committee", pin.committeeId === "0" ? "the active one" : pin.committeeId],
+              ...Object.entries(pin.committeeKeys ?? {}).map(([purpose, key]): [string, string] => [
+                `${purpose} key`,
+                key,
+              ]),
+              ["deployed", `in block ${pin.deploymentBlock.number}, ${pin.deploymentBlock.hash}`],
+              ["file", pinPath(homeDir)],
+            ]),
       );
       if (pin === undefined) output.say("tallystick: this home folder has not been used with a network yet");
     });
+}
+
+/** The values one below the other. */
+function aligned(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
 }
 
 function registerForget(network: Command): void {

@@ -3,8 +3,9 @@ import { type Command, Option } from "commander";
 import type { ChangedGroup, GroupsReport, OwnerGroupView } from "../../agent/stubs/owner-groups.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import type { AgentSession } from "../agent-session.ts";
-import { printable } from "../output.ts";
+import { formatTime, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
+import { address } from "../values.ts";
 
 const SNAPSHOT = "beginning of an id, latest, latest:<host> or a data id of a put with --revocable";
 
@@ -70,7 +71,9 @@ function registerListOwners(owners: Command): void {
         const { agent, signal } = session;
         tell(session, await agent.owners.list(place, { signal }), (group) => [
           ...groupLines(group),
-          ...group.owners.map(({ account, state, since }) => `    ${state.padEnd(8)} ${account}, ${dateOf(since)}`),
+          ...group.owners.map(
+            ({ account, state, since }) => `    ${state.padEnd(8)} ${account}, ${formatTime(since * 1000)}`,
+          ),
         ]);
       });
     });
@@ -81,7 +84,7 @@ function registerRevoke(owners: Command): void {
     .command("revoke")
     .description("revoke an owner: it gets nothing new with its keys and sessions; what it read stays read")
     .argument("<snapshot>", SNAPSHOT)
-    .argument("<account>", "address of the owner")
+    .argument("<account>", "address of the owner", address)
     .addHelpText("after", `\nExample:\n  $ tallystick owners revoke latest 0x${"7a".repeat(20)}`)
     .action(async (place: string, account: string, _options: unknown, command: Command) => {
       await withAgent(command, async (session) => {
@@ -96,7 +99,7 @@ function registerReadmit(owners: Command): void {
     .command("readmit")
     .description("let a revoked owner join again; it proves ownership as before")
     .argument("<snapshot>", SNAPSHOT)
-    .argument("<account>", "address of the revoked owner")
+    .argument("<account>", "address of the revoked owner", address)
     .addHelpText("after", `\nExample:\n  $ tallystick owners readmit latest 0x${"7a".repeat(20)}`)
     .action(async (place: string, account: string, _options: unknown, command: Command) => {
       await withAgent(command, async (session) => {
@@ -149,10 +152,6 @@ function changeLines({ provider, groupId, epoch, members, messages }: ChangedGro
     `    provider ${provider}`,
     `    ${counted(members, "member")}, epoch ${epoch}, ${counted(messages, "rekey message")}`,
   ];
-}
-
-function dateOf(unixSeconds: number): string {
-  return new Date(unixSeconds * 1000).toISOString();
 }
 
 /** Prints a report; providers that failed make the command incomplete. */

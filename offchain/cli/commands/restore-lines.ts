@@ -4,6 +4,17 @@ import type { GetReport, LeftReport, NotSet } from "../../agent/read/get.ts";
 /** What is in the way or refused is told one by one up to this number. */
 const MOST_SHOWN = 20;
 
+const LOST_HINT =
+  "hint: the provider has lost or damaged these. Put the same files again, or restore an older snapshot of them";
+const NO_STUBS_HINT =
+  "hint: who has left an ownership group, or was revoked from it, has no stub file of these; nor has the successor of " +
+  "an account until it joins the group: see `tallystick owners`. Else put the same files again with --revocable";
+
+/** Of a revocable put, for an account that has no stub file of it (`withStub`). */
+function hasNoStubs({ code }: GetReport["damaged"][number]["error"]): boolean {
+  return code === "NOT_OWNER";
+}
+
 /** What a restore did not do, line by line; none when it did all of it. */
 export function shortfallLines({ left, notSet, damaged }: Pick<GetReport, "left" | "notSet" | "damaged">): string[] {
   const lines = [...leftLines(left), ...notSetLines(notSet)];
@@ -11,7 +22,8 @@ export function shortfallLines({ left, notSet, damaged }: Pick<GetReport, "left"
   return [
     ...lines,
     ...damaged.map(({ path, error }) => damageLine(path, error.message)),
-    "hint: the provider has lost or damaged these. Put the same files again, or restore an older snapshot of them",
+    ...(damaged.some(({ error }) => !hasNoStubs(error)) ? [LOST_HINT] : []),
+    ...(damaged.some(({ error }) => hasNoStubs(error)) ? [NO_STUBS_HINT] : []),
   ];
 }
 

@@ -137,9 +137,14 @@ async function run(
     }
   }
   const progress = createProgressBar(!output.json && around.options.quiet !== true);
+  // Before the first step nothing was sent.
+  let isUnderWay = false;
   try {
     const report = await rotateHome(home, {
-      onStep: (step) => output.say(`tallystick: ${step}`),
+      onStep: (step) => {
+        isUnderWay = true;
+        output.say(`tallystick: ${step}`);
+      },
       onDataSet: tellingCosts({ output, progress }),
       signal,
     });
@@ -147,6 +152,11 @@ async function run(
     if (report.damaged.length + report.left.length > 0) endWith(command, EXIT.incomplete);
     const isShown = flags.yes === true ? {} : { recoveryPhrase };
     output.result({ ...report, ...isShown, ...removal(flags, report.oldFiles) }, reportLines(report));
+  } catch (error) {
+    progress.stop();
+    if (isUnderWay)
+      output.problem("tallystick: the rotation is not complete: `tallystick rotate --yes` goes on with it");
+    throw error;
   } finally {
     progress.stop();
   }

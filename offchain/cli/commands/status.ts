@@ -3,6 +3,7 @@
 import type { Command } from "commander";
 import { type ClockOffset, TOLERATED_CLOCK_SECONDS } from "../../agent/clock-offsets.ts";
 import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
+import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, printable } from "../output.ts";
 import { dataIdOf, withAgent } from "../session.ts";
 import { runwayText, shortId } from "./data-set-lines.ts";
@@ -33,7 +34,7 @@ export function registerStatus(program: Command): void {
           ...clockLines(report.clocks),
           ...report.dataSets.map(
             (set) =>
-              `data set   ${shortId(set.id)} ${set.status}: ${set.slices} slices, ` +
+              `data set   ${shortId(set.id)} ${set.status}: ${counted(set.slices, "slice")}, ` +
               `${formatAmount(set.feePerEpoch, set.terms.token)} per epoch, ${set.provenEpochs} proven, ` +
               `${set.missedEpochs} missed`,
           ),

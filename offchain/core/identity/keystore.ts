@@ -201,16 +201,17 @@ export async function removeKeystoreSlot(json: unknown, key: KeystoreKey, opener
   const keystore = parseKeystore(json);
   const slots = keystore.slots.filter((slot) => nameOf(slot) !== opener.toLowerCase());
   if (slots.length === keystore.slots.length) {
-    throw new TallystickError(`the keystore has no slot of ${opener}`, {
+    throw new TallystickError(`the keystore does not open with ${opener}`, {
       code: "NOT_FOUND",
       party: "you",
       check: "slots of the keystore",
       expected: keystore.slots.map(nameOf).join(" or "),
       received: opener,
+      hint: "`tallystick identity show` has what opens it",
     });
   }
   if (openerName(key) === opener.toLowerCase()) {
-    throw new TallystickError("a slot is removed with the key of another one, which is left", {
+    throw new TallystickError("what is removed cannot be what the keystore was opened with", {
       code: "CONFLICT",
       party: "you",
       check: "key of a slot that is left",

@@ -30,7 +30,10 @@ export type DelegationRequest = Static<typeof DelegationRequest>;
 /** Longest text that is looked at: a request has 400 characters. */
 const MAX_DELEGATION_REQUEST_BYTES = 4096;
 
-/** @throws InvalidInputError naming the first field that does not fit */
+/**
+ * @param text the request, or the document with it that `delegate request --json` prints
+ * @throws InvalidInputError naming the first field that does not fit
+ */
 export function parseDelegationRequest(text: string): DelegationRequest {
   const refuse = (check: string, expected: string): never => {
     throw new InvalidInputError("this is no request of a device", {
@@ -47,9 +50,10 @@ export function parseDelegationRequest(text: string): DelegationRequest {
   } catch {
     return refuse("request", "one JSON document");
   }
-  const mismatch = firstMismatch(DelegationRequest, value);
+  const request = typeof value === "object" && value !== null && "request" in value ? value.request : value;
+  const mismatch = firstMismatch(DelegationRequest, request);
   if (mismatch !== undefined) refuse(`field ${mismatch.path}`, mismatch.reason);
-  return value as DelegationRequest;
+  return request as DelegationRequest;
 }
 
 /** @throws InvalidInputError for a time that the contract would refuse */
@@ -59,5 +63,6 @@ export function requireLifetime(expiresAt: number, now: number): void {
     check: "expiry of a delegate",
     expected: `after ${new Date(now * 1000).toISOString()}, and at most 366 days later`,
     received: new Date(expiresAt * 1000).toISOString(),
+    hint: "ask for another time with `--for`",
   });
 }

@@ -208,6 +208,20 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
     expect(answers).to.deep.equal(["UNREACHABLE", "right", "INTEGRITY", "right", "INTEGRITY"]);
   });
 
+  for (const code of ["NOT_DELEGATED", "OUT_OF_SCOPE", "ACCOUNT_REPLACED"] as const) {
+    it(`says ${code}, and not to wait, when so many nodes do that no k are left`, async () => {
+      const no: Reply = async () => {
+        throw new TallystickError("no", { code, check: "revocation", expected: "none", hint: "make a new key" });
+      };
+      const error = await rebuild([no, no, down, no, honestly]).catch((failure: unknown) => failure);
+      expect(error).to.include({ code, party: "committee 1", check: "revocation", hint: "make a new key" });
+      expect(error).to.include({ retryable: false });
+      // Two nodes, which may lie, do not make it so.
+      const few = await rebuild([no, no, down, honestly, honestly]).catch((failure: unknown) => failure);
+      expect(few).to.include({ code: "SHARES_MISSING", retryable: true });
+    });
+  }
+
   it("says that this computer's clock is wrong when every node refuses for that reason", async () => {
     const early: Reply = async () => {
       const details = { nowSeconds: Math.floor(Date.now() / 1000) + 3000 };
