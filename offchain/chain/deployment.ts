@@ -4,7 +4,8 @@
  * to the wrong chain, and no state is read from it.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import type { JsonRpcProvider } from "ethers";
 import { toHex } from "../core/encoding/hex.ts";
 import { redactUrl } from "../core/encoding/redact-url.ts";

@@ -1,6 +1,7 @@
 /** Configuration of a storage provider. Prices have no defaults: what storage costs is the operator's decision. */
 import { dirname, resolve } from "node:path";
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { DATA_SET_MODES, type DataSetMode } from "../core/data-set/terms.ts";
 import { TokenPrice } from "../core/wire/csp.ts";
 import { AddressText, Uint256Text } from "../core/wire/schema.ts";

@@ -1,7 +1,8 @@
 /** The provider's database: SQLite in its folder, or PostgreSQL, which several processes of one provider may share. */
 import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { InvalidInputError } from "../core/errors.ts";
 import type { DaemonDatabase } from "../daemon/database.ts";
 import type { SessionDatabase } from "../daemon/sessions.ts";

@@ -8,7 +8,8 @@
  * the account's money on chain, as in `daemon/admission.ts`: it is not locked.
  */
 import { statfs } from "node:fs/promises";
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { digestOf } from "../core/encoding/content-id.ts";
 import { TallystickError } from "../core/errors.ts";
 import { MAX_BODY_CHUNKS, MAX_CHUNK_BODY_BYTES } from "../core/wire/csp.ts";

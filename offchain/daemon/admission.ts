@@ -5,7 +5,8 @@
  * between openings.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { NATIVE_TOKEN } from "../chain/data-set-words.ts";
 import type { ChainReader } from "../chain/deployment.ts";
 import { readUserAccount } from "../chain/escrow.ts";

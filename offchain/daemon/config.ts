@@ -5,7 +5,8 @@
 
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { type Static, type TObject, type TSchema, Type } from "@sinclair/typebox";
+import type { Static, TObject, TSchema } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { Value, ValueErrorType } from "@sinclair/typebox/value";
 import { similarWord } from "../core/encoding/similar-word.ts";
 import { InvalidInputError } from "../core/errors.ts";

@@ -5,8 +5,9 @@
 
 import { STATUS_CODES } from "node:http";
 import type { Socket } from "node:net";
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { Static, TSchema } from "@sinclair/typebox";
 import { TypeCompiler } from "@sinclair/typebox/compiler";
+import * as Type from "@sinclair/typebox/type";
 import {
   type FastifyBaseLogger,
   type FastifyInstance,

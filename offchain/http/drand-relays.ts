@@ -2,7 +2,7 @@
  * Signatures of drand rounds from HTTP relays. A relay needs no trust: what it answers is the network's signature over
  * the round or is refused, and the next relay is asked.
  */
-import { Type } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { fromHex } from "../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
 import {

@@ -2,7 +2,8 @@
  * Configuration of an NBM node. Every limit has a default.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { InvalidInputError } from "../core/errors.ts";
 import { AddressText, Uint256Text } from "../core/wire/schema.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../daemon/config.ts";

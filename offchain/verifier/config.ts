@@ -2,7 +2,8 @@
  * Configuration of a verifier. Every limit has a default.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { InvalidInputError } from "../core/errors.ts";
 import { AddressText, Uint256Text } from "../core/wire/schema.ts";
 import type { AdmissionRule } from "../daemon/admission.ts";

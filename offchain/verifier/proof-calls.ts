@@ -1,6 +1,7 @@
 /** What a transaction brought to `prove`: from its call data, or from a trace when it went through another contract. */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import type { ChainReader } from "../chain/deployment.ts";
 import { type DataSetProof, parseProveCall } from "../chain/escrow-calls.ts";
 import { readChain } from "../chain/revert.ts";

@@ -1,5 +1,5 @@
 import { type AddressInfo, connect } from "node:net";
-import { Type } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { expect } from "chai";
 import { hexlify, JsonRpcProvider, randomBytes, Wallet } from "ethers";
 import { pino } from "pino";

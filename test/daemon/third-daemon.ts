@@ -3,7 +3,8 @@
  * it.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { readChain } from "../../offchain/chain/revert.ts";
 import { runProgram } from "../../offchain/daemon/command-line.ts";
 import { type DaemonConfig, daemonConfigFields, loadConfig } from "../../offchain/daemon/config.ts";

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { Type } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { expect } from "chai";
 import { nodeTransport } from "../../offchain/agent/node/http-transport.ts";
 import { EXIT, exitCodeOf } from "../../offchain/cli/exit-codes.ts";

@@ -6,7 +6,8 @@
 
 import { readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { randomBytes } from "#primitives";
 import type { Deployment } from "../../chain/deployment.ts";
 import type { RecoveryPath } from "../../chain/recovery-policy.ts";

@@ -7,7 +7,8 @@
  */
 
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { Static, TSchema } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { Value } from "@sinclair/typebox/value";
 import { aes256GcmOpen, aes256GcmSeal, randomBytes, scrypt } from "#primitives";
 import type { ScryptCost } from "../../kernels/primitives.ts";

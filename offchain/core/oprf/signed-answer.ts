@@ -8,7 +8,8 @@
  * replaces an activation by another one of that number, a right answer does not verify under the keys of the other.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { fromHex, toHex } from "../encoding/hex.ts";
 import { InvalidInputError } from "../errors.ts";
 import type { OprfAnswerMessage } from "../identity/typed-messages.ts";

@@ -6,7 +6,8 @@
  * Encodings: byte strings are lower-case `0x` hex; big integers are decimal strings; times are
  * unix seconds; chunk ids are CIDv1 (raw, sha2-256, base32). Requests refuse unknown fields; answers may gain fields.
  */
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { CHALLENGE_ANSWER_BYTES, CHALLENGE_NONCE_BYTES, CHALLENGE_PLACES } from "../crypto/ownership-challenge.ts";
 import { AddressText, ContentIdText, HexBytes, Uint256Text, UnixSeconds } from "./schema.ts";
 

@@ -5,7 +5,8 @@
  * adds, a run of new slice indices, named by an id that the device draws as well. The device sends key, powers, and
  * per segment the manifest and the tags, has the segment verified, and then proposes a state that includes it.
  */
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { DATA_SET_MODES } from "../data-set/terms.ts";
 import { TokenPrice } from "./csp.ts";
 import { AddressText, HexBytes, HexRange, SignatureText, Uint64Text, Uint256Text, UnixSeconds } from "./schema.ts";

@@ -3,7 +3,8 @@
  * wants it, signed by the device. The owner signs the same message, or none.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { InvalidInputError } from "../errors.ts";
 import { MAXIMUM_DELEGATION_SECONDS } from "../identity/delegation.ts";
 import { AddressText, firstMismatch, HexBytes, UnixSeconds } from "./schema.ts";

@@ -2,7 +2,8 @@
  * Wire format of the snapshot list's head, which a provider keeps for an account: `core/snapshot/list-objects.ts` says
  * what is in it. The provider reads the version only.
  */
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { AddressText } from "./schema.ts";
 
 const countText = Type.String({ pattern: "^(?:0|[1-9][0-9]{0,15})$" });

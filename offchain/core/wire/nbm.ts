@@ -3,7 +3,8 @@
  * before it believes them.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { FIRST_GENERATION } from "../committee/key-id.ts";
 import { AddressText, Bytes32Text, HexBytes, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";
 

@@ -8,7 +8,8 @@
  * `PUT …/stub-file?expected=e`, of the founder: as that of an account's own stub file (`stub-files.ts`), and the
  * founder's own is removed.
  */
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { CHALLENGE_ANSWER_BYTES } from "../crypto/ownership-challenge.ts";
 import { MAX_CHUNK_BYTES, MAX_CLAIM_CHUNKS } from "./csp.ts";
 import { AddressText, Bytes32Text, ContentIdText, HexBytes, UnixSeconds } from "./schema.ts";

@@ -1,6 +1,7 @@
 /** HTTP messages about the release of sealed secrets by an NBM node. */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { FIRST_GENERATION } from "../committee/key-id.ts";
 import { MAX_SECRET_BYTES, SEALED_SECRET_OVERHEAD_BYTES } from "../sealed-secrets/lengths.ts";
 import { AddressText, Bytes32Text, HexBytes, HexRange, SignatureText, Uint64Text, UnixSeconds } from "./schema.ts";

@@ -7,7 +7,8 @@
  * are unix seconds, chunk and data ids are CIDv1 base32 text (raw, sha2-256).
  */
 
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { Static, TSchema } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { Value } from "@sinclair/typebox/value";
 import { TallystickError } from "../errors.ts";
 

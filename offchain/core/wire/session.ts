@@ -5,7 +5,8 @@
  * expired at every process of the daemon.
  */
 
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { AddressText, Bytes32Text, SignatureText, UnixSeconds } from "./schema.ts";
 
 /** Longest life of a session, in seconds. */

@@ -2,7 +2,8 @@
  * Wire format of stub files, which a provider keeps for an account: one for each put that is revocable for it.
  * `core/revocable/stub-file.ts` says what is in one; the provider reads version, epoch and length only.
  */
-import { type Static, Type } from "@sinclair/typebox";
+import type { Static } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { ContentIdText } from "./schema.ts";
 
 export const StubFileParams = Type.Object({ dataId: ContentIdText }, { additionalProperties: false });

@@ -1,6 +1,6 @@
 /** The HTTP messages of a verifier, which anybody may read. */
 
-import { Type } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { AddressText, Bytes32Text, HexRange, Uint256Text, UnixSeconds } from "./schema.ts";
 
 const closed = { additionalProperties: false };

@@ -1,6 +1,6 @@
 /** The node's HTTP interface: validation by schema, one service call each. */
 
-import { Type } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { NotReleasedError } from "../../chain/release-policy.ts";
 import type { GenerationId } from "../../core/committee/key-id.ts";
 import { TallystickError } from "../../core/errors.ts";

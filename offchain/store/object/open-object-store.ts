@@ -3,7 +3,8 @@
  * is imported when it is opened, so that other stores do not pay for it at every start.
  */
 import { resolve } from "node:path";
-import { type Static, type TSchema, Type } from "@sinclair/typebox";
+import type { Static, TSchema } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { InvalidInputError } from "../../core/errors.ts";
 import { firstMismatch } from "../../core/wire/schema.ts";
 import { readPrivateFile } from "../disk/private-file.ts";

@@ -3,7 +3,7 @@
  * in front of them, and clocks that the test sets.
  */
 
-import { Type } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { Wallet } from "ethers";
 import { pino } from "pino";
 import { AgentAccount } from "../../../offchain/agent/account.ts";

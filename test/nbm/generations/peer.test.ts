@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
-import { Type } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { expect } from "chai";
 import type { TallystickError } from "../../../offchain/core/errors.ts";
 import { askPeer } from "../../../offchain/nbm/generations/peer.ts";

@@ -2,7 +2,7 @@
  * Removals: objects of a bucket that say which objects of which packs were removed. A removal names packs, so it says
  * nothing about the same object in another pack, and the order in which packs and removals are read does not matter.
  */
-import { Type } from "@sinclair/typebox";
+import * as Type from "@sinclair/typebox/type";
 import { Value } from "@sinclair/typebox/value";
 import { PACK_NAME } from "./s3-pack.ts";
 
