@@ -63,7 +63,7 @@ describe("rotation in a page", () => {
     }
   }
 
-  it("has one successor, which opens by the key of the identity alone, also in two tabs and after a reload", async () => {
+  it("has one successor, by the key of the identity alone, also in two tabs and after a reload", async () => {
     expect(await hasRotation(name)).to.equal(false);
     await expectAsyncRejection(() => openRotation(name, "wrong horse", CHEAP), "WRONG_PASSPHRASE");
     expect(await hasRotation(name)).to.equal(false);

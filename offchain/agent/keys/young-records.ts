@@ -96,7 +96,7 @@ function tooYoung({ recordId }: Pick<VerifiedRecord, "recordId">, cause: Tallyst
     code: "NOT_RELEASED",
     party: "policy of the secret",
     check: "age of the record",
-    expected: `some blocks upon record ${recordId}, or upon the transaction that added the owner or named its successor`,
+    expected: `some blocks upon record ${recordId}, or upon what added the owner or named its successor`,
     ...(cause.received === undefined ? {} : { received: cause.received }),
     hint: "run the command again when the chain has mined more blocks",
     retryable: true,

@@ -1,7 +1,7 @@
 /**
  * A recovery that is under way, in the home folder of the claimant: whose identity, on which network, and the fresh
- * identity of the claim, sealed with what opens the restored one: a passphrase or a wallet. It is there until the identity is restored, so that the command
- * goes on after days and after a restart.
+ * identity of the claim, sealed with what opens the restored one: a passphrase or a wallet. It is there until the
+ * identity is restored, so that the command goes on after days and after a restart.
  */
 
 import { readFileSync, rmSync } from "node:fs";

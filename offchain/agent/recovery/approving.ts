@@ -60,8 +60,8 @@ export function isGuardian({ guardians }: RecoveryPlan, account: string): boolea
 /**
  * The consent to the request that is open for exactly this requester and session key, or to a new one.
  *
- * @throws TallystickError NOT_OWNER when the account does not name the guardian; NOT_FOUND when the proposer has no such
- *   request; CONFLICT when this guardian has approved it before, is barred, or enough have approved
+ * @throws TallystickError NOT_OWNER when the account does not name the guardian; NOT_FOUND when the proposer has no
+ *   such request; CONFLICT when this guardian has approved it before, is barred, or enough have approved
  */
 export async function consentTo(
   chain: ChainReader,
