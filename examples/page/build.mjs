@@ -6,6 +6,8 @@ await build({
   entryPoints: ["page.ts"],
   outdir: "dist",
   bundle: true,
+  // What is imported when it is needed is a file of its own.
+  splitting: true,
   minify: true,
   format: "esm",
   platform: "browser",

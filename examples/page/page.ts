@@ -5,6 +5,7 @@
 import {
   type Agent,
   createIdentity,
+  type Deployment,
   type Eip1193Provider,
   eip1193Signer,
   giveDevelopmentFunds,
@@ -60,11 +61,19 @@ async function keyFrom(form: FormData): Promise<KeystoreKey> {
   return await setUpWallet(wallet);
 }
 
-async function open(form: FormData): Promise<Agent> {
+interface Opened {
+  readonly agent: Agent;
+  readonly deployment: Deployment;
+  /** Kept for a rotation: the new identity opens by it too. */
+  readonly key: KeystoreKey;
+}
+
+async function open(form: FormData): Promise<Opened> {
   const deployment = parseDeployment(await (await fetch("deployment.json")).json());
   const key = await keyFrom(form);
   if (await hasIdentity(STORE)) {
-    return await openAgent({ identity: await loadIdentity(STORE, key), deployment, name: STORE });
+    const identity = await loadIdentity(STORE, key);
+    return { agent: await openAgent({ identity, deployment, name: STORE }), deployment, key };
   }
   const phrase = String(form.get("phrase"));
   const created = await createIdentity(STORE, key, phrase === "" ? undefined : phrase);
@@ -78,7 +87,41 @@ async function open(form: FormData): Promise<Agent> {
   const agent = await openAgent({ identity: created.identity, deployment, name: STORE });
   // The files that the identity has stored from other devices.
   if (created.phrase === undefined) await agent.recover();
-  return agent;
+  return { agent, deployment, key };
+}
+
+/**
+ * Shows the phrase of the new identity and what the rotation comes to; the form that appears carries it out. After a
+ * reload at any moment it is the same phrase, and the rotation goes on.
+ */
+async function prepareRotation({ agent, deployment, key }: Opened): Promise<string> {
+  const { openRotation, phraseOf, planPageRotation, rotatePage } = await import("tallystick/browser/rotation");
+  say("preparing the rotation");
+  const [old, next] = [await loadIdentity(STORE, key), await openRotation(STORE, key)];
+  const rotation = { name: STORE, deployment, old, next };
+  await giveDevelopmentFunds(deployment, next.account);
+  const plan = await planPageRotation(rotation);
+  element("#rotation strong", HTMLElement).textContent = phraseOf(next);
+  element("#rotation-plan", HTMLElement).textContent =
+    `${plan.account} will be replaced by ${plan.successor}; ${plan.dataSets.length} data sets go on, ` +
+    `${plan.left.length} stay; gas at most ${plan.gasFee} wei`;
+  element("#files", HTMLElement).querySelector("#put")?.toggleAttribute("hidden", true);
+  element("#rotate", HTMLButtonElement).hidden = true;
+  element("#rotation", HTMLFormElement).hidden = false;
+  let isOpen = true;
+  onSubmit("#rotation", async (form) => {
+    if (String(form.get("words")).trim().toLowerCase() !== phraseOf(next)) throw new TypeError("these are other words");
+    say("replacing the identity");
+    // Nothing else may write into the store meanwhile.
+    if (isOpen) await agent.close();
+    isOpen = false;
+    const { successor } = await rotatePage(rotation, { onStep: (step) => say(`rotate: ${step}`) });
+    old.wipe();
+    next.wipe();
+    element("#files", HTMLElement).hidden = true;
+    return `replaced by ${successor}: reload the page`;
+  });
+  return "confirm the new words";
 }
 
 async function store(agent: Agent, form: FormData): Promise<string> {
@@ -126,11 +169,13 @@ function onSubmit(selector: string, work: (form: FormData) => Promise<string>): 
 
 onSubmit("#identity", async (form) => {
   say("opening the identity");
-  const agent = await open(form);
+  const opened = await open(form);
+  const { agent } = opened;
   element("#account", HTMLElement).textContent = agent.account;
   await showList(agent);
   element("#identity", HTMLFormElement).hidden = true;
   element("#files", HTMLElement).hidden = false;
   onSubmit("#put", (put) => store(agent, put));
+  element("#rotate", HTMLButtonElement).addEventListener("click", () => void attempt(() => prepareRotation(opened)));
   return "ready";
 });

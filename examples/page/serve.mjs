@@ -5,7 +5,7 @@
  *
  * Browsers let a page on plain HTTP use locks and cryptography on loopback only. Elsewhere, serve it over HTTPS.
  */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 
@@ -20,7 +20,10 @@ if (!existsSync(deploymentFile)) {
 const files = new Map([
   ["/", ["dist/index.html", "text/html; charset=utf-8"]],
   ["/page.css", ["dist/page.css", "text/css; charset=utf-8"]],
-  ["/page.js", ["dist/page.js", "text/javascript; charset=utf-8"]],
+  // The page, and what it loads when it is needed.
+  ...readdirSync("dist")
+    .filter((name) => name.endsWith(".js"))
+    .map((name) => [`/${name}`, [`dist/${name}`, "text/javascript; charset=utf-8"]]),
   ["/deployment.json", [deploymentFile, "application/json"]],
 ]);
 const policy = [

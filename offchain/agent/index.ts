@@ -58,6 +58,7 @@ import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 export { NoDeploymentError } from "../chain/deployment.ts";
 export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
 export type { DelegateOptions, DelegateState, DelegateView } from "./delegates/delegates.ts";
+export type { Approver, AskedFor, Consent } from "./recovery/approving.ts";
 export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";
 export { describePlan, durationText } from "./recovery/describe-plan.ts";
 export {
@@ -70,13 +71,14 @@ export {
 export type {
   Approval,
   ApprovalOptions,
-  AskedFor,
   Guarded,
   GuardedAccounts,
   GuardedRequest,
   PreparedProtection,
   ProtectionView,
   Vetoed,
+  VetoFailure,
+  VetoReport,
 } from "./recovery/recovery.ts";
 export { isUnderWay, type RequestPhase, type RequestView } from "./recovery/requests.ts";
 export type { ReplacedNamed } from "./recovery/warnings.ts";

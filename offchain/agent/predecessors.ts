@@ -3,14 +3,11 @@
  * contract state. The same state says who replaced whom, and when, so that an endpoint cannot make up a predecessor.
  */
 
-import { readHandover, readPredecessor, readReplacement } from "../chain/account-directory.ts";
+import { LONGEST_LINE, readHandover, readPredecessor, readReplacement } from "../chain/account-directory.ts";
 import type { ChainReader } from "../chain/deployment.ts";
 import { isAddressEqual } from "../core/encoding/address.ts";
 import { openHandover } from "../core/identity/handover.ts";
 import type { Identity } from "../core/identity/identity.ts";
-
-/** Predecessors that are read, the latest first. */
-export const LONGEST_LINE = 16;
 
 export interface Predecessor {
   readonly identity: Identity;

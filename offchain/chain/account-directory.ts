@@ -16,6 +16,9 @@ const NOBODY = `0x${"00".repeat(20)}`;
 /** Limit of the contract. */
 export const MAX_HANDOVER_BYTES = 128;
 
+/** Predecessors of one account that are asked for, the latest first. */
+export const LONGEST_LINE = 16;
+
 /** What took an account's place. */
 export interface Replacement {
   readonly successor: string;
@@ -58,8 +61,13 @@ export async function readPredecessor(chain: ChainReader, account: string): Prom
 }
 
 /** Whether an account may use what another one owns: it is the last of the other one's line. */
-export async function mayActFor(chain: ChainReader, account: string, owner: string): Promise<boolean> {
-  return await readChain("reading an account's line", () => directoryOf(chain).mayActFor(account, owner));
+export async function mayActFor(
+  chain: ChainReader,
+  account: string,
+  owner: string,
+  blockTag: number | "latest" = "latest",
+): Promise<boolean> {
+  return await readChain("reading an account's line", () => directoryOf(chain).mayActFor(account, owner, { blockTag }));
 }
 
 /** What a replaced account left to its successor; empty for an account that has none. @throws ChainUnavailableError */

@@ -15,8 +15,9 @@ export const EXIT = {
   keys: 8,
   funds: 9,
   incomplete: 10,
+  unchecked: 11,
   interrupted: 130,
-} as const satisfies Readonly<Record<ExitClass | "ok" | "incomplete", number>>;
+} as const satisfies Readonly<Record<ExitClass | "ok" | "incomplete" | "unchecked", number>>;
 
 /** @returns the process exit code for a failure */
 export function exitCodeOf(code: ErrorCode): number {

@@ -4,9 +4,10 @@
  * wallet signs. All commands load this module, so what wallets need loads when one is used.
  */
 import { identityOpeners } from "../agent/node/identity-store.ts";
+import { readPrivateFile } from "../agent/node/private-file.ts";
 import { secretLine } from "../core/encoding/secret-text.ts";
 import { InvalidInputError } from "../core/errors.ts";
-import type { KeystoreKey } from "../core/identity/keystore.ts";
+import type { KeystoreKey, KeystoreOpeners } from "../core/identity/keystore.ts";
 import type { KeystoreMessage } from "../core/identity/keystore-message.ts";
 import type { WalletKey, WalletOpener } from "../core/identity/wallet-key.ts";
 import type { WalletSigner } from "../core/identity/wallet-signature.ts";
@@ -37,7 +38,15 @@ export function isKeyGiven({ passphraseFile, walletUrl, signatureFile }: Keystor
  * @throws TallystickError NO_IDENTITY before anybody is asked; as the wallet, WRONG_WALLET
  */
 export async function readKeystoreKey(homeDir: string, options: KeystoreOptions): Promise<KeystoreKey> {
-  const { passphrase, wallets } = identityOpeners(homeDir);
+  return await readKeyFor(identityOpeners(homeDir), options);
+}
+
+/**
+ * The same for another keystore. @param openers what opens it
+ * @throws as `readKeystoreKey`
+ */
+export async function readKeyFor(openers: KeystoreOpeners, options: KeystoreOptions): Promise<KeystoreKey> {
+  const { passphrase, wallets } = openers;
   const { passphraseFile, walletUrl, signatureFile } = options;
   const isWalletNamed = walletUrl !== undefined || signatureFile !== undefined;
   if (isWalletNamed && wallets.length === 0) throw noWallet();
@@ -82,10 +91,9 @@ async function keyOfWallet(wallets: readonly WalletOpener[], options: KeystoreOp
 
 async function givenSignature({ signatureFile, walletUrl }: KeystoreOptions): Promise<string | undefined> {
   if (signatureFile !== undefined) {
-    const { readPrivateFile } = await import("../agent/node/private-file.ts");
     const what = "signature file";
     const hint = "write what the wallet returned, from 0x on, as one line";
-    const text = readPrivateFile(signatureFile, what, hint);
+    const text = readPrivateFile(signatureFile, { what, hint, party: "you" });
     return secretLine(text, { what, path: signatureFile, facts: { party: "you", hint } }).trim();
   }
   if (walletUrl !== undefined || !isSet(SIGNATURE_ENVIRONMENT)) return undefined;

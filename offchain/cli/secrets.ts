@@ -2,10 +2,10 @@
  * Where secrets come from: an environment variable, a file, or a prompt on the terminal. Never argv, which other users
  * of the machine can read.
  */
-import { readFile } from "node:fs/promises";
+import { readPrivateFile } from "../agent/node/private-file.ts";
 import { fromHex } from "../core/encoding/hex.ts";
-import { PASSPHRASE_HINT, secretLine, secretText } from "../core/encoding/secret-text.ts";
-import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { PASSPHRASE_HINT, secretLine } from "../core/encoding/secret-text.ts";
+import { InvalidInputError } from "../core/errors.ts";
 import { InterruptedError } from "./interrupt.ts";
 
 interface SecretSource {
@@ -21,21 +21,10 @@ interface SecretSource {
 
 async function readSecret(source: SecretSource, askFor: () => Promise<string>): Promise<string> {
   if (source.file !== undefined) {
-    let bytes: Uint8Array;
-    try {
-      bytes = await readFile(source.file);
-    } catch (cause) {
-      throw new TallystickError(`the ${source.what} file cannot be read`, {
-        code: "FILE_UNREADABLE",
-        party: "you",
-        received: source.file,
-        hint: "check the path and its permissions",
-        cause,
-      });
-    }
     const { hint } = source;
-    const file = { what: `${source.what} file`, path: source.file, facts: { party: "you", hint } };
-    const text = secretText(bytes, file);
+    const what = `${source.what} file`;
+    const text = readPrivateFile(source.file, { what, hint, party: "you" });
+    const file = { what, path: source.file, facts: { party: "you", hint } };
     return source.lines === "all" ? text : secretLine(text, file);
   }
   const fromEnvironment = process.env[source.environment];

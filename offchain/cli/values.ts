@@ -120,3 +120,15 @@ export function dataSetId(text: string): string {
     "A data set is named by its id, or the first digits of it: `tallystick data-set ls` shows them.",
   );
 }
+
+/** A point of time, as a message that is signed has it. */
+export function unixSeconds(text: string): bigint {
+  if (/^\d{1,15}$/.test(text)) return BigInt(text);
+  throw new InvalidArgumentError("A deadline is a number of seconds since 1970, as the command has printed it.");
+}
+
+/** A signature of any length: a contract wallet says what it accepts. */
+export function signature(text: string): string {
+  if (/^0x(?:[0-9a-fA-F]{2})+$/.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError("A signature is 0x and an even number of hex digits.");
+}

@@ -1,11 +1,11 @@
 /** The provider's database: SQLite in its folder, or PostgreSQL, which several processes of one provider may share. */
-import { readFileSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Static } from "@sinclair/typebox";
 import * as Type from "@sinclair/typebox/type";
 import { InvalidInputError } from "../core/errors.ts";
 import type { DaemonDatabase } from "../daemon/database.ts";
 import type { SessionDatabase } from "../daemon/sessions.ts";
+import { readPrivateFile } from "../store/disk/private-file.ts";
 import { openPostgresqlDatabase } from "../store/index/sql/open-postgresql.ts";
 import { openSqliteDatabase } from "../store/index/sql/open-sqlite.ts";
 import { type ProviderIndexOptions, SqlProviderIndex } from "../store/index/sql/provider-index.ts";
@@ -55,26 +55,7 @@ function urlOf(config: Extract<DatabaseConfig, { kind: "postgresql" }>): string 
       hint: `set ${URL_VARIABLE}, or name a file of mode 0600 with database.urlFile`,
     });
   }
-  let mode: number;
-  let text: string;
-  try {
-    mode = statSync(urlFile).mode;
-    text = readFileSync(urlFile, "utf8").trim();
-  } catch (cause) {
-    throw new InvalidInputError(`the file of the database's address ${urlFile} cannot be read`, {
-      check: "database.urlFile",
-      cause,
-    });
-  }
-  if ((mode & 0o077) !== 0) {
-    throw new InvalidInputError(`others may read the database's address in ${urlFile}`, {
-      check: "mode of the file",
-      expected: "0600",
-      received: `0${(mode & 0o777).toString(8)}`,
-      hint: `chmod 600 ${urlFile}`,
-    });
-  }
-  return text;
+  return readPrivateFile(urlFile, { what: "file of the database's address" }).trim();
 }
 
 export class ProviderDatabase implements DaemonDatabase {

@@ -4,13 +4,10 @@
  * end, predecessors may still add something; the next opening takes that as well.
  */
 
-import { readPredecessor } from "../chain/account-directory.ts";
+import { LONGEST_LINE, readPredecessor } from "../chain/account-directory.ts";
 import type { ChainReader } from "../chain/deployment.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { SuccessionIndex } from "../store/index/succession-index.ts";
-
-/** Predecessors that one opening asks the chain for. What those before them have was taken over by them, or is lost. */
-export const LONGEST_LINE = 16;
 
 export interface SuccessionOptions {
   readonly chain: ChainReader;
@@ -30,6 +27,7 @@ export class Successions {
   /** @throws ChainUnavailableError, DiskFullError, DiskFailedError, DatabaseUnavailableError */
   async takeOver(account: string): Promise<void> {
     const { chain, successions, logger, now } = this.#options;
+    // What those before the longest line have was taken over by it, or is lost.
     const line = [account];
     for (let steps = 0; steps < LONGEST_LINE; steps += 1) {
       const predecessor = await readPredecessor(chain, line.at(-1) ?? account);

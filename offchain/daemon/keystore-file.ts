@@ -39,7 +39,7 @@ export function readPassphrase(passphraseFile?: string): string {
     });
   }
   const file = { what: "passphrase file", path: passphraseFile, facts: { hint: PASSPHRASE_HINT } };
-  return secretLine(readPrivateFile(file.path, file.what, PASSPHRASE_HINT), file);
+  return secretLine(readPrivateFile(file.path, { what: file.what, hint: PASSPHRASE_HINT }), file);
 }
 
 /** @throws TallystickError NO_IDENTITY when there is no keystore where the configuration says */

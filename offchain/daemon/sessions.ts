@@ -154,7 +154,7 @@ export class Sessions {
    *   ACCOUNT_REPLACED when it has a successor, NOT_DELEGATED when it is a delegate that has expired or was revoked,
    *   CHAIN_UNAVAILABLE when the chain does not tell.
    */
-  async open(request: SessionRequest, address = "an unknown address"): Promise<SessionAnswer> {
+  async open(request: SessionRequest, address: string): Promise<SessionAnswer> {
     const { audience, domain, checkSignature, admit, replaced, delegates } = this.#options;
     const now = this.#now();
     const account = checksumAddress(request.account, "account");

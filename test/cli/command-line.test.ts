@@ -194,7 +194,7 @@ describe("command line", () => {
 
   it("reads the passphrase from a file", () => {
     const file = join(directory, "passphrase");
-    writeFileSync(file, "a passphrase\n");
+    writeFileSync(file, "a passphrase\n", { mode: 0o600 });
     const listed = run(["ls", "--passphrase-file", file]);
     // What this device stored is known without a network.
     expect(listed.code, listed.stderr).to.equal(0);

@@ -59,7 +59,10 @@ describe("sessions of delegates", () => {
   afterEach(() => database.close());
 
   const open = (by = key) =>
-    sessions.open({ account: by, audience, nonce: hexlify(randomBytes(32)), expiresAt: now + 3000, signature: "0x" });
+    sessions.open(
+      { account: by, audience, nonce: hexlify(randomBytes(32)), expiresAt: now + 3000, signature: "0x" },
+      "192.0.2.1",
+    );
   const use = async (token: string) => await sessions.check(`Bearer ${token}`);
   const unavailable = () => {
     throw new ChainUnavailableError("reading");

@@ -48,7 +48,10 @@ describe("sessions of replaced accounts", () => {
   afterEach(() => database.close());
 
   const open = (by = account) =>
-    sessions.open({ account: by, audience, nonce: hexlify(randomBytes(32)), expiresAt: NOW + 600, signature: "0x" });
+    sessions.open(
+      { account: by, audience, nonce: hexlify(randomBytes(32)), expiresAt: NOW + 600, signature: "0x" },
+      "192.0.2.1",
+    );
   const use = async (token: string) => await sessions.check(`Bearer ${token}`);
   const unavailable = () => {
     throw new ChainUnavailableError("reading");

@@ -120,7 +120,7 @@ describe("daemon server", () => {
     expect(first.statusCode).to.equal(200);
     let caught: unknown;
     try {
-      await sessionsOver(database).open(message);
+      await sessionsOver(database).open(message, "192.0.2.1");
     } catch (error) {
       caught = error;
     }
@@ -229,7 +229,7 @@ describe("daemon server", () => {
     const openAs = (n: number, by = n) => {
       const account = `0x${by.toString(16).padStart(40, "0")}`;
       const nonce = `0x${n.toString(16).padStart(64, "0")}`;
-      return sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" });
+      return sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" }, "192.0.2.1");
     };
     for (let n = 0; n < 5900; n++) await openAs(n);
     // One account gets a 20th of what is left: four, when 97 are.
@@ -254,7 +254,7 @@ describe("daemon server", () => {
     const account = Wallet.createRandom().address;
     const openNext = () => {
       const nonce = hexlify(randomBytes(32));
-      return sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" });
+      return sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" }, "192.0.2.1");
     };
     await openNext();
     clock -= 3600;
@@ -275,7 +275,7 @@ describe("daemon server", () => {
     const fill = async () => {
       for (let n = 0; n < 100; n++) {
         const nonce = hexlify(randomBytes(32));
-        await sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" });
+        await sessions.open({ account, audience, nonce, expiresAt: clock + 600, signature: "0x" }, "192.0.2.1");
       }
     };
     await expectAsyncRejection(fill, "DISK_FULL");

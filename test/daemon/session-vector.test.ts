@@ -43,7 +43,7 @@ describe("session vector", () => {
       now: () => now,
     });
     expect(firstMismatch(SessionRequest, request)).to.equal(undefined);
-    const answer = await sessions.open(request);
+    const answer = await sessions.open(request, "192.0.2.1");
     expect(firstMismatch(SessionAnswer, answer)).to.equal(undefined);
     const row = database.prepare("SELECT token_hash FROM sessions").get();
     expect((await sessions.check(`Bearer ${answer.token}`)).account).to.equal(account);

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import {
   AbstractSigner,
+  type BaseContract,
   ContractFactory,
   type HDNodeWallet,
   type TransactionRequest,
@@ -54,11 +55,22 @@ export interface TwoFacedWallet {
   setHonest(honest: boolean): Promise<void>;
 }
 
-export async function deployTwoFacedWallet(owner: HDNodeWallet): Promise<TwoFacedWallet> {
-  const path = "../../artifacts/contracts/test/zoo/TwoFacedWallet.sol/TwoFacedWallet.json";
+/** Deploys a contract of `contracts/test/zoo`. @param file that has it @param owner pays, on a chain */
+export async function deployZoo(
+  owner: HDNodeWallet,
+  file: string,
+  name: string,
+  ...parameters: readonly unknown[]
+): Promise<BaseContract> {
+  const path = `../../artifacts/contracts/test/zoo/${file}.sol/${name}.json`;
   const { abi, bytecode } = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
-  const contract = await new ContractFactory(abi, bytecode, owner).deploy(owner.address);
+  const contract = await new ContractFactory(abi, bytecode, owner).deploy(...parameters);
   await contract.waitForDeployment();
+  return contract;
+}
+
+export async function deployTwoFacedWallet(owner: HDNodeWallet): Promise<TwoFacedWallet> {
+  const contract = await deployZoo(owner, "TwoFacedWallet", "TwoFacedWallet", owner.address);
   return {
     address: await contract.getAddress(),
     setHonest: async (honest) => {

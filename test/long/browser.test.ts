@@ -224,6 +224,35 @@ describe("the agent in a page", () => {
     expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
   });
 
+  it("rotates the identity: new words, confirmed, the same after a reload, and the old ones are refused", async () => {
+    const offered = async () => {
+      await page.click("#rotate");
+      await said(page, /^confirm the new words$/);
+      return (await page.textContent("#rotation strong")) ?? "";
+    };
+    const words = await offered();
+    expect(words.split(" ")).to.have.length(24);
+    await page.reload();
+    expect(await openIdentity(page)).to.equal(account);
+    expect(await offered()).to.equal(words);
+    const confirm = async (typed: string) => {
+      await page.fill("input[name=words]", typed);
+      await page.click("#rotation button");
+    };
+    await confirm(phrase);
+    expect(await failureOf(async () => await said(page, /^replaced/))).to.match(/these are other words/);
+    await confirm(words);
+    const [, successor] = /^replaced by (\S+):/.exec(await said(page, /^replaced by/, 240)) ?? [];
+    await page.reload();
+    const own = await openIdentity(page);
+    expect(own).to.equal(successor).and.not.equal(account);
+    expect(Buffer.compare(await fetchBytes(dataId), content)).to.equal(0);
+
+    await context.close();
+    await openBrowser("profile of the thief");
+    expect(await failureOf(async () => await openIdentity(page, phrase))).to.match(/replaced/);
+  });
+
   it("opens with the wallet of the browser, in place of a passphrase, and says what the wallet refuses", async () => {
     await context.close();
     await openBrowser("profile with a wallet");

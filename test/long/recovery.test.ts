@@ -7,9 +7,11 @@ import { join } from "node:path";
 import { expect } from "chai";
 import { HDNodeWallet, id, type TypedDataDomain, type TypedDataField, Wallet } from "ethers";
 import { claimIn, openClaim } from "../../offchain/agent/node/claim-file.ts";
+import { identityOpeners } from "../../offchain/agent/node/identity-store.ts";
 import { SILENT } from "../../offchain/agent/progress.ts";
 import { EXIT } from "../../offchain/cli/exit-codes.ts";
 import { type CommandUser, startTallystick, tallystick } from "../../scripts/demo/command.ts";
+import { anvilWallet } from "../helpers/anvil.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { newPerson, type Person } from "../helpers/people.ts";
 import { failure } from "../helpers/promises.ts";
@@ -92,8 +94,16 @@ describe("recovery of an identity", () => {
     expect(await net.chain.provider.getBlockNumber()).to.equal(block);
     return report;
   }
-  const failedIn = (report: Document) =>
-    (report.checks as { check: string; passed: boolean }[]).filter(({ passed }) => !passed).map(({ check }) => check);
+  type Check = { check: string; outcome: string; decides: boolean; remedy?: string };
+  const withOutcome = (report: Document, wanted: string) =>
+    (report.checks as Check[])
+      .filter(({ outcome, decides, remedy }) => {
+        expect(remedy === undefined).to.equal(outcome === "passed");
+        return outcome === wanted && decides;
+      })
+      .map(({ check }) => check);
+  const failedIn = (report: Document) => withOutcome(report, "failed");
+  const uncheckedIn = (report: Document) => withOutcome(report, "unchecked");
 
   async function expectRestored(user: CommandUser): Promise<void> {
     const out = join(user.home, "out");
@@ -116,18 +126,18 @@ describe("recovery of an identity", () => {
   describe("by the phrase", () => {
     it("is rehearsed with the phrase, a wrong phrase and none, and restores on a new device", async () => {
       const phraseFile = join(net.dir, "phrase");
-      writeFileSync(phraseFile, owner.recoveryPhrase);
+      writeFileSync(phraseFile, owner.recoveryPhrase, { mode: 0o600 });
       const report = await drilled(owner, EXIT.ok, "--phrase-file", phraseFile);
-      expect(report).to.include({ account: owner.account, way: "phrase", possible: true, phrase: "right" });
+      expect(report).to.include({ account: owner.account, way: "phrase", outcome: "passed", phrase: "right" });
       const back = report.comesBack as Document;
       expect(back).to.include({ records: 1, snapshots: 1, totalBytes: content.length });
       expect((back.puts as Document[])[0]).to.include({ dataId });
 
-      expect(failedIn(await drilled(owner, EXIT.incomplete))).to.deep.equal(["recovery phrase"]);
+      expect(uncheckedIn(await drilled(owner, EXIT.unchecked))).to.deep.equal(["recovery phrase"]);
       const wrongFile = join(net.dir, "wrong phrase");
-      writeFileSync(wrongFile, (await newPerson(net, "somebody")).recoveryPhrase);
+      writeFileSync(wrongFile, (await newPerson(net, "somebody")).recoveryPhrase, { mode: 0o600 });
       const wrong = await drilled(owner, EXIT.incomplete, "--phrase-file", wrongFile);
-      expect(wrong).to.include({ phrase: "of another identity", possible: false });
+      expect(wrong).to.include({ phrase: "of another identity", outcome: "failed" });
 
       const device = newcomer("new device");
       expect((await drilled(device, EXIT.ok, "--phrase-file", phraseFile)).comesBack).to.include({ records: 1 });
@@ -145,7 +155,7 @@ describe("recovery of an identity", () => {
     before(async () => {
       wallet = await newWallet();
       keyFile = join(net.dir, "wallet key");
-      writeFileSync(keyFile, wallet.privateKey);
+      writeFileSync(keyFile, wallet.privateKey, { mode: 0o600 });
     });
 
     it("is refused while the owner has named none", async () => {
@@ -175,9 +185,10 @@ describe("recovery of an identity", () => {
         owner.account,
       );
 
-      expect(await drilled(owner, EXIT.ok, "--wallet", "--wallet-key-file", keyFile)).to.include({ possible: true });
+      expect(await drilled(owner, EXIT.ok, "--wallet", "--wallet-key-file", keyFile)).to.include({ outcome: "passed" });
+      expect(uncheckedIn(await drilled(owner, EXIT.unchecked, "--wallet"))).to.deep.equal(["key of the wallet"]);
       const other = join(net.dir, "other key");
-      writeFileSync(other, Wallet.createRandom().privateKey);
+      writeFileSync(other, Wallet.createRandom().privateKey, { mode: 0o600 });
       const wrong = await drilled(owner, EXIT.incomplete, "--wallet", "--wallet-key-file", other);
       expect(failedIn(wrong)).to.deep.equal(["key of the wallet"]);
       const nobody = newcomer("rehearsing");
@@ -238,10 +249,11 @@ describe("recovery of an identity", () => {
       expect((await documentOf(device, "phrase")).recoveryPhrase).to.equal(owner.recoveryPhrase);
     });
 
-    it("comes back by a signature that a wallet elsewhere has made", async () => {
+    it("comes back by a signature of a wallet elsewhere, into a keystore that a wallet opens", async () => {
       await documentOf(owner, "recovery", "protect", "--wallet", wallet.address, "--delay", "1h");
-      const device = newcomer("after the signature");
-      const asked = (await pending(device, ...claim())) as {
+      const device = newcomer("after the signature", { TALLYSTICK_WALLET_URL: net.deployment.rpcUrl });
+      const keystoreWallet = anvilWallet(3).address;
+      const asked = (await pending(device, ...claim("--keystore-wallet", keystoreWallet))) as {
         state: string;
         typedData: { domain: TypedDataDomain; types: Record<string, TypedDataField[]>; message: Document };
       };
@@ -254,7 +266,11 @@ describe("recovery of an identity", () => {
       expect(error.received).to.contain(wallet.address);
       expect(await pending(device, ...claim("--signature", signature))).to.include({ state: "scheduled" });
       await pass(3601);
+      const other = await errorOf(device, ...claim("--keystore-wallet", anvilWallet(4).address));
+      expect(other).to.include({ check: "wallet of the keystore", expected: keystoreWallet });
       await documentOf(device, ...claim());
+      const openers = identityOpeners(device.home);
+      expect([openers.passphrase, openers.wallets.map((one) => one.wallet)]).to.deep.equal([false, [keystoreWallet]]);
       await expectRestored(device);
     });
   });
@@ -344,9 +360,16 @@ describe("recovery of an identity", () => {
     it("is not possible while too few key nodes answer, as its rehearsal says", async () => {
       const [first, second] = net.nodes.map(({ process }) => process);
       await first?.stop();
-      expect(await drilled(owner, EXIT.ok, "--guardians")).to.include({ possible: true });
+      expect(await drilled(owner, EXIT.ok, "--guardians")).to.include({ outcome: "passed" });
       await second?.stop();
-      expect(failedIn(await drilled(owner, EXIT.incomplete, "--guardians"))).to.include("enough key nodes");
+      const report = await drilled(owner, EXIT.unchecked, "--guardians");
+      expect(report).to.include({ outcome: "unchecked" });
+      expect(uncheckedIn(report)).to.include("enough key nodes");
+      expect(failedIn(report)).to.deep.equal([]);
+      const told = await startTallystick(owner, ["recover", "--drill", "--guardians"]).ended;
+      expect(told.exitCode).to.equal(EXIT.unchecked);
+      expect(told.stdout).to.match(/UNKNOWN enough key nodes: 1 of 3 are ready, 2 did not answer, 2 needed/);
+      expect(told.stdout).to.match(/to do: rehearse it again when more key nodes answer/);
       await Promise.all([first?.start(), second?.start()]);
     });
 

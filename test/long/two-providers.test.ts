@@ -354,7 +354,7 @@ describe("two processes of one provider", () => {
         );
       third.environment = { TALLYSTICK_DATABASE_URL: "" };
       writeFileSync(join(third.folder, "url"), server.url("provider"), { mode: 0o644 });
-      expect(await failureOf()).to.contain("others may read the database's address");
+      expect(await failureOf()).to.contain("is readable by others");
       rmSync(join(third.folder, "url"));
       writeFileSync(join(third.folder, "url"), server.url("nowhere"), { mode: 0o600 });
       expect(await failureOf()).to.contain(`postgresql://127.0.0.1:${server.port}/nowhere`);

@@ -104,6 +104,22 @@ describe("identity of a wallet on the command line", function () {
     expect(readFileSync(join(home, "keystore.json"), "utf8")).to.not.contain(recoveryPhrase.split(" ")[0]);
   });
 
+  it("is restored from its phrase into a keystore that the wallet opens, and no passphrase", () => {
+    const { account, recoveryPhrase } = answerOf(["init"], { TALLYSTICK_PASSPHRASE: PASSPHRASE });
+    const file = join(directory, "phrase");
+    writeFileSync(file, recoveryPhrase, { mode: 0o600 });
+    home = join(directory, "restored");
+    const recover = ["recover", "--phrase-file", file, "--keystore-wallet", wallet.address, ...atWallet()];
+    // The list of what is stored needs a network; the identity does not.
+    expect(errorOf(recover)).to.include({ code: "NO_DEPLOYMENT" });
+    const { passphrase, wallets } = identityOpeners(home);
+    expect([passphrase, wallets.map((one) => one.wallet)]).to.deep.equal([false, [wallet.address]]);
+    expect(answerOf(["phrase", ...atWallet()])).to.deep.equal({ account, recoveryPhrase });
+    const again = errorOf(recover);
+    expect(again).to.include({ code: "INVALID_INPUT", check: "options that go together", received: wallet.address });
+    expect(again.hint).to.contain("identity add-wallet");
+  });
+
   it("is not made when the wallet has no such account, or none is there", () => {
     const stranger = "0x000000000000000000000000000000000000dEaD";
     expect(errorOf(["init", "--wallet", stranger, ...atWallet()])).to.include({ code: "WRONG_WALLET" });

@@ -56,7 +56,7 @@ describe("an identity that a wallet opens", function () {
     const phraseFile = join(net.dir, "phrase");
     writeFileSync(phraseFile, recoveryPhrase, { mode: 0o600 });
     const drill = await succeeds("recover", "--drill", "--phrase-file", phraseFile);
-    expect(drill).to.deep.include({ account, possible: true, phrase: "right" });
+    expect(drill).to.deep.include({ account, outcome: "passed", phrase: "right" });
   });
 
   it("is refused to another wallet's signature", async () => {

@@ -1,12 +1,7 @@
 /** The identity in a page: the keystore, which a passphrase or wallets open, in the store of a name. */
 
 import { TallystickError } from "../../core/errors.ts";
-import {
-  type Identity,
-  identityFromEntropy,
-  identityFromPhrase,
-  newRecoveryPhrase,
-} from "../../core/identity/identity.ts";
+import { type Identity, identityFromPhrase, newRecoveryPhrase, takeIdentity } from "../../core/identity/identity.ts";
 import {
   addKeystoreSlot,
   DEFAULT_SCRYPT_COST,
@@ -69,12 +64,7 @@ export async function createIdentity(
  * @throws InvalidInputError, UnknownVersionError for what is no keystore of this build
  */
 export async function loadIdentity(name: string, key: KeystoreKey): Promise<Identity> {
-  const entropy = await openKeystore(await withStore(name, (store) => readKeystore(name, store)), key, "user");
-  try {
-    return identityFromEntropy(entropy);
-  } finally {
-    entropy.fill(0);
-  }
+  return takeIdentity(await openKeystore(await withStore(name, (store) => readKeystore(name, store)), key, "user"));
 }
 
 /** What opens the identity of a store. @throws TallystickError NO_IDENTITY, DISK_FAILED; as `loadIdentity` */

@@ -34,7 +34,7 @@ export interface SegmentObjectRow {
 export interface PageSchema extends DBSchema {
   /** One row, under the key `owner`: the address of the account. */
   account: { key: string; value: string };
-  /** One row, under the key `user`. */
+  /** Under the key `user`; while a rotation is under way also `successor`, and after it `replaced/<account>`. */
   keystore: { key: string; value: KeystoreJson };
   puts: { key: string; value: CataloguedPut };
   /** Newest head seen of each snapshot list, by the name of the list. */

@@ -50,6 +50,7 @@ export async function openSealedKey(
     chain: await context.chain(),
     clock: context.platform.clock,
     account: context.account.address,
+    owner,
     during: <Result>(step: string, work: () => Promise<Result>) => context.waits.during("chain", step, work),
   };
   return await onceConfirmed(young, found, () => acrossGenerations(open));

@@ -1,9 +1,10 @@
 /**
  * Key nodes ask a policy in the state of a block that has some blocks on it, so for the first blocks of an owner's life
- * they say that the account owns nothing. Whoever has just recorded or joined, and opens the key with the committee,
- * waits for these blocks instead of being refused.
+ * they say that the account owns nothing. Whoever has just recorded or joined, or has just taken an owner's place, and
+ * opens the key with the committee, waits for these blocks instead of being refused.
  */
 
+import { mayActFor } from "../../chain/account-directory.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { readHeadNumber } from "../../chain/head.ts";
 import { hasRole } from "../../chain/ledger.ts";
@@ -23,6 +24,8 @@ export interface YoungRecordContext {
   readonly clock: Clock;
   /** Address of the account that opens the key. */
   readonly account: string;
+  /** Owner of the record: the account, or a predecessor, whose successor it may be for a few blocks only. */
+  readonly owner: string;
   /** Announces a wait that takes long. */
   readonly during: <Result>(step: string, work: () => Promise<Result>) => Promise<Result>;
 }
@@ -61,22 +64,31 @@ async function headOf(chain: ChainReader): Promise<number> {
   return await readHeadNumber(chain);
 }
 
-/** Whether the account owns the record now, and did not some blocks before. */
+/** Whether the account owns the record now, itself or as a successor, and did not some blocks before. */
 async function isYoung(
-  { chain, account }: YoungRecordContext,
-  { recordId, record }: Pick<VerifiedRecord, "recordId" | "record">,
+  context: YoungRecordContext,
+  found: Pick<VerifiedRecord, "recordId" | "record">,
   head: number,
 ): Promise<boolean> {
-  const role = isAddressEqual(record.account, account) ? "recorder" : "owner";
-  if (!(await hasRole(chain, recordId, account, role))) return false;
+  if (!(await owns(context, found, "latest"))) return false;
   const before = head - SETTLED_BLOCKS;
-  if (before < chain.deployment.deployedAtBlock) return true;
+  if (before < context.chain.deployment.deployedAtBlock) return true;
   try {
-    return !(await hasRole(chain, recordId, account, role, before));
+    return !(await owns(context, found, before));
   } catch {
     // An endpoint that has forgotten this state: then the refusal is what can be said.
     return false;
   }
+}
+
+async function owns(
+  { chain, account, owner }: YoungRecordContext,
+  { recordId, record }: Pick<VerifiedRecord, "recordId" | "record">,
+  block: number | "latest",
+): Promise<boolean> {
+  const role = isAddressEqual(record.account, owner) ? "recorder" : "owner";
+  if (!(await hasRole(chain, recordId, owner, role, block))) return false;
+  return isAddressEqual(account, owner) || (await mayActFor(chain, account, owner, block));
 }
 
 function tooYoung({ recordId }: Pick<VerifiedRecord, "recordId">, cause: TallystickError): TallystickError {
@@ -84,7 +96,7 @@ function tooYoung({ recordId }: Pick<VerifiedRecord, "recordId">, cause: Tallyst
     code: "NOT_RELEASED",
     party: "policy of the secret",
     check: "age of the record",
-    expected: `some blocks upon record ${recordId}, or upon the transaction that added the owner`,
+    expected: `some blocks upon record ${recordId}, or upon what added the owner or named its successor`,
     ...(cause.received === undefined ? {} : { received: cause.received }),
     hint: "run the command again when the chain has mined more blocks",
     retryable: true,

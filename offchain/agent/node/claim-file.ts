@@ -1,20 +1,26 @@
 /**
  * A recovery that is under way, in the home folder of the claimant: whose identity, on which network, and the fresh
- * identity of the claim, sealed with the passphrase. It is there until the identity is restored, so that the command
- * goes on after days and after a restart.
+ * identity of the claim, sealed with what opens the restored one: a passphrase or a wallet. It is there until the
+ * identity is restored, so that the command goes on after days and after a restart.
  */
 
 import { readFileSync, rmSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Static } from "@sinclair/typebox";
 import * as Type from "@sinclair/typebox/type";
-import { randomBytes } from "#primitives";
 import type { Deployment } from "../../chain/deployment.ts";
 import type { RecoveryPath } from "../../chain/recovery-policy.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError, UnknownVersionError } from "../../core/errors.ts";
-import { type Identity, identityFromEntropy } from "../../core/identity/identity.ts";
-import { DEFAULT_SCRYPT_COST, openKeystore, sealKeystore } from "../../core/identity/keystore.ts";
+import { freshIdentity, type Identity, takeIdentity } from "../../core/identity/identity.ts";
+import {
+  DEFAULT_SCRYPT_COST,
+  type KeystoreKey,
+  type KeystoreOpeners,
+  keystoreOpeners,
+  openKeystore,
+  sealKeystore,
+} from "../../core/identity/keystore.ts";
 import { AddressText, firstMismatch } from "../../core/wire/schema.ts";
 import type { ScryptCost } from "../../kernels/primitives.ts";
 import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
@@ -27,7 +33,6 @@ import { unkeptPlatform } from "./unkept-platform.ts";
 const CLAIM_FILE = "recovery-claim.json";
 const VERSION = 1;
 const KIND = "claim";
-const ENTROPY_BYTES = 32;
 /** A wallet may take so long to sign. */
 const SIGNING_SECONDS = 30 * 86_400;
 
@@ -77,13 +82,20 @@ export function readClaim(homeDir: string): ClaimFile | undefined {
   return json as ClaimFile;
 }
 
+/** What opens a claim. @throws InvalidInputError, UnknownVersionError for a damaged one */
+export function claimOpeners({ keystore }: ClaimFile): KeystoreOpeners {
+  return keystoreOpeners(keystore);
+}
+
 /**
  * The claim of this home folder, made durable before anybody is asked to consent to it.
- * @throws TallystickError CONFLICT when another recovery is under way here; WRONG_PASSPHRASE; as `readClaim`
+ * @param key of the keystore that the identity will be restored to
+ * @throws TallystickError CONFLICT when another recovery is under way here; WRONG_PASSPHRASE, WRONG_WALLET; as
+ *   `readClaim`
  */
 export async function claimIn(
   homeDir: string,
-  passphrase: string,
+  key: KeystoreKey,
   deployment: Deployment,
   claimed: ClaimedAccount,
   cost: ScryptCost = DEFAULT_SCRYPT_COST,
@@ -91,24 +103,32 @@ export async function claimIn(
   const found = readClaim(homeDir);
   if (found !== undefined) {
     requireSame(homeDir, found, deployment, claimed);
-    const entropy = await openKeystore(found.keystore, passphrase, KIND);
-    return { identity: takeIdentity(entropy), claim: found };
+    return { identity: takeIdentity(await openKeystore(found.keystore, key, KIND)), claim: found };
   }
-  const entropy = randomBytes(ENTROPY_BYTES);
-  const claim: ClaimFile = {
-    version: VERSION,
-    ...claimed,
-    chainId: deployment.chainId,
-    recoveryPolicy: deployment.contracts.recoveryPolicy,
-    deadline: Math.floor(Date.now() / 1000) + SIGNING_SECONDS,
-    keystore: await sealKeystore(entropy, passphrase, KIND, cost),
-  };
+  const identity = freshIdentity();
+  try {
+    const claim: ClaimFile = {
+      version: VERSION,
+      ...claimed,
+      chainId: deployment.chainId,
+      recoveryPolicy: deployment.contracts.recoveryPolicy,
+      deadline: Math.floor(Date.now() / 1000) + SIGNING_SECONDS,
+      keystore: await sealKeystore(identity.phraseEntropy, key, KIND, cost),
+    };
+    writeClaim(homeDir, claim);
+    return { identity, claim };
+  } catch (error) {
+    identity.wipe();
+    throw error;
+  }
+}
+
+function writeClaim(homeDir: string, claim: ClaimFile): void {
   try {
     createDurably(claimPath(homeDir), `${JSON.stringify(claim, null, 2)}\n`);
   } catch (error) {
     throw asDiskError(error, `writing ${claimPath(homeDir)}`);
   }
-  return { identity: takeIdentity(entropy), claim };
 }
 
 /** After the identity is durable. @throws DiskFailedError */
@@ -137,14 +157,6 @@ export function openClaim(
     confirmations: 1,
   });
   return new RecoveryClaim(context, account, path);
-}
-
-function takeIdentity(entropy: Uint8Array): Identity {
-  try {
-    return identityFromEntropy(entropy);
-  } finally {
-    entropy.fill(0);
-  }
 }
 
 function requireSame(homeDir: string, found: ClaimFile, deployment: Deployment, claimed: ClaimedAccount): void {

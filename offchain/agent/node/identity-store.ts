@@ -11,6 +11,7 @@ import {
   identityFromEntropy,
   identityFromPhrase,
   newRecoveryPhrase,
+  takeIdentity,
 } from "../../core/identity/identity.ts";
 import {
   DEFAULT_SCRYPT_COST,
@@ -144,12 +145,7 @@ export async function createIdentity(
  * @throws InvalidInputError, UnknownVersionError for a file that is no keystore of this build
  */
 export async function loadIdentity(homeDir: string, key: KeystoreKey): Promise<Identity> {
-  const entropy = await openKeystore(readKeystore(homeDir), key, "user");
-  try {
-    return identityFromEntropy(entropy);
-  } finally {
-    entropy.fill(0);
-  }
+  return takeIdentity(await openKeystore(readKeystore(homeDir), key, "user"));
 }
 
 /**

@@ -5,31 +5,30 @@
  * enough.
  */
 
-import { TypedDataEncoder } from "ethers";
 import type { ContractCall } from "../../chain/contract-call.ts";
 import type { Deployment } from "../../chain/deployment.ts";
-import { type FeeQuote, quoteFee, requireWithinFee } from "../../chain/fee-limit.ts";
-import {
-  openRecoveryCall,
-  RECOVERY_PATHS,
-  type RecoveryPath,
-  type RecoveryRequest,
-  recoverySecretId,
-} from "../../chain/recovery-policy.ts";
+import { type FeeQuote, quoteFee } from "../../chain/fee-limit.ts";
+import { openRecoveryCall, type RecoveryPath, type RecoveryRequest } from "../../chain/recovery-policy.ts";
 import { TransactionSender } from "../../chain/sender.ts";
 import { addressOfPrivateKey, isAddressEqual } from "../../core/encoding/address.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { Identity } from "../../core/identity/identity.ts";
 import { identityOfSecret, recoveryWords } from "../../core/identity/identity-secret.ts";
-import { recoveryOpeningTypedData } from "../../core/identity/typed-messages.ts";
 import type { AgentContext } from "../context.ts";
-import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
+import {
+  type SendOptions,
+  type SendWithLimit,
+  type SentTransaction,
+  sendWithin,
+  sendWithinFee,
+} from "../data-sets/sending.ts";
 import { acrossGenerations } from "../keys/across-generations.ts";
 import type { NodeReport } from "../keys/quorum.ts";
 import { releaseSecret } from "../keys/releases.ts";
 import { restate } from "../restate-error.ts";
 import { checkProtection, type Protection, requireProtection } from "./protection.ts";
+import { requestMessage } from "./request-message.ts";
 import { type DetailedRequest, isUnderWay, proposersOf, readRequests, withDetails } from "./requests.ts";
 
 export interface ClaimState {
@@ -114,14 +113,7 @@ export class RecoveryClaim {
     };
     const { deployment } = chain;
     const relayed = signature === undefined ? undefined : { signature, deadline };
-    const typed = recoveryOpeningTypedData(BigInt(deployment.chainId), deployment.contracts.recoveryPolicy, {
-      ...request,
-      path: BigInt(RECOVERY_PATHS.indexOf(request.path)),
-      secretId: recoverySecretId(secret),
-      deadline,
-    });
-    const { domain, types, message } = typed;
-    const typedData: unknown = TypedDataEncoder.getPayload(domain, types, { ...message });
+    const typedData = requestMessage(deployment, secret, request, deadline);
     return { request, call: openRecoveryCall(deployment, secret, request, relayed), typedData };
   }
 
@@ -139,18 +131,12 @@ export class RecoveryClaim {
    * Opens the request with the key of the wallet, which pays for it.
    * @throws InvalidInputError when the key is not the wallet's; TallystickError FUNDS; ChainRevertedError
    */
-  async openBy(
-    walletKey: Uint8Array,
-    { call, request }: Opening,
-    { maximumFee }: SendOptions = {},
-  ): Promise<SentTransaction> {
-    const wallet = requireWallet(walletKey, request.proposer);
+  async openBy(walletKey: Uint8Array, { call, request }: Opening, options: SendOptions = {}): Promise<SentTransaction> {
+    const from = requireWallet(walletKey, request.proposer);
     const chain = await this.#context.chain();
-    const options =
-      maximumFee === undefined ? {} : { maximumFeePerGas: await requireWithinFee(chain, call, wallet, maximumFee) };
     const sender = new TransactionSender(chain, walletKey, { confirmations: this.#context.confirmations });
-    const { hash, blockNumber, gasUsed, fee } = await sender.send(call, undefined, options);
-    return { transactionHash: hash, blockNumber, gasUsed, gasFee: fee };
+    const send: SendWithLimit = async (sent, limits) => await sender.send(sent, undefined, limits);
+    return await sendWithinFee({ chain, from, send }, call, options);
   }
 
   /** Sends the wallet's signature from the fresh account, which pays for it. @throws TallystickError FUNDS */

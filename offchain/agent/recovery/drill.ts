@@ -1,6 +1,6 @@
 /**
  * A recovery rehearsed: everything that it needs is looked at, nothing is sent, and the platform that it runs on keeps
- * nothing. What is missing is told as checks that fail, each naming the party.
+ * nothing. What is missing, and what could not be looked at, is told as checks, each naming the party and what to do.
  */
 
 import { readReplacement } from "../../chain/account-directory.ts";
@@ -11,24 +11,16 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { holdsIdentity } from "../../core/identity/identity-secret.ts";
 import type { AgentContext } from "../context.ts";
-import { type RecoverReport, recover } from "../read/recover.ts";
+import { isGone, type RecoverReport, recover } from "../read/recover.ts";
 import { readLists } from "../snapshots/snapshot-lists.ts";
 import { durationText, proposerText } from "./describe-plan.ts";
+import { type DrillCheck, DrillChecks, type DrillOutcome, leavesOpen } from "./drill-checks.ts";
 import { checkProtection, type Protection, requireProtection } from "./protection.ts";
 import { replacedIn } from "./replaced.ts";
 import { type RequestView, readRequests } from "./requests.ts";
-import { replacedOwnerText } from "./warnings.ts";
+import { nameOf, replacedOwnerText } from "./warnings.ts";
 
 export type RecoveryWay = "phrase" | "wallet" | "guardians";
-
-/** One thing that a recovery needs. */
-export interface DrillCheck {
-  /** Who would fail: a node, the chain, the author, the wallet, a guardian, or you. */
-  readonly party: string;
-  readonly check: string;
-  readonly passed: boolean;
-  readonly detail: string;
-}
 
 /** What would come back. */
 export interface ComesBack {
@@ -46,8 +38,8 @@ export interface ComesBack {
 export interface DrillReport {
   readonly account: string;
   readonly way: RecoveryWay;
-  /** True when every check passed. */
-  readonly possible: boolean;
+  /** Passed: it would work now. Unchecked: nothing speaks against it, and not everything could be looked at. */
+  readonly outcome: DrillOutcome;
   readonly checks: readonly DrillCheck[];
   readonly comesBack?: ComesBack;
   /** What would have to be done, and by whom. */
@@ -69,7 +61,7 @@ export interface DrillOptions {
  * @throws ChainUnavailableError; what else fails is a check that did not pass
  */
 export async function drillRecovery(context: AgentContext, options: DrillOptions): Promise<DrillReport> {
-  const checks: DrillCheck[] = [];
+  const checks = new DrillChecks();
   const steps: string[] = [];
   await checkAccount(await context.chain(), options.account, checks);
   if (options.way === "phrase") {
@@ -80,19 +72,19 @@ export async function drillRecovery(context: AgentContext, options: DrillOptions
   return {
     account: options.account,
     way: options.way,
-    possible: checks.every(({ passed }) => passed),
-    checks,
+    outcome: checks.outcome,
+    checks: checks.list,
     ...(comesBack === undefined ? {} : { comesBack }),
     steps,
   };
 }
 
 /** What comes back of an account that was replaced opens no session. */
-async function checkAccount(chain: ChainReader, account: string, checks: DrillCheck[]): Promise<void> {
+async function checkAccount(chain: ChainReader, account: string, checks: DrillChecks): Promise<void> {
   const replacement = await readReplacement(chain, account);
   if (replacement === undefined) return;
   const detail = replacedOwnerText(account, replacement);
-  checks.push({ party: `account ${account}`, check: "no successor", passed: false, detail });
+  checks.failed({ party: `account ${account}`, check: "no successor", detail }, "rehearse the successor's recovery");
 }
 
 type PlanWay = Exclude<RecoveryWay, "phrase">;
@@ -100,13 +92,13 @@ type PlanWay = Exclude<RecoveryWay, "phrase">;
 async function checkPlan(
   context: AgentContext,
   options: DrillOptions & { readonly way: PlanWay },
-  checks: DrillCheck[],
+  checks: DrillChecks,
   steps: string[],
 ): Promise<void> {
   const { account, way } = options;
   const author = `author ${account}`;
   const chain = await context.chain();
-  const protection = await passes(checks, author, "recovery on chain", async () => {
+  const protection = await checks.run(author, "recovery on chain", async () => {
     const found = await requireProtection(chain, account);
     return [found, `version ${found.secret.version}, sealed to committee ${found.committeeId}`];
   });
@@ -114,11 +106,15 @@ async function checkPlan(
     steps.push("owner: `tallystick recovery protect`");
     return;
   }
-  await passes(checks, author, "proof of the sealed identity", async () => {
+  await checks.run(author, "proof of the sealed identity", async () => {
     const { secret } = await checkProtection(context, protection);
     if (!options.isOwner) return [secret, "right; what is inside shows to the owner only"];
     if (holdsIdentity(secret, context.identity)) return [secret, "right, and it holds this identity"];
-    throw new TallystickError("it does not hold this identity", { code: "INTEGRITY", party: author });
+    throw new TallystickError("it does not hold this identity", {
+      code: "INTEGRITY",
+      party: author,
+      hint: "seal it anew with `tallystick recovery protect`",
+    });
   });
   await checkNodes(context, checks, protection.committeeId);
   const requests = await readRequests(chain, protection);
@@ -127,32 +123,27 @@ async function checkPlan(
   else await checkGuardians(context, account, protection, requests, checks, steps);
 }
 
+const NAME_IT = "the owner names one with `tallystick recovery protect`";
+const SEND_COINS = "send it some coins, or have an account ready that sends its signature and pays";
+
 async function checkWallet(
   context: AgentContext,
   { account, wallet }: DrillOptions,
   { secret }: Protection,
   requests: readonly RequestView[],
-  checks: DrillCheck[],
+  checks: DrillChecks,
   steps: string[],
 ): Promise<void> {
   const named = secret.plan.wallet;
   if (named === undefined) {
-    checks.push({ party: `author ${account}`, check: "wallet in the plan", passed: false, detail: "none is named" });
+    checks.failed({ party: `author ${account}`, check: "wallet in the plan", detail: "none is named" }, NAME_IT);
     return;
   }
   const party = `wallet ${named.account}`;
-  checks.push({ party, check: "wallet in the plan", passed: true, detail: "named" });
-  if (wallet !== undefined) {
-    const passed = isAddressEqual(wallet, named.account);
-    checks.push({
-      party: "you",
-      check: "key of the wallet",
-      passed,
-      detail: passed ? "the wallet's" : `that of ${wallet}`,
-    });
-  }
+  checks.passed({ party, check: "wallet in the plan", detail: "named" });
+  await checkConsent(context, party, named.account, wallet, checks);
   checkBars(requests, "wallet", [named.account], checks);
-  await checkCoins(context, party, named.account, checks);
+  await checkCoins(context, [{ party, address: named.account }], 1, checks);
   steps.push(
     `wallet ${named.account}: \`tallystick recover --account ${account} --wallet\` opens the request`,
     `owner: can veto for ${durationText(named.delaySeconds)}`,
@@ -160,25 +151,60 @@ async function checkWallet(
   );
 }
 
+/** @param own address of a key that is at hand */
+async function checkConsent(
+  context: AgentContext,
+  party: string,
+  named: string,
+  own: string | undefined,
+  checks: DrillChecks,
+): Promise<void> {
+  if (own !== undefined) {
+    const facts = { party: "you", check: "key of the wallet" };
+    if (isAddressEqual(own, named)) checks.passed({ ...facts, detail: "the wallet's" });
+    else checks.failed({ ...facts, detail: `that of ${own}` }, `find the key of ${named}`);
+    return;
+  }
+  const { provider } = await context.chain();
+  const code = await readChain("reading the code of a wallet", () => provider.getCode(named));
+  if (isContract(code)) {
+    // It may answer each question differently, so no rehearsal shows what it will say.
+    const detail = "a contract: whether it consents shows when it is asked";
+    const remedy = "have its owners sign something else with it, to see that they still can";
+    checks.unchecked({ party, check: "consent of the wallet", detail, decides: false }, remedy);
+    return;
+  }
+  checks.unchecked(
+    { party: "you", check: "key of the wallet", detail: "not tried" },
+    "give it with --wallet-key-file, or make sure that the wallet can still sign",
+  );
+}
+
+/** Code that an account delegates to (EIP-7702) leaves its key in charge. */
+function isContract(code: string): boolean {
+  return code !== "0x" && !code.startsWith("0xef0100");
+}
+
 async function checkGuardians(
   context: AgentContext,
   account: string,
   { secret }: Protection,
   requests: readonly RequestView[],
-  checks: DrillCheck[],
+  checks: DrillChecks,
   steps: string[],
 ): Promise<void> {
   const { guardians, windowSeconds } = secret.plan;
   if (guardians === undefined) {
-    checks.push({ party: `author ${account}`, check: "guardians in the plan", passed: false, detail: "none is named" });
+    checks.failed({ party: `author ${account}`, check: "guardians in the plan", detail: "none is named" }, NAME_IT);
     return;
   }
   const { accounts, threshold, delaySeconds } = guardians;
   const detail = `${threshold} of ${accounts.length} must approve: ${accounts.join(", ")}`;
-  checks.push({ party: `author ${account}`, check: "guardians in the plan", passed: true, detail });
+  checks.passed({ party: `author ${account}`, check: "guardians in the plan", detail });
   // A guardian whose request was vetoed can still approve those of others.
   checkBars(requests, "guardians", accounts, checks);
-  for (const guardian of accounts) await checkCoins(context, `guardian ${guardian}`, guardian, checks);
+  const payers = accounts.map((address) => ({ party: `guardian ${address}`, address }));
+  await checkCoins(context, payers, threshold, checks);
   steps.push(
     `you: \`tallystick recover --account ${account} --guardians\` in a new home prints what to approve`,
     `${threshold} guardians: \`tallystick recovery approve ${account} …\` within ${durationText(windowSeconds)}`,
@@ -194,19 +220,15 @@ async function checkNamed(
   chain: ChainReader,
   way: PlanWay,
   { secret: { plan } }: Protection,
-  checks: DrillCheck[],
+  checks: DrillChecks,
 ): Promise<void> {
   const replaced = (await replacedIn(chain, plan)).filter(({ path }) => path === way);
   const { accounts = [], threshold = 0 } = plan.guardians ?? {};
-  const passed = way === "guardians" && accounts.length - replaced.length >= threshold;
-  for (const { path, account, successor } of replaced) {
-    const detail = `${successor} took its place, and its old key can still ask: \`tallystick recovery protect\``;
-    checks.push({
-      party: `${path === "wallet" ? "wallet" : "guardian"} ${account}`,
-      check: "not replaced",
-      passed,
-      detail,
-    });
+  const decides = way === "wallet" || accounts.length - replaced.length < threshold;
+  for (const named of replaced) {
+    const detail = `${named.successor} took its place, and its old key can still ask`;
+    const remedy = "the owner names others with `tallystick recovery protect`";
+    checks.failed({ party: nameOf(named), check: "not replaced", detail, decides }, remedy);
   }
 }
 
@@ -215,68 +237,100 @@ function checkBars(
   requests: readonly RequestView[],
   path: PlanWay,
   accounts: readonly string[],
-  checks: DrillCheck[],
+  checks: DrillChecks,
 ): void {
   const barred = requests.filter((request) => request.path === path && request.phase === "barred");
-  const passed = barred.length < accounts.length;
+  const decides = barred.length >= accounts.length;
   for (const place of barred) {
     const detail = "the owner has vetoed it: it can open no request for this version";
-    checks.push({ party: proposerText(place), check: "no veto", passed, detail });
+    const remedy = "the owner publishes a new version with `tallystick recovery protect`";
+    checks.failed({ party: proposerText(place), check: "no veto", detail, decides }, remedy);
   }
 }
 
-/** Who consents pays for a transaction. */
-async function checkCoins(context: AgentContext, party: string, address: string, checks: DrillCheck[]): Promise<void> {
+/**
+ * Who consents pays for a transaction. Without coins it may sign, and somebody else pays: who that would be, a drill
+ * cannot know.
+ */
+async function checkCoins(
+  context: AgentContext,
+  payers: readonly { readonly party: string; readonly address: string }[],
+  needed: number,
+  checks: DrillChecks,
+): Promise<void> {
   const { provider } = await context.chain();
-  const balance = await readChain("reading a balance", () => provider.getBalance(address));
-  // No failure: a signature can be sent by somebody else.
-  const detail = balance > 0n ? "has coins" : "has no coins: it needs some, or somebody who sends its signature";
-  checks.push({ party, check: "coins for the transaction", passed: true, detail });
+  const check = "coins for the transaction";
+  let able = 0;
+  const decides = payers.length === 1;
+  for (const { party, address } of payers) {
+    const balance = await readChain("reading a balance", () => provider.getBalance(address));
+    if (balance > 0n) {
+      able += 1;
+      checks.passed({ party, check, detail: "has coins", decides });
+    } else checks.unchecked({ party, check, detail: "has no coins: somebody else has to pay", decides }, SEND_COINS);
+  }
+  if (decides) return;
+  const facts = {
+    party: "guardians",
+    check: "enough guardians with coins",
+    detail: `${able} of ${payers.length} have coins, ${needed} needed`,
+  };
+  if (able >= needed) checks.passed(facts);
+  else checks.unchecked(facts, `send coins to ${needed - able} more of them, or pay for their signatures`);
 }
 
 /** Whether enough nodes of the committee answer and have a share of the active generation. */
-async function checkNodes(context: AgentContext, checks: DrillCheck[], committeeId: bigint): Promise<void> {
-  const link = await passes(checks, `committee ${committeeId}`, "committee of key nodes", async () => [
+async function checkNodes(context: AgentContext, checks: DrillChecks, committeeId: bigint): Promise<void> {
+  const party = `committee ${committeeId}`;
+  const link = await checks.run(party, "committee of key nodes", async () => [
     await context.committeeById(committeeId),
     "on the chain, and active",
   ]);
   if (link === undefined) return;
   const { committee, members } = link;
-  let ready = 0;
+  let [ready, silent] = [0, 0];
   for (const { index, url, client } of members) {
-    const party = `node ${index} ${url}`;
+    const facts = { party: `node ${index} ${url}`, check: "health of a key node", decides: false };
     try {
       const { committees } = await client.node();
       const own = committees.find((one) => one.committeeId === String(committeeId));
-      const isReady = own?.ready === true && own.generation === committee.generation;
-      if (isReady) ready += 1;
-      const detail = isReady
-        ? `ready, generation ${own.generation}`
-        : `not ready for generation ${committee.generation}`;
-      checks.push({ party, check: "health of a key node", passed: true, detail });
+      if (own?.ready === true && own.generation === committee.generation) {
+        ready += 1;
+        checks.passed({ ...facts, detail: `ready, generation ${own.generation}` });
+      } else {
+        const detail = `not ready for generation ${committee.generation}`;
+        checks.failed({ ...facts, detail }, "its operator has to take part in the committee's generation");
+      }
     } catch (error) {
       if (!(error instanceof TallystickError)) throw error;
-      checks.push({ party, check: "health of a key node", passed: true, detail: `${error.code}: ${error.message}` });
+      if (leavesOpen(error)) silent += 1;
+      checks.erred(facts, error);
     }
   }
-  const detail = `${ready} of ${members.length} are ready, ${committee.threshold} needed`;
-  checks.push({
-    party: `committee ${committeeId}`,
+  const facts = {
+    party,
     check: "enough key nodes",
-    passed: ready >= committee.threshold,
-    detail,
-  });
+    detail: `${ready} of ${members.length} are ready, ${silent} did not answer, ${committee.threshold} needed`,
+  };
+  if (ready >= committee.threshold) checks.passed(facts);
+  else if (ready + silent >= committee.threshold) {
+    checks.unchecked(facts, "rehearse it again when more key nodes answer; if they stay away, ask their operators");
+  } else checks.failed(facts, "the operators of the key nodes have to repair them");
 }
 
 async function survey(
   context: AgentContext,
   { account, isOwner, signal }: DrillOptions,
-  checks: DrillCheck[],
+  checks: DrillChecks,
 ): Promise<ComesBack | undefined> {
-  return await passes(checks, "archives", "records of the account", async () => {
+  return await checks.run("archives", "records of the account", async () => {
     const { records, reports } = await (await context.archives()).find({ account });
     if (reports.every(({ error }) => error !== undefined)) {
-      throw new TallystickError("no archive of key records answered", { code: "UNREACHABLE", party: "archives" });
+      throw new TallystickError("no archive of key records answered", {
+        code: "UNREACHABLE",
+        party: "archives",
+        hint: "rehearse it again when a key node answers",
+      });
     }
     if (!isOwner) {
       let dataSets = 0;
@@ -284,14 +338,9 @@ async function survey(
       return [{ records: records.length, dataSets }, `${records.length} on the ledger, sealed to the identity`];
     }
     const report = await recover(context, { signal });
+    checkReadable(report, checks);
     const totalBytes = report.recovered.reduce((sum, put) => sum + put.totalBytes, 0);
-    const snapshots = await passes(checks, "providers", "snapshot lists", async () => {
-      const { snapshots: listed, failures } = await readLists(context, signal);
-      return [
-        listed.length,
-        `${listed.length} snapshots${failures.length === 0 ? "" : `, ${failures.length} lists failed`}`,
-      ];
-    });
+    const snapshots = await checkLists(context, checks, signal);
     const back = {
       records: records.length,
       dataSets: report.dataSets,
@@ -304,20 +353,38 @@ async function survey(
   });
 }
 
-/** Runs a check. @returns undefined when it does not pass @throws ChainUnavailableError */
-async function passes<Value>(
-  checks: DrillCheck[],
-  party: string,
-  check: string,
-  look: () => Promise<readonly [Value, string]>,
-): Promise<Value | undefined> {
+/** Records of what was removed stay on the ledger: that they open nothing is right. */
+function checkReadable({ failed, recovered, dataSetsFailure }: RecoverReport, checks: DrillChecks): void {
+  const unread = failed.filter(({ error }) => !isGone(error));
+  for (const { recordId, error } of unread) {
+    checks.erred({ party: `record ${recordId}`, check: "contents of a record" }, error);
+  }
+  if (dataSetsFailure !== undefined) {
+    const detail = dataSetsFailure.message;
+    const remedy = "rehearse it with an endpoint that keeps old logs";
+    checks.unchecked({ party: "chain", check: "data sets of other devices", detail }, remedy);
+  }
+  if (unread.length > 0) return;
+  checks.passed({ party: "providers", check: "contents of the records", detail: `${recovered.length} read` });
+}
+
+async function checkLists(
+  context: AgentContext,
+  checks: DrillChecks,
+  signal: AbortSignal | undefined,
+): Promise<number | undefined> {
   try {
-    const [value, detail] = await look();
-    checks.push({ party, check, passed: true, detail });
-    return value;
+    const { snapshots, failures } = await readLists(context, signal);
+    for (const { provider, error } of failures) {
+      checks.erred({ party: `provider ${provider}`, check: "snapshot list" }, error);
+    }
+    if (failures.length === 0) {
+      checks.passed({ party: "providers", check: "snapshot lists", detail: `${snapshots.length} snapshots` });
+    }
+    return snapshots.length;
   } catch (error) {
     if (!(error instanceof TallystickError) || error.code === "CHAIN_UNAVAILABLE") throw error;
-    checks.push({ party: error.party ?? party, check, passed: false, detail: error.message });
+    checks.erred({ party: "providers", check: "snapshot lists" }, error);
     return undefined;
   }
 }

@@ -7,12 +7,9 @@ import type { ContractCall } from "../../chain/contract-call.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { type FeeQuote, quoteFee } from "../../chain/fee-limit.ts";
 import {
-  approveRecoveryCall,
   encodeRecoveryData,
-  openRecoveryCall,
   type RecoveryPlace,
   type RecoveryPlan,
-  type RecoveryRequest,
   readFirstLiveVersion,
   retireVersionsCall,
   vetoRecoveryCall,
@@ -25,6 +22,7 @@ import { holdsIdentity, recoveryWords, sealIdentity } from "../../core/identity/
 import type { AgentContext } from "../context.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
 import { loadSuite } from "../pipeline/oprf-stage.ts";
+import { type Approver, type AskedFor, type Consent, consentTo, isGuardian } from "./approving.ts";
 import { newestAuthors } from "./find.ts";
 import {
   checkProtection,
@@ -34,16 +32,7 @@ import {
   readProtection,
   requireProtection,
 } from "./protection.ts";
-import {
-  approvedBefore,
-  barred,
-  enoughApproved,
-  noGuardian,
-  noRequestOf,
-  nothingToVeto,
-  notThisIdentity,
-  tooLate,
-} from "./refusals.ts";
+import { nothingToVeto, notThisIdentity, tooLate } from "./refusals.ts";
 import { replacedIn, requireNoneReplaced } from "./replaced.ts";
 import { isUnderWay, type RequestView, readRequests, withDetails } from "./requests.ts";
 import type { ReplacedNamed } from "./warnings.ts";
@@ -99,21 +88,7 @@ export interface GuardedAccounts {
   readonly leftOut: number;
 }
 
-/** What the requester gives to guardians. */
-export interface AskedFor {
-  readonly requester: string;
-  /** X25519 public key, 32 bytes, 0x hex. */
-  readonly sessionKey: string;
-}
-
-export interface ApprovalOptions extends SendOptions {
-  /**
-   * The guardian whose request is approved; this account's own address opens one. Default: the request that most have
-   * approved. A dishonest guardian can replace its own request, with its approvals, again and again, so others must be
-   * able to pass it over.
-   */
-  readonly proposer?: string;
-}
+export type ApprovalOptions = SendOptions & Partial<Approver>;
 
 export interface Approval extends SentTransaction {
   readonly account: string;
@@ -128,6 +103,17 @@ export interface Approval extends SentTransaction {
 
 export interface Vetoed extends SentTransaction, RecoveryPlace {
   readonly requestId: string;
+}
+
+/** A request that goes on, and why. */
+export interface VetoFailure extends RecoveryPlace {
+  readonly requestId: string;
+  readonly error: TallystickError;
+}
+
+export interface VetoReport {
+  readonly vetoed: readonly Vetoed[];
+  readonly failed: readonly VetoFailure[];
 }
 
 export class Recovery {
@@ -211,27 +197,34 @@ export class Recovery {
   }
 
   /**
-   * Vetoes the request of one proposer, or of all. Each is barred from this version.
-   * @throws TallystickError NOT_FOUND when there is nothing to veto; CONFLICT naming the proposer whose delay is over,
-   *   before anything is sent; FUNDS; ChainRevertedError
+   * Vetoes the request of one proposer, or of all, the most urgent first. Each is barred from this version. One that
+   * cannot be vetoed keeps no other from it.
+   *
+   * @throws TallystickError NOT_FOUND when there is nothing to veto; for a single request also what kept it from being
+   *   vetoed: CONFLICT naming the proposer whose delay is over, before anything is sent; FUNDS; ChainRevertedError
    */
-  async veto(proposer?: string, options: SendOptions = {}): Promise<Vetoed[]> {
+  async veto(proposer?: string, options: SendOptions = {}): Promise<VetoReport> {
     const { account, deployment } = this.#context;
     const chain = await this.#context.chain();
     const protection = await requireProtection(chain, account.address);
     const requests = (await readRequests(chain, protection)).filter(
       (view) => isUnderWay(view) && (proposer === undefined || isAddressEqual(view.proposer, proposer)),
     );
-    const [late] = requests.filter(({ phase }) => phase === "releasable");
-    if (late !== undefined && (proposer !== undefined || requests.length === 1)) throw tooLate(late);
-    const open = requests.filter(({ phase }) => phase !== "releasable");
-    if (open.length === 0) throw nothingToVeto(proposer);
+    if (requests.length === 0) throw nothingToVeto(proposer);
     const vetoed: Vetoed[] = [];
-    for (const { path, proposer: by, requestId } of open) {
-      const call = vetoRecoveryCall(deployment, protection.secret, { path, proposer: by });
-      vetoed.push({ path, proposer: by, requestId, ...(await sendWithin(this.#context, call, options)) });
+    const failed: VetoFailure[] = [];
+    for (const view of requests.toSorted((a, b) => endOf(a) - endOf(b))) {
+      const { path, proposer: by, requestId } = view;
+      try {
+        if (view.phase === "releasable") throw tooLate(view);
+        const call = vetoRecoveryCall(deployment, protection.secret, view);
+        vetoed.push({ path, proposer: by, requestId, ...(await sendWithin(this.#context, call, options)) });
+      } catch (error) {
+        if (!(error instanceof TallystickError) || requests.length === 1) throw error;
+        failed.push({ path, proposer: by, requestId, error });
+      }
     }
-    return vetoed;
+    return { vetoed, failed };
   }
 
   /** Ends the recovery: no node releases this version from then on. @throws as `requireProtection`; FUNDS */
@@ -277,66 +270,40 @@ export class Recovery {
   }
 
   /**
+   * What a guardian sends or signs to approve a recovery, by default this account. Sends nothing.
+   * @throws as `consentTo`
+   */
+  async consent(account: string, asked: AskedFor, options: Partial<Approver> = {}): Promise<Consent> {
+    const guardian = this.#context.account.address;
+    return await consentTo(await this.#context.chain(), account, asked, { guardian, ...options });
+  }
+
+  /**
    * Approves a recovery as a guardian: the request that is open for exactly this requester and session key, or a new
-   * one when there is none.
-   *
-   * @throws TallystickError NOT_OWNER when the account does not name this one; NOT_FOUND when the proposer has no such
-   *   request; CONFLICT when this guardian has approved it before, is barred, or enough have approved; FUNDS;
-   *   ChainRevertedError
+   * one when there is none. Another guardian's signature is sent, and paid for, by this account.
+   * @throws as `consentTo`; TallystickError FUNDS; ChainRevertedError
    */
   async approve(account: string, asked: AskedFor, options: ApprovalOptions = {}): Promise<Approval> {
-    const chain = await this.#context.chain();
-    const { deployment } = this.#context;
-    const own = this.#context.account.address;
-    const protection = await requireProtection(chain, account);
-    const { plan } = protection.secret;
-    if (!isGuardian(plan, own)) throw noGuardian(account, own, plan);
-    const requests = await readRequests(chain, protection);
-    const candidates = await withDetails(
-      chain,
-      protection,
-      requests.filter((view) => view.path === "guardians" && isUnderWay(view)),
-    );
-    const { proposer } = options;
-    const same = candidates.filter(
-      ({ request }) =>
-        isAddressEqual(request.requester, asked.requester) &&
-        request.sessionKey === asked.sessionKey.toLowerCase() &&
-        (proposer === undefined || isAddressEqual(request.proposer, proposer)),
-    );
-    const mine = same.find(({ approvedBy }) => approvedBy.some((one) => isAddressEqual(one, own)));
-    const done = same.find(({ phase }) => phase !== "collecting");
-    if (mine !== undefined) throw approvedBefore(own, mine);
-    if (done !== undefined) throw enoughApproved(own, done);
-    // Of several, the one of whoever has replaced its request the fewest times.
-    const [best] = same.toSorted((a, b) => b.approvedBy.length - a.approvedBy.length || Number(a.number - b.number));
-    let call: ContractCall;
-    if (best === undefined) {
-      if (proposer !== undefined && !isAddressEqual(proposer, own)) throw noRequestOf(proposer);
-      const place = requests.find((view) => view.path === "guardians" && isAddressEqual(view.proposer, own));
-      if (place?.phase === "barred") throw barred(own, account);
-      const request: RecoveryRequest = {
-        path: "guardians",
-        proposer: own,
-        ...asked,
-        number: (place?.number ?? 0n) + 1n,
-      };
-      call = openRecoveryCall(deployment, protection.secret, request);
-    } else call = approveRecoveryCall(deployment, protection.secret, best.request, own);
+    const { protection, request, isOpening, call } = await this.consent(account, asked, options);
     const sent = await sendWithin(this.#context, call, options);
-    const after = (await readRequests(chain, protection)).find(
-      (view) => view.path === "guardians" && isAddressEqual(view.proposer, best?.proposer ?? own),
+    const after = (await readRequests(await this.#context.chain(), protection)).find(
+      (view) => view.path === "guardians" && isAddressEqual(view.proposer, request.proposer),
     );
     return {
       ...sent,
       account,
       requestId: after?.requestId ?? "",
-      isOpened: best === undefined,
+      isOpened: isOpening,
       approvals: after?.approvedBy.length ?? 0,
-      threshold: plan.guardians?.threshold ?? 0,
+      threshold: protection.secret.plan.guardians?.threshold ?? 0,
       ...(after?.releasableAt === undefined ? {} : { releasableAt: after.releasableAt }),
     };
   }
+}
+
+/** When a veto comes too late, unix seconds; without enough approvals, not before others. */
+function endOf({ releasableAt = Number.MAX_SAFE_INTEGER }: RequestView): number {
+  return releasableAt;
 }
 
 async function problemOf(context: AgentContext, protection: Protection): Promise<TallystickError | undefined> {
@@ -351,10 +318,6 @@ async function problemOf(context: AgentContext, protection: Protection): Promise
 
 async function* guardianNamings(chain: ChainReader, guardian: string): AsyncGenerator<RecoveryNaming, void, undefined> {
   for await (const naming of scanNamings(chain, guardian)) if (naming.path === "guardians") yield naming;
-}
-
-function isGuardian({ guardians }: RecoveryPlan, account: string): boolean {
-  return guardians?.accounts.some((one) => isAddressEqual(one, account)) === true;
 }
 
 /** Whoever has lost the phrase has lost this account too. */

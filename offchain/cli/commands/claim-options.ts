@@ -1,12 +1,13 @@
 /** Options of `tallystick recover` for whoever has lost the phrase. */
-import { type Command, InvalidArgumentError, Option } from "commander";
-import { address } from "../values.ts";
+import { type Command, Option } from "commander";
+import { address, signature } from "../values.ts";
 import { type GasFeeOptions, gasFeeOption } from "./gas-fee.ts";
 
 export interface ClaimOptions extends GasFeeOptions {
   readonly account?: string;
   readonly wallet?: boolean;
   readonly guardians?: boolean;
+  readonly keystoreWallet?: string;
   readonly walletKeyFile?: string;
   readonly signature?: string;
   readonly wait?: boolean;
@@ -19,6 +20,11 @@ export function claimOptions(command: Command): Command {
       new Option("--wallet", "without the phrase: by the recovery wallet").conflicts(["guardians", "phraseFile"]),
     )
     .addOption(new Option("--guardians", "without the phrase: by the guardians").conflicts("phraseFile"))
+    .option(
+      "--keystore-wallet <address>",
+      "have this wallet open the restored keystore, by its signature, in place of a passphrase",
+      address,
+    )
     .option("--wallet-key-file <file>", "read the wallet's private key from this file (or TALLYSTICK_WALLET_KEY)")
     .option("--signature <hex>", "signature of the wallet over the message that the command prints", signature)
     .option("--wait", "wait until the identity is released, in place of saying when")
@@ -27,10 +33,4 @@ export function claimOptions(command: Command): Command {
 
 export function isClaim({ wallet, guardians }: ClaimOptions): boolean {
   return wallet === true || guardians === true;
-}
-
-/** Of any length: a contract wallet says what it accepts. */
-function signature(text: string): string {
-  if (/^0x(?:[0-9a-fA-F]{2})+$/.test(text)) return text.toLowerCase();
-  throw new InvalidArgumentError("A signature is 0x and an even number of hex digits.");
 }

@@ -19,7 +19,7 @@ const HELP = `
 Example:
   $ tallystick init
   $ tallystick init --wallet 0x7099… --wallet-url http://127.0.0.1:1248
-  $ TALLYSTICK_PASSPHRASE=… tallystick init --json > phrase.json`;
+  $ (umask 077; TALLYSTICK_PASSPHRASE=… tallystick init --json > phrase.json)`;
 
 interface InitOptions {
   readonly wallet?: string;
@@ -39,7 +39,7 @@ export function registerInit(program: Command): void {
       const around = surroundings(command);
       const { output, homeDir } = around;
       refuseExisting(homeDir);
-      const key = await newKey(around, wallet);
+      const key = await newKeystoreKey(around, wallet);
       const staged = await stageIdentity(homeDir, key).finally(() => wipeKey(key));
       // Also when Ctrl-C ends the process while the work below still waits for something.
       process.once("exit", staged.release);
@@ -66,8 +66,11 @@ export function registerInit(program: Command): void {
     });
 }
 
-/** @throws InvalidInputError for options that would have no effect */
-async function newKey({ options }: Surroundings, wallet: string | undefined): Promise<KeystoreKey> {
+/**
+ * What is to open a new keystore: a passphrase, or the wallet that is named.
+ * @throws InvalidInputError for options that would have no effect; as `setUpWalletKey`
+ */
+export async function newKeystoreKey({ options }: Surroundings, wallet: string | undefined): Promise<KeystoreKey> {
   const { passphraseFile, signatureFile, walletUrl } = options;
   const idle = Object.entries({
     "--passphrase-file": wallet !== undefined && passphraseFile !== undefined,
@@ -78,7 +81,7 @@ async function newKey({ options }: Surroundings, wallet: string | undefined): Pr
     throw new InvalidInputError("options of the keystore would have no effect", {
       party: "you",
       check: "options that go together",
-      expected: "--passphrase-file alone, or --wallet with --wallet-url, since a new wallet signs a new message",
+      expected: "--passphrase-file alone, or the wallet with --wallet-url, since a new wallet signs a new message",
       received: idle.join(", "),
       hint: "more than one way to open it is added afterwards, with `tallystick identity`",
     });

@@ -6,21 +6,30 @@ import type { Command } from "commander";
 import { systemClock } from "../../agent/clock.ts";
 import { giveDevelopmentFunds } from "../../agent/development-funds.ts";
 import { type ClaimState, protectionOf, type RecoveryClaim, type RequestView } from "../../agent/index.ts";
-import { type ClaimFile, claimIn, openClaim, readClaim, removeClaim } from "../../agent/node/claim-file.ts";
+import {
+  type ClaimFile,
+  claimIn,
+  claimOpeners,
+  openClaim,
+  readClaim,
+  removeClaim,
+} from "../../agent/node/claim-file.ts";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
 import { meetNetwork } from "../../agent/node/network-pin.ts";
-import { addressOfPrivateKey } from "../../core/encoding/address.ts";
+import { addressOfPrivateKey, isAddressEqual } from "../../core/encoding/address.ts";
 import { formatEther } from "../../core/encoding/amounts.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { phraseOfEntropy } from "../../core/identity/identity.ts";
+import type { KeystoreKey } from "../../core/identity/keystore.ts";
 import { type AgentNeeds, agentLogger, requireDeployment } from "../agent-session.ts";
 import { EXIT } from "../exit-codes.ts";
 import { interruptible } from "../interrupt.ts";
-import { givenWalletKey, readNewPassphrase, readPassphrase } from "../secrets.ts";
-import { endWith, type Surroundings, surroundings } from "../surroundings.ts";
+import { readKeyFor } from "../keystore-key.ts";
+import { givenWalletKey } from "../secrets.ts";
+import { endWith, type Surroundings, surroundings, wipeKey } from "../surroundings.ts";
 import type { ClaimOptions } from "./claim-options.ts";
 import { maximumFee } from "./gas-fee.ts";
-import { refuseExisting } from "./init.ts";
+import { newKeystoreKey, refuseExisting } from "./init.ts";
 import { phaseText } from "./recovery-lines.ts";
 
 /** How often `--wait` looks. */
@@ -42,18 +51,18 @@ export async function claimIdentity(command: Command, options: ClaimOptions): Pr
   const { warning } = await protectionOf(deployment, claimed.account);
   if (warning !== undefined) output.say(`tallystick: ${warning}`);
   const walletKey = claimed.path === "wallet" ? await givenWalletKey(options.walletKeyFile) : undefined;
-  const { passphraseFile } = around.options;
-  const isNew = readClaim(homeDir) === undefined;
-  const passphrase = await (isNew ? readNewPassphrase(passphraseFile) : readPassphrase(passphraseFile));
-  const { identity, claim: file } = await claimIn(homeDir, passphrase, deployment, claimed);
+  const key = await keyOfClaim(around, readClaim(homeDir), options.keystoreWallet);
+  const { identity, claim: file } = await claimIn(homeDir, key, deployment, claimed);
   const meeting = meetNetwork(homeDir, deployment);
   const claim = openClaim(identity, deployment, claimed, agentLogger(output));
   try {
     return await interruptible(async (signal) => {
       await meeting.pinned();
-      const restored = await advance({ around, claim, file, walletKey, passphrase, signal }, options);
+      const restored = await advance({ around, claim, file, walletKey, key, signal }, options);
       if (!restored) endWith(command, EXIT.incomplete);
-      return restored ? { key: passphrase } : undefined;
+      if (restored) return { key };
+      wipeKey(key);
+      return undefined;
     });
   } finally {
     walletKey?.fill(0);
@@ -63,12 +72,34 @@ export async function claimIdentity(command: Command, options: ClaimOptions): Pr
   }
 }
 
+/**
+ * What opens the claim, and the identity once it is restored.
+ * @throws InvalidInputError for a wallet other than the one that the claim was begun with; as `newKeystoreKey`
+ */
+async function keyOfClaim(
+  around: Surroundings,
+  found: ClaimFile | undefined,
+  wallet: string | undefined,
+): Promise<KeystoreKey> {
+  if (found === undefined) return await newKeystoreKey(around, wallet);
+  const openers = claimOpeners(found);
+  const isOther = wallet !== undefined && !openers.wallets.some((one) => isAddressEqual(one.wallet, wallet));
+  if (!isOther) return await readKeyFor(openers, around.options);
+  throw new InvalidInputError("the recovery under way here was begun with another keystore", {
+    party: "you",
+    check: "wallet of the keystore",
+    expected: openers.wallets.map((one) => one.wallet).join(" or ") || "a passphrase",
+    received: wallet,
+    hint: "leave --keystore-wallet out, and change what opens the identity when it is restored",
+  });
+}
+
 interface Run {
   readonly around: Surroundings;
   readonly claim: RecoveryClaim;
   readonly file: ClaimFile;
   readonly walletKey: Uint8Array | undefined;
-  readonly passphrase: string;
+  readonly key: KeystoreKey;
   readonly signal: AbortSignal;
 }
 
@@ -127,11 +158,11 @@ async function openRequest(run: Run, { protection }: ClaimState, options: ClaimO
   return true;
 }
 
-async function restore({ around, claim, passphrase }: Run, state: ClaimState): Promise<void> {
+async function restore({ around, claim, key }: Run, state: ClaimState): Promise<void> {
   const { identity } = await claim.release(state);
   try {
     const phrase = phraseOfEntropy(identity.phraseEntropy);
-    const created = await createIdentity(around.homeDir, passphrase, phrase);
+    const created = await createIdentity(around.homeDir, key, phrase);
     created.identity.wipe();
     removeClaim(around.homeDir);
     around.output.say(`tallystick: identity ${identity.account} restored to ${created.keystoreFile}`);

@@ -3,12 +3,12 @@
  * folder: the network is compared with the pinned one, and the agent runs on a platform that keeps nothing.
  */
 import type { Command } from "commander";
-import { randomBytes } from "#primitives";
 import { drillOn } from "../../agent/node/drill.ts";
 import { hasIdentity, loadIdentity } from "../../agent/node/identity-store.ts";
 import type { DrillReport, RecoveryWay } from "../../agent/recovery/drill.ts";
+import type { DrillCheck } from "../../agent/recovery/drill-checks.ts";
 import { addressOfPrivateKey, isAddressEqual } from "../../core/encoding/address.ts";
-import { type Identity, identityFromEntropy, identityFromPhrase } from "../../core/identity/identity.ts";
+import { freshIdentity, type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
 import { agentLogger, requireDeployment } from "../agent-session.ts";
 import { EXIT } from "../exit-codes.ts";
 import { interruptible } from "../interrupt.ts";
@@ -48,7 +48,7 @@ export async function drill(command: Command, options: ClaimOptions & { phraseFi
       });
       const report = way === "phrase" ? withPhrase(told, phrase) : told;
       around.output.result({ ...report, phrase }, lines(report));
-      if (!report.possible) endWith(command, EXIT.incomplete);
+      endWith(command, EXIT_OF[report.outcome]);
     });
   } finally {
     identity.wipe();
@@ -68,25 +68,16 @@ async function whoIsRehearsed(
     const isOther = options.account !== undefined && !isAddressEqual(options.account, own.account);
     if (isOther && way !== "phrase") {
       own.wipe();
-      return { account: requireAccount(options), identity: passingIdentity(), isOwner: false, phrase: "not given" };
+      return { account: requireAccount(options), identity: freshIdentity(), isOwner: false, phrase: "not given" };
     }
     return { account: own.account, identity: own, isOwner: true, phrase: comparePhrase(given, own.account) };
   }
   if (way !== "phrase") {
-    return { account: requireAccount(options), identity: passingIdentity(), isOwner: false, phrase: "not given" };
+    // Whoever asks the nodes has to be somebody.
+    return { account: requireAccount(options), identity: freshIdentity(), isOwner: false, phrase: "not given" };
   }
   const identity = identityFromPhrase(await readRecoveryPhrase(options.phraseFile));
   return { account: identity.account, identity, isOwner: true, phrase: "right" };
-}
-
-/** Whoever asks the nodes has to be somebody. */
-function passingIdentity(): Identity {
-  const entropy = randomBytes(32);
-  try {
-    return identityFromEntropy(entropy);
-  } finally {
-    entropy.fill(0);
-  }
 }
 
 function comparePhrase(phrase: string | undefined, account: string): Rehearsed["phrase"] {
@@ -97,29 +88,62 @@ function comparePhrase(phrase: string | undefined, account: string): Rehearsed["
   return isSame ? "right" : "of another identity";
 }
 
-function withPhrase(report: DrillReport, phrase: Rehearsed["phrase"]): DrillReport {
-  const passed = phrase === "right";
-  const detail =
-    phrase === "right"
-      ? "it gives this account"
-      : phrase === "not given"
-        ? "not tried: give it with --phrase-file, as you have written it down"
-        : "it is of another identity: find the right one while this device still has it (`tallystick phrase`)";
-  const check = { party: "you", check: "recovery phrase", passed, detail };
-  return { ...report, possible: report.possible && passed, checks: [check, ...report.checks] };
+function checkPhrase(phrase: Rehearsed["phrase"]): DrillCheck {
+  const facts = { party: "you", check: "recovery phrase", decides: true };
+  switch (phrase) {
+    case "right":
+      return { ...facts, outcome: "passed", detail: "it gives this account" };
+    case "not given":
+      return {
+        ...facts,
+        outcome: "unchecked",
+        detail: "not tried",
+        remedy: "give it with --phrase-file, as you have written it down",
+      };
+    case "of another identity":
+      return {
+        ...facts,
+        outcome: "failed",
+        detail: "it is of another identity",
+        remedy: "find the right one while this device still has it (`tallystick phrase`)",
+      };
+  }
 }
 
-function lines({ account, way, possible, checks, comesBack, steps }: DrillReport): string[] {
+/** The worse of the two decides. */
+function withPhrase(report: DrillReport, phrase: Rehearsed["phrase"]): DrillReport {
+  const check = checkPhrase(phrase);
+  const outcome = check.outcome === "failed" || report.outcome === "passed" ? check.outcome : report.outcome;
+  return { ...report, outcome, checks: [check, ...report.checks] };
+}
+
+const EXIT_OF = { passed: EXIT.ok, failed: EXIT.incomplete, unchecked: EXIT.unchecked } as const;
+
+const VERDICT = {
+  passed: "this recovery would work",
+  failed: "this recovery would NOT work now",
+  unchecked:
+    "whether this recovery would work could NOT be checked in full: nothing that was checked speaks against it",
+} as const;
+
+function lines({ account, way, outcome, checks, comesBack, steps }: DrillReport): string[] {
   return [
     `drill: ${account} by ${way === "phrase" ? "its phrase" : `its ${way}`}. Nothing was sent or written.`,
-    ...checks.map(
-      ({ party, check, passed, detail }) =>
-        `  ${passed ? "ok     " : "MISSING"} ${check}: ${printable(detail)} (${party})`,
-    ),
+    ...checks.flatMap(checkLines),
     ...(comesBack === undefined ? [] : comesBackLines(comesBack)),
     "to be done:",
     ...steps.map((step, place) => `  ${place + 1}. ${step}`),
-    possible ? "this recovery would work" : "this recovery would NOT work now",
+    VERDICT[outcome],
+  ];
+}
+
+/** In capitals what decides. */
+function checkLines({ party, check, outcome, detail, remedy, decides }: DrillCheck): string[] {
+  const word = { passed: "ok", failed: "failed", unchecked: "unknown" }[outcome];
+  const mark = outcome !== "passed" && decides ? word.toUpperCase() : word;
+  return [
+    `  ${mark.padEnd(7)} ${check}: ${printable(detail)} (${printable(party)})`,
+    ...(remedy === undefined ? [] : [`          to do: ${printable(remedy)}`]),
   ];
 }
 

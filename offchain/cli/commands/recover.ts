@@ -6,22 +6,20 @@
 import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
 import type { Agent } from "../../agent/node/index.ts";
-import type { RecoverReport } from "../../agent/read/recover.ts";
-import { type ErrorCode, InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { isGone, type RecoverReport } from "../../agent/read/recover.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
 import type { AgentNeeds, AgentSession } from "../agent-session.ts";
 import { formatBytes, type Output, printable } from "../output.ts";
-import { givenRecoveryPhrase, readNewPassphrase, readRecoveryPhrase } from "../secrets.ts";
+import { givenRecoveryPhrase, readRecoveryPhrase } from "../secrets.ts";
 import { withAgent } from "../session.ts";
-import { surroundings } from "../surroundings.ts";
+import { surroundings, wipeKey } from "../surroundings.ts";
 import { type ClaimOptions, claimOptions, isClaim } from "./claim-options.ts";
-import { fundOnDevelopmentChain } from "./init.ts";
+import { fundOnDevelopmentChain, newKeystoreKey } from "./init.ts";
 import { tellFailures } from "./snapshots.ts";
 
 /** Of the phrases that `init` makes. Shorter ones are valid as well: other programs make them. */
 const PHRASE_WORDS = 24;
-/** What a provider answers for objects that were released. */
-const GONE: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "NOT_OWNER"]);
 /** Other records that are not available are told one by one up to this number. */
 const MOST_SHOWN = 20;
 
@@ -32,6 +30,7 @@ again then.
 
 Examples:
   $ tallystick recover --home ~/.tallystick-new
+  $ tallystick recover --home ~/.tallystick-new --keystore-wallet 0x7099… --wallet-url http://127.0.0.1:1248
   $ tallystick recover --drill
   $ tallystick recover --home ~/.tallystick-new --account 0xf39F… --wallet --wallet-key-file ./key
   $ tallystick recover --home ~/.tallystick-new --account 0xf39F… --guardians`;
@@ -56,15 +55,21 @@ export function registerRecover(program: Command): void {
         return await drill(command, options);
       }
       const needs = isClaim(options) ? await byClaim(command, options) : await byPhrase(command, options);
-      if (needs !== undefined) await withAgent(command, renewList, needs);
+      if (needs === undefined) return;
+      try {
+        await withAgent(command, renewList, needs);
+      } finally {
+        if (needs.key !== undefined) wipeKey(needs.key);
+      }
     });
 }
 
 /** @throws InvalidInputError for options that would have no effect beside others */
 function requireEffects(options: RecoverOptions): void {
-  const { wallet, drill: isDrill, account, walletKeyFile, signature, wait, maxGasFee } = options;
+  const { wallet, drill: isDrill, account, keystoreWallet, walletKeyFile, signature, wait, maxGasFee } = options;
   const idle = Object.entries({
     "--account": account !== undefined && !isClaim(options),
+    "--keystore-wallet": keystoreWallet !== undefined && isDrill === true,
     "--wallet-key-file": walletKeyFile !== undefined && wallet !== true,
     "--signature": signature !== undefined && (wallet !== true || isDrill === true),
     "--wait": wait === true && (!isClaim(options) || isDrill === true),
@@ -84,12 +89,25 @@ async function byClaim(command: Command, options: ClaimOptions): Promise<AgentNe
   return await claimIdentity(command, options);
 }
 
-async function byPhrase(command: Command, { phraseFile }: RecoverOptions): Promise<AgentNeeds> {
+async function byPhrase(command: Command, options: RecoverOptions): Promise<AgentNeeds> {
   const { homeDir } = surroundings(command);
-  return hasIdentity(homeDir) ? await sameIdentity(phraseFile) : await restoreIdentity(command, phraseFile);
+  if (!hasIdentity(homeDir)) return await restoreIdentity(command, options);
+  requireNoKeystoreWallet(options);
+  return await sameIdentity(options.phraseFile);
 }
 
-async function restoreIdentity(command: Command, phraseFile: string | undefined): Promise<AgentNeeds> {
+/** @throws InvalidInputError for a wallet that is to open a keystore that is there already */
+export function requireNoKeystoreWallet({ keystoreWallet }: ClaimOptions): void {
+  if (keystoreWallet === undefined) return;
+  throw new InvalidInputError("the home folder has an identity already, and --keystore-wallet is for a restored one", {
+    party: "you",
+    check: "options that go together",
+    received: keystoreWallet,
+    hint: "have the wallet open this identity with `tallystick identity add-wallet`",
+  });
+}
+
+async function restoreIdentity(command: Command, { phraseFile, keystoreWallet }: RecoverOptions): Promise<AgentNeeds> {
   const around = surroundings(command);
   const phrase = await readRecoveryPhrase(phraseFile);
   // Before a passphrase is asked for.
@@ -101,13 +119,13 @@ async function restoreIdentity(command: Command, phraseFile: string | undefined)
         "that of a wallet, and opens nothing that was stored with another phrase",
     );
   }
-  const passphrase = await readNewPassphrase(around.options.passphraseFile);
-  const { identity, keystoreFile } = await createIdentity(around.homeDir, passphrase, phrase);
+  const key = await newKeystoreKey(around, keystoreWallet);
+  const { identity, keystoreFile } = await createIdentity(around.homeDir, key, phrase);
   const { account } = identity;
   identity.wipe();
   around.output.say(`tallystick: identity ${account} restored to ${keystoreFile}`);
   await fundOnDevelopmentChain(around, account);
-  return { key: passphrase };
+  return { key };
 }
 
 /**
@@ -154,7 +172,7 @@ function dataSetsFailureLines({ dataSetsFailure }: RecoverReport): string[] {
 
 /** Records of removed snapshots stay on the ledger, so after some years there are many of them. */
 export function failedLines(failed: RecoverReport["failed"]): string[] {
-  const others = failed.filter(({ error }) => !GONE.has(error.code));
+  const others = failed.filter(({ error }) => !isGone(error));
   const goneCount = failed.length - others.length;
   const hiddenCount = others.length - MOST_SHOWN;
   return [

@@ -3,15 +3,16 @@
  */
 
 import type { Command } from "commander";
-import type { Guarded, PreparedProtection, RecoveryPlan } from "../../agent/index.ts";
+import type { Guarded, PreparedProtection, RecoveryPlan, VetoFailure } from "../../agent/index.ts";
 import { proposerText } from "../../agent/recovery/describe-plan.ts";
 import { replacedWarning } from "../../agent/recovery/warnings.ts";
 import { formatEther } from "../../core/encoding/amounts.ts";
 import { InvalidInputError } from "../../core/errors.ts";
-import { formatTime } from "../output.ts";
+import { EXIT, exitCodeOf } from "../exit-codes.ts";
+import { formatTime, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { surroundings } from "../surroundings.ts";
-import { address, addressList, duration, hexBytes, wholeNumber } from "../values.ts";
+import { address, addressList, duration, hexBytes, signature, unixSeconds, wholeNumber } from "../values.ts";
 import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
 import { phaseText, planLines, requestText } from "./recovery-lines.ts";
 
@@ -36,6 +37,9 @@ Before you approve, have the person who asks read the six words to you, by a way
 is approved by enough guardians gets the account's data. If another guardian replaces its request again and again, so
 that it never has enough approvals, agree on a third one's and name that one with --proposer.
 
+A guardian that is a contract wallet sends no command: --guardian names it, and prints the transaction that it has to
+send, or the message that it has to sign (EIP-1271). Any account sends that signature, and pays for it.
+
 Example:
   $ tallystick recovery approve 0xf39F… --for 0x7099… --session 0x1b2c…`;
 
@@ -52,6 +56,9 @@ interface ApproveOptions extends GasFeeOptions {
   readonly for: string;
   readonly session: string;
   readonly proposer?: string;
+  readonly guardian?: string;
+  readonly signature?: string;
+  readonly deadline?: bigint;
 }
 
 export function registerRecovery(program: Command): void {
@@ -144,16 +151,23 @@ function registerOwner(recovery: Command): void {
     .description("veto requests for the identity; whoever made them can ask no more for this version")
     .argument("[proposer]", "wallet or guardian whose request it is (default: all)", address)
     .addOption(gasFeeOption())
-    .addHelpText("after", "\nExample:\n  $ tallystick recovery veto 0x7099…")
+    .addHelpText(
+      "after",
+      "\nOne that cannot be vetoed keeps no other from it: the exit code is 10 when some were not vetoed.\n" +
+        "\nExample:\n  $ tallystick recovery veto 0x7099…",
+    )
     .action(async (proposer: string | undefined, options: GasFeeOptions, command: Command) => {
-      await withAgent(command, async ({ agent, output }) => {
-        const vetoed = await agent.recovery.veto(proposer, maximumFee(options));
-        output.result(
-          { account: agent.account, vetoed },
-          vetoed.map(
-            (one) => `vetoed the request of ${proposerText(one)}; ` + `gas ${one.gasUsed}, ${formatEther(one.gasFee)}`,
+      await withAgent(command, async ({ agent, output, exitWith }) => {
+        const { vetoed, failed } = await agent.recovery.veto(proposer, maximumFee(options));
+        const failures = failed.map(({ error, ...place }) => ({ ...place, error: error.toJSON() }));
+        output.result({ account: agent.account, vetoed, failed: failures }, [
+          ...vetoed.map(
+            (one) => `vetoed the request of ${proposerText(one)}; gas ${one.gasUsed}, ${formatEther(one.gasFee)}`,
           ),
-        );
+          ...failed.flatMap(failureLines),
+        ]);
+        const [first] = failed;
+        if (first !== undefined) exitWith(vetoed.length > 0 ? EXIT.incomplete : exitCodeOf(first.error.code));
       });
     });
   recovery
@@ -197,25 +211,12 @@ function registerGuardian(recovery: Command): void {
       "whose request to approve; your own address opens one (default: the request that most have approved)",
       address,
     )
+    .option("--guardian <address>", "approve for this guardian, a wallet that is a contract or elsewhere", address)
+    .option("--signature <hex>", "its signature over the message that the command prints", signature)
+    .option("--deadline <seconds>", "of that message, as the command prints it", unixSeconds)
     .addOption(gasFeeOption())
     .addHelpText("after", APPROVE_HELP)
-    .action(async (account: string, options: ApproveOptions, command: Command) => {
-      await withAgent(command, async ({ agent, output }) => {
-        const asked = { requester: options.for, sessionKey: options.session };
-        const { proposer } = options;
-        const limits = maximumFee(options);
-        const done = await agent.recovery.approve(
-          account,
-          asked,
-          proposer === undefined ? limits : { ...limits, proposer },
-        );
-        output.result(done, [
-          `approved: ${done.approvals} of ${done.threshold}${done.isOpened ? ", the request was opened" : ""}`,
-          ...(done.releasableAt === undefined ? [] : [`released from ${formatTime(done.releasableAt * 1000)} on`]),
-          `  gas ${done.gasUsed}, ${formatEther(done.gasFee)}`,
-        ]);
-      });
-    });
+    .action(approve);
   recovery
     .command("find")
     .description("show the accounts that name an address as wallet or guardian; needs no identity")
@@ -236,6 +237,57 @@ function registerGuardian(recovery: Command): void {
         ...(leftOut === 0 ? [] : [`and ${leftOut} older ones were left out`]),
       ]);
     });
+}
+
+async function approve(account: string, options: ApproveOptions, command: Command): Promise<void> {
+  const { guardian, proposer, signature, deadline } = options;
+  if (guardian === undefined && (signature !== undefined || deadline !== undefined)) {
+    throw new InvalidInputError("a signature is of another guardian: add --guardian", {
+      party: "you",
+      check: "options that go together",
+      expected: "--signature and --deadline with --guardian",
+    });
+  }
+  await withAgent(command, async ({ agent, output, incomplete }) => {
+    const asked = { requester: options.for, sessionKey: options.session };
+    const approver = {
+      ...(proposer === undefined ? {} : { proposer }),
+      ...(guardian === undefined ? {} : { guardian }),
+      ...(signature === undefined ? {} : { signature }),
+      ...(deadline === undefined ? {} : { deadline }),
+    };
+    if (guardian !== undefined && signature === undefined) {
+      const consent = await agent.recovery.consent(account, asked, approver);
+      const { call, protection, request, isOpening, deadline: until } = consent;
+      const { requestMessage } = await import("../../agent/recovery/request-message.ts");
+      const typedData = requestMessage(agent.deployment, protection.secret, request, until);
+      const again =
+        `--guardian ${guardian} --proposer ${request.proposer}` +
+        `${until === undefined ? "" : ` --deadline ${until}`} --signature <hex>`;
+      output.result({ account, guardian, request, isOpening, deadline: until, transaction: call, typedData }, [
+        `the guardian ${guardian} has to consent, in one of these ways:`,
+        "  a transaction    from the guardian, sent by any program:",
+        `    to             ${call.to}`,
+        `    data           ${call.data}`,
+        `  a signature      over this EIP-712 message; then run this again with ${again}:`,
+        `    ${JSON.stringify(typedData)}`,
+      ]);
+      return incomplete();
+    }
+    const done = await agent.recovery.approve(account, asked, { ...maximumFee(options), ...approver });
+    output.result(done, [
+      `approved: ${done.approvals} of ${done.threshold}${done.isOpened ? ", the request was opened" : ""}`,
+      ...(done.releasableAt === undefined ? [] : [`released from ${formatTime(done.releasableAt * 1000)} on`]),
+      `  gas ${done.gasUsed}, ${formatEther(done.gasFee)}`,
+    ]);
+  });
+}
+
+function failureLines({ error, ...place }: VetoFailure): string[] {
+  return [
+    `NOT vetoed: the request of ${proposerText(place)}: ${printable(error.message)}`,
+    ...(error.hint === undefined ? [] : [`  to do: ${printable(error.hint)}`]),
+  ];
 }
 
 function guardedLines({ account, plan, requests }: Guarded): string[] {

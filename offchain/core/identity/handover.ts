@@ -17,12 +17,11 @@ import { ADDRESS_BYTES, isAddressEqual } from "../encoding/address.ts";
 import { fromHex } from "../encoding/hex.ts";
 import { u64be } from "../encoding/integers.ts";
 import { IntegrityError, UnknownVersionError } from "../errors.ts";
-import { type Identity, identityFromEntropy } from "./identity.ts";
+import { type Identity, isEntropyLength, takeIdentity } from "./identity.ts";
 
 export const HANDOVER_VERSION = 1;
 
 const TAG_BYTES = 16;
-const ENTROPY_BYTES: ReadonlySet<number> = new Set([16, 20, 24, 28, 32]);
 const ZERO_NONCE = new Uint8Array(12);
 
 /** Which naming a handover belongs to. */
@@ -49,7 +48,7 @@ export function openHandover(scope: HandoverScope, catalogueKey: Uint8Array, han
   if (version !== undefined && version !== HANDOVER_VERSION) {
     throw new UnknownVersionError("handover", version, [HANDOVER_VERSION]);
   }
-  if (!ENTROPY_BYTES.has(handover.length - 1 - TAG_BYTES)) throw wrong(scope, `${handover.length} bytes`);
+  if (!isEntropyLength(handover.length - 1 - TAG_BYTES)) throw wrong(scope, `${handover.length} bytes`);
   let entropy: Uint8Array;
   try {
     entropy = cipher(scope, catalogueKey).decrypt(handover.subarray(1));
@@ -57,8 +56,7 @@ export function openHandover(scope: HandoverScope, catalogueKey: Uint8Array, han
     // The lengths are right, so only the tag can be wrong.
     throw wrong(scope, "another key, account or deployment, or damaged bytes", cause);
   }
-  const identity = identityFromEntropy(entropy);
-  entropy.fill(0);
+  const identity = takeIdentity(entropy);
   if (isAddressEqual(identity.account, scope.account)) return identity;
   const { account } = identity;
   identity.wipe();

@@ -26,7 +26,7 @@ import { scalarFromUniform } from "../oprf/group.ts";
 import type { LedgerScope } from "../record/ledger-scope.ts";
 import { encodeLabel, type SecretLabel } from "../sealed-secrets/label.ts";
 import { type CheckedSecret, openWithScalar, sealSecret } from "../sealed-secrets/sealed-secret.ts";
-import { type Identity, identityFromEntropy } from "./identity.ts";
+import { type Identity, isEntropyLength, takeIdentity } from "./identity.ts";
 
 export const IDENTITY_SECRET_VERSION = 1;
 /** Record id in the label of every sealed identity, 32 bytes. */
@@ -37,7 +37,6 @@ const BITS_PER_WORD = 11;
 const WORDS_TAG = domainTag("recovery-words");
 /** Of the input of the sealing scalar (RFC 9497's order is of 252 bits). */
 const UNIFORM_BYTES = 64;
-const ENTROPY_BYTES: readonly number[] = [16, 20, 24, 28, 32];
 
 /** Where an identity is sealed. */
 export interface IdentityPlace {
@@ -80,15 +79,16 @@ export function sealIdentity(groupKey: Uint8Array, place: IdentityPlace, { phras
 /** Whether a sealed secret that was checked holds this identity. Needs no committee. */
 export function holdsIdentity(secret: CheckedSecret, identity: Entropy & Pick<Identity, "account">): boolean {
   const r = sealingScalar(secret.groupKey, secret.label, identity.phraseEntropy);
+  let payload: Uint8Array | undefined;
   try {
-    const payload = openWithScalar(secret, r);
+    payload = openWithScalar(secret, r);
     identityOfSecret(payload, identity.account).wipe();
-    payload.fill(0);
     return true;
   } catch (error) {
     if (error instanceof TallystickError) return false;
     throw error;
   } finally {
+    payload?.fill(0);
     r.fill(0);
   }
 }
@@ -110,12 +110,10 @@ export function identityOfSecret(payload: Uint8Array, account: string): Identity
     throw new UnknownVersionError("sealed identity", version, [IDENTITY_SECRET_VERSION]);
   }
   const length = payload.length - 1;
-  if (!ENTROPY_BYTES.includes(length)) {
+  if (!isEntropyLength(length)) {
     throw wrongSecret(account, "the entropy of a recovery phrase", `${Math.max(length, 0)} bytes`);
   }
-  const entropy = payload.slice(1);
-  const identity = identityFromEntropy(entropy);
-  entropy.fill(0);
+  const identity = takeIdentity(payload.slice(1));
   if (isAddressEqual(identity.account, account)) return identity;
   const received = `the identity of ${identity.account}`;
   identity.wipe();

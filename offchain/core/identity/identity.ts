@@ -44,14 +44,23 @@ export interface Identity {
 }
 
 const PHRASE_WORDS = [12, 15, 18, 21, 24];
-const ENTROPY_BYTES = 32;
+/** What a phrase of so many words encodes, in bytes (BIP-39, "Generating the mnemonic"). */
+const ENTROPY_BYTES: readonly number[] = [16, 20, 24, 28, 32];
+const NEW_ENTROPY_BYTES = 32;
 
 /** A new recovery phrase of 24 English words (256 bits of entropy). Show it once. */
 export function newRecoveryPhrase(): string {
-  const entropy = randomBytes(ENTROPY_BYTES);
-  const phrase = entropyToMnemonic(entropy, wordlist);
-  entropy.fill(0);
-  return phrase;
+  const entropy = randomBytes(NEW_ENTROPY_BYTES);
+  try {
+    return entropyToMnemonic(entropy, wordlist);
+  } finally {
+    entropy.fill(0);
+  }
+}
+
+/** An identity of nobody yet, for whom no phrase is shown. */
+export function freshIdentity(): Identity {
+  return takeIdentity(randomBytes(NEW_ENTROPY_BYTES));
 }
 
 /**
@@ -86,12 +95,27 @@ export function identityFromPhrase(phrase: string): Identity {
  * @throws InvalidInputError for a length that no phrase has
  */
 export function identityFromEntropy(phraseEntropy: Uint8Array): Identity {
-  return derive(phraseEntropy.slice(), phraseOfEntropy(phraseEntropy));
+  const phrase = phraseOfEntropy(phraseEntropy);
+  return derive(phraseEntropy.slice(), phrase);
+}
+
+/** The same, and wipes the bytes that were given, also when it throws. @throws as `identityFromEntropy` */
+export function takeIdentity(phraseEntropy: Uint8Array): Identity {
+  try {
+    return identityFromEntropy(phraseEntropy);
+  } finally {
+    phraseEntropy.fill(0);
+  }
+}
+
+/** Whether a phrase encodes so many bytes. */
+export function isEntropyLength(bytes: number): boolean {
+  return ENTROPY_BYTES.includes(bytes);
 }
 
 /** The recovery phrase of an entropy. @throws InvalidInputError for a length that no phrase has. */
 export function phraseOfEntropy(phraseEntropy: Uint8Array): string {
-  if (![16, 20, 24, 28, 32].includes(phraseEntropy.length)) {
+  if (!isEntropyLength(phraseEntropy.length)) {
     throw new InvalidInputError("entropy of no recovery phrase", {
       check: "entropy length",
       expected: "16, 20, 24, 28 or 32 bytes",

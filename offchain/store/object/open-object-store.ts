@@ -133,7 +133,7 @@ const KINDS: { readonly [Kind in keyof Configs]: StoreKind<Configs[Kind]> } = {
 
 /** Reads the value of a header. The value is in no message: it is a secret. */
 function readHeader(file: string): string {
-  const value = readPrivateFile(file, "authorization file").trim();
+  const value = readPrivateFile(file, { what: "authorization file" }).trim();
   if (/^[\x20-\x7e]+$/.test(value)) return value;
   throw new InvalidInputError(`authorization file ${file} has no value for a header`, {
     check: "authorizationFile",

@@ -191,8 +191,47 @@ describe("agent.recovery", () => {
     await nameSuccessor(owner, next);
     expect((await protectionOf(local.deployment, account)).warning).to.contain(next.account.address);
     const report = await drillRecovery(claimant, { way: "guardians", account, isOwner: false });
-    expect(report.possible).to.equal(false);
-    expect(report.checks[0]).to.include({ check: "no successor", passed: false, party: `account ${account}` });
+    expect(report.outcome).to.equal("failed");
+    expect(report.checks[0]).to.include({ check: "no successor", outcome: "failed", party: `account ${account}` });
+  });
+
+  it("says in a drill what could not be checked: who pays for a wallet and for guardians without coins", async () => {
+    const { wallet, first, second, third, account, claimant } = await guarded();
+    const coins = async (way: "wallet" | "guardians") => {
+      const { checks } = await drillRecovery(claimant, { way, account, isOwner: false });
+      const paid = checks.filter(({ check }) => check.includes("coins"));
+      for (const { outcome, remedy } of paid) expect(remedy === undefined).to.equal(outcome === "passed");
+      return paid.map(({ outcome, decides }) => `${outcome}${decides ? "" : " beside"}`);
+    };
+    const empty = (one: AgentContext) => chain.provider.send("anvil_setBalance", [one.account.address, "0x0"]);
+    expect(await coins("wallet")).to.deep.equal(["passed"]);
+    await empty(wallet);
+    expect(await coins("wallet")).to.deep.equal(["unchecked"]);
+    await empty(first);
+    expect((await coins("guardians")).toSorted()).to.deep.equal([
+      "passed",
+      "passed beside",
+      "passed beside",
+      "unchecked beside",
+    ]);
+    await empty(second);
+    expect((await coins("guardians")).at(-1)).to.equal("unchecked");
+    await empty(third);
+    expect((await coins("guardians")).at(-1)).to.equal("unchecked");
+  });
+
+  it("tries the key of the wallet in a drill, and says when there was none to try", async () => {
+    const { wallet, first, account, claimant } = await guarded();
+    const keyed = async (own: AgentContext | undefined) => {
+      const at = own === undefined ? {} : { wallet: own.account.address };
+      const { checks } = await drillRecovery(claimant, { way: "wallet", account, isOwner: false, ...at });
+      return checks.find(({ check }) => check === "key of the wallet");
+    };
+    expect(await keyed(wallet)).to.include({ outcome: "passed" });
+    expect(await keyed(first)).to.include({ outcome: "failed" });
+    const untried = await keyed(undefined);
+    expect(untried).to.include({ outcome: "unchecked", decides: true });
+    expect(untried?.remedy).to.contain("--wallet-key-file");
   });
 
   it("approves for nobody but whom the guardian names", async () => {
@@ -206,7 +245,9 @@ describe("agent.recovery", () => {
   it("bars a guardian whose request was vetoed from opening another, and not from approving one", async () => {
     const { owner, first, second, account, asked } = await guarded();
     await new Recovery(first).approve(account, asked);
-    const [vetoed] = await new Recovery(owner).veto();
+    const {
+      vetoed: [vetoed],
+    } = await new Recovery(owner).veto();
     expect(vetoed).to.include({ proposer: first.account.address, path: "guardians" });
     await expectAsyncRejection(() => new Recovery(owner).veto(), "NOT_FOUND");
     const barred = await expectAsyncRejection(() => new Recovery(first).approve(account, asked), "CONFLICT", /vetoed/);
@@ -223,12 +264,36 @@ describe("agent.recovery", () => {
     const late = await expectAsyncRejection(() => new Recovery(owner).veto(), "CONFLICT", /delay/);
     expect(late.party).to.equal(`proposer ${wallet.account.address}`);
     await new Recovery(first).approve(account, asked);
-    expect(await new Recovery(owner).veto()).to.have.length(1);
+    const { vetoed, failed } = await new Recovery(owner).veto();
+    expect(vetoed.map(({ proposer }) => proposer)).to.deep.equal([first.account.address]);
+    expect(failed.map(({ proposer, error }) => [proposer, error.code, error.check])).to.deep.equal([
+      [wallet.account.address, "CONFLICT", "time of the veto"],
+    ]);
     expect((await new Recovery(owner).underWay()).map(({ path }) => path)).to.deep.equal(["wallet"]);
     await new Recovery(owner).retire();
     expect(await new Recovery(owner).underWay()).to.deep.equal([]);
     const retired = await expectAsyncRejection(() => byWallet.look(), "CONFLICT", /retired/);
     expect(retired.party).to.equal(`account ${account}`);
+  });
+
+  it("goes on with other vetoes when the chain refuses one, and says which", async () => {
+    const { owner, wallet, first, second, account, asked, protection } = await guarded();
+    const byWallet = new RecoveryClaim(wallet, account, "wallet");
+    await byWallet.relay(await byWallet.opening(protection, 0n));
+    await new Recovery(first).approve(account, asked);
+    await new Recovery(second).approve(account, asked, { proposer: second.account.address });
+    // The next block is later than the newest one shows, so that the veto of the wallet comes too late in it.
+    await chain.provider.send("evm_increaseTime", [3 * HOUR]);
+    const { vetoed, failed } = await new Recovery(owner).veto();
+    expect(failed.map(({ proposer, error }) => [proposer, error.code, error.check])).to.deep.equal([
+      [wallet.account.address, "CHAIN_REVERTED", "VetoTooLate"],
+    ]);
+    const named = [first, second].map((one) => one.account.address).toSorted();
+    expect(vetoed.map(({ proposer }) => proposer).toSorted()).to.deep.equal(named);
+    // A single one is thrown.
+    await byWallet.relay(await byWallet.opening(protection, 0n));
+    await chain.provider.send("evm_increaseTime", [3 * HOUR]);
+    await expectAsyncRejection(() => new Recovery(owner).veto(), "CHAIN_REVERTED", /VetoTooLate/);
   });
 
   it("says who vetoed a claim, and opens none by a key that is not the wallet's", async () => {

@@ -9,8 +9,8 @@ import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 import { passStubFiles, type StubFileTables } from "./stub-files.ts";
 
-/** Accounts of a line that are followed: a cycle cannot be, and would end here. */
-const LONGEST_LINE = 1000;
+/** Rows that are followed, of all successions ever taken over: a cycle cannot be, and would end here. */
+const MOST_ROWS = 1000;
 
 export class SqlSuccessionIndex implements SuccessionIndex {
   readonly #database: SqlDatabase<ProviderTables>;
@@ -41,7 +41,7 @@ export class SqlSuccessionIndex implements SuccessionIndex {
   async hasTakenOver(successor: string, predecessor: string): Promise<boolean> {
     const wanted = canonicalAddress(successor);
     let account: string | undefined = canonicalAddress(predecessor);
-    for (let steps = 0; account !== undefined && steps < LONGEST_LINE; steps += 1) {
+    for (let steps = 0; account !== undefined && steps < MOST_ROWS; steps += 1) {
       const before: string = account;
       const row = await this.#database.run((all) =>
         all.selectFrom("successions").select("successor").where("account", "=", before).executeTakeFirst(),

@@ -18,7 +18,7 @@ export function readS3Credentials(file: string | undefined): S3Credentials {
   const values =
     file === undefined
       ? { id: process.env.AWS_ACCESS_KEY_ID, secret: process.env.AWS_SECRET_ACCESS_KEY }
-      : valuesOf(readPrivateFile(file, "credentials file"));
+      : valuesOf(readPrivateFile(file, { what: "credentials file" }));
   const { id, secret } = values;
   if (id !== undefined && secret !== undefined && PRINTABLE.test(id) && PRINTABLE.test(secret)) {
     return { accessKeyId: id, secretAccessKey: secret };
