@@ -43,7 +43,7 @@ export async function rotateHome(
   options: RotateOptions = {},
 ): Promise<RotationReport & { readonly oldFiles: string }> {
   const report = await withRotation(home, async (rotation) => await rotate(rotation, options));
-  return { ...report, oldFiles: exchangeFiles(home.homeDir, home.old.account) };
+  return { ...report, oldFiles: await exchangeFiles(home.homeDir, home.old.account) };
 }
 
 async function withRotation<Result>(

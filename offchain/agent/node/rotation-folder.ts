@@ -14,6 +14,7 @@ import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
 import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
 import { agentDatabasePath } from "./agent-database.ts";
 import { fileCachePath } from "./file-cache.ts";
+import { FolderLock } from "./home-lock.ts";
 import { hasIdentity, keystorePath, loadIdentity, stageIdentity } from "./identity-store.ts";
 
 const EXCHANGING = "exchanging";
@@ -52,29 +53,42 @@ export function exchangedAccount(homeDir: string): string | undefined {
 export async function openRotation(homeDir: string, key: KeystoreKey, cost?: ScryptCost): Promise<Identity> {
   const folder = rotationFolder(homeDir);
   if (!hasIdentity(folder)) {
-    try {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
-      syncFolder(homeDir);
-    } catch (error) {
-      throw asDiskError(error, `folder ${folder}`);
-    }
-    const staged = await stageIdentity(folder, key, undefined, cost);
-    try {
-      staged.keep();
-    } finally {
-      staged.release();
-    }
+    await new FolderLock(homeDir).exclusive(async () => await makeSuccessor(homeDir, folder, key, cost));
   }
   return await loadIdentity(folder, key);
 }
 
+/** Nobody changes what opens the identity meanwhile (identity-openers.ts). */
+async function makeSuccessor(homeDir: string, folder: string, key: KeystoreKey, cost?: ScryptCost): Promise<void> {
+  if (hasIdentity(folder)) return;
+  // It may have been changed since whoever asks has read it.
+  (await loadIdentity(homeDir, key)).wipe();
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    syncFolder(homeDir);
+  } catch (error) {
+    throw asDiskError(error, `folder ${folder}`);
+  }
+  const staged = await stageIdentity(folder, key, undefined, cost);
+  try {
+    staged.keep();
+  } finally {
+    staged.release();
+  }
+}
+
 /**
- * Puts the successor's files in place of the account's. Nobody has them open. May be repeated after any interruption.
+ * Puts the successor's files in place of the account's. Nobody has them open, and nobody changes what opens the
+ * identity meanwhile, which would put the old keystore back. May be repeated after any interruption.
  * @param account that is replaced
  * @returns the folder that has the old files now
  * @throws DiskFullError, DiskFailedError
  */
-export function exchangeFiles(homeDir: string, account: string): string {
+export async function exchangeFiles(homeDir: string, account: string): Promise<string> {
+  return await new FolderLock(homeDir).exclusive(async () => exchange(homeDir, account));
+}
+
+function exchange(homeDir: string, account: string): string {
   const [from, old] = [rotationFolder(homeDir), replacedFolder(homeDir, account)];
   try {
     if (exchangedAccount(homeDir) === undefined) createDurably(join(from, EXCHANGING), `${account}\n`);

@@ -41,7 +41,7 @@ export async function rotateIdentity(flags: RotateFlags, command: Command): Prom
   if (flags.collect === true) return await collect(command);
   const account = exchangedAccount(homeDir);
   if (account !== undefined) {
-    const oldFiles = exchangeFiles(homeDir, account);
+    const oldFiles = await exchangeFiles(homeDir, account);
     output.result({ account, oldFiles, ...removal(flags, oldFiles) }, ["the rotation is complete", oldLine(oldFiles)]);
     return;
   }

@@ -27,15 +27,29 @@ export interface ShareLine {
 }
 
 /**
+ * Most steps from one generation to the next that `predecessorsOf` takes, of up to 32 members each: what a record of
+ * each of the last 362 changes of members takes.
+ */
+const MOST_STEPS = 2 ** 16;
+
+/**
  * Who may have held, before an operator, a share that it holds now, of a record of whichever generation that has the
- * usual policy: as many shares as its committee had members.
+ * usual policy: as many shares as its committee had members. Of a committee whose members have changed very often,
+ * which anybody can make, the records of the last changes count.
  *
  * @param generations as for `shareLines`
  */
 export function predecessorsOf(generations: readonly MemberGeneration[], operator: string): ReadonlySet<string> {
   const found = new Set<string>();
-  for (const { activatedAt, members } of generations) {
-    for (const { holder, holders } of shareLines(generations, BigInt(activatedAt), members.length)) {
+  // A generation with the same members in the same order, as a refresh makes it, changes nothing.
+  const changes = generations.filter(({ members }, at) => String(members) !== String(generations[at - 1]?.members));
+  let steps = 0;
+  for (let at = changes.length - 1; at >= 0; at -= 1) {
+    steps += changes.length - at;
+    if (steps > MOST_STEPS) break;
+    const since = changes.slice(at);
+    const { activatedAt, members } = changes[at] as MemberGeneration;
+    for (const { holder, holders } of shareLines(since, BigInt(activatedAt), members.length)) {
       if (holder !== operator) continue;
       for (const before of holders) if (before !== operator) found.add(before);
     }

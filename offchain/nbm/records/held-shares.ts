@@ -1,8 +1,10 @@
 /**
  * Shares of records that this node holds in the place of a member that has left: what was delivered to it, since the
- * ledger has an envelope for the first holder alone. Sealed with the keystore; at most one of a record.
+ * ledger has an envelope for the first holder alone. Sealed with the keystore; at most one of a record. What is erased
+ * is overwritten, and leaves no copy in the write-ahead log, as with shares of generations (generation-store.ts).
  */
 
+import { IntegrityError } from "../../core/errors.ts";
 import type { Database } from "../../store/index/sqlite.ts";
 import type { SecretBox } from "../secret-box.ts";
 
@@ -42,6 +44,7 @@ export class HeldShares {
   constructor(database: Database, box: SecretBox) {
     this.#database = database;
     this.#box = box;
+    database.exec("PRAGMA secure_delete = ON");
   }
 
   /** For the caller to wipe. @throws IntegrityError when the database was altered */
@@ -54,17 +57,33 @@ export class HeldShares {
     return { index, share: this.#box.open(placeOf(recordId, index), row.share_sealed as Uint8Array) };
   }
 
-  /** On disk when it returns. @returns false when a share of the record is held already */
+  /**
+   * On disk when it returns. One that is damaged is replaced.
+   * @returns false when a share of the record is held already
+   */
   keep(recordId: string, committeeId: bigint, { index, share }: OwnShare): boolean {
-    const { changes } = this.#database.transaction(() =>
+    const sealed = this.#box.seal(placeOf(recordId, index), share);
+    return this.#database.transaction(() => {
+      if (this.#isHeld(recordId)) return false;
       this.#database
         .prepare(
-          `INSERT OR IGNORE INTO held_shares (record_id, committee_id, share_index, share_sealed)
+          `INSERT OR REPLACE INTO held_shares (record_id, committee_id, share_index, share_sealed)
            VALUES (?, ?, ?, ?)`,
         )
-        .run(recordId, String(committeeId), index, this.#box.seal(placeOf(recordId, index), share)),
-    );
-    return changes > 0;
+        .run(recordId, String(committeeId), index, sealed);
+      return true;
+    });
+  }
+
+  #isHeld(recordId: string): boolean {
+    try {
+      const held = this.find(recordId);
+      held?.share.fill(0);
+      return held !== undefined;
+    } catch (cause) {
+      if (cause instanceof IntegrityError) return false;
+      throw cause;
+    }
   }
 
   /** Records of a committee whose shares are held, of those up to a place in the archive. */
@@ -83,6 +102,7 @@ export class HeldShares {
       const erase = this.#database.prepare("DELETE FROM held_shares WHERE record_id = ?");
       for (const recordId of recordIds) erase.run(recordId);
     });
+    this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 
   /** How many there are. */

@@ -1,6 +1,6 @@
 /** Which members hold the shares of a record now, as the registry has it (core/record/share-holders.ts). */
 
-import { type MemberHistory, readMemberHistory } from "../../chain/committee-generations.ts";
+import { type MemberHistory, readMemberHistory, type SettledGenerations } from "../../chain/committee-generations.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { type ShareLine, shareLines } from "../../core/record/share-holders.ts";
@@ -19,22 +19,27 @@ export interface ShareLinesOptions {
 export class ShareLines {
   readonly #options: ShareLinesOptions;
   readonly #known = new Map<bigint, { readonly until: number; readonly history: Promise<MemberHistory> }>();
+  /** Not read again: of committees that this node is or was a member of, which are few. */
+  readonly #settled = new Map<bigint, SettledGenerations>();
 
   constructor(options: ShareLinesOptions) {
     this.#options = options;
   }
 
   /**
-   * Ask only for committees that this node is or was a member of: others may have any number of generations.
-   * @throws TallystickError NOT_FOUND; ChainUnavailableError
+   * Ask only for committees that this node is or was a member of. Generations that came later need not name it.
+   * @throws as `readMemberHistory`
    */
   async historyOf(committeeId: bigint): Promise<MemberHistory> {
     const known = this.#known.get(committeeId);
     if (known !== undefined && performance.now() < known.until) return await known.history;
     const { chain, read = readMemberHistory } = this.#options;
-    const history = read(chain, committeeId);
+    const history = read(chain, committeeId, this.#settled.get(committeeId));
     this.#known.set(committeeId, { until: performance.now() + KNOWN_MILLISECONDS, history });
-    history.catch(() => this.#known.delete(committeeId));
+    history.then(
+      ({ settled }) => this.#settled.set(committeeId, settled),
+      () => this.#known.delete(committeeId),
+    );
     return await history;
   }
 

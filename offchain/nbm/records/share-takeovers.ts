@@ -69,10 +69,25 @@ export class ShareTakeovers {
     this.#options = options;
   }
 
-  /** One round: some pages from each node that this one succeeds. @throws ChainUnavailableError; DiskFailedError */
+  /**
+   * One round: some pages from each node that this one succeeds. A committee that cannot be followed keeps none of the
+   * others waiting: strangers may have made it.
+   * @throws ChainUnavailableError, DiskFailedError: the first failure, when everything else is done
+   */
   async advance(): Promise<void> {
-    const ready = this.#options.generations.all().filter(({ phase }) => phase === "ready");
-    for (const committeeId of new Set(ready.map((state) => state.committeeId))) await this.#advance(committeeId);
+    const { generations, logger } = this.#options;
+    const ready = generations.all().filter(({ phase }) => phase === "ready");
+    const failures: unknown[] = [];
+    for (const committeeId of new Set(ready.map((state) => state.committeeId))) {
+      try {
+        await this.#advance(committeeId);
+      } catch (cause) {
+        if (cause instanceof TallystickError && cause.code === "INVALID_INPUT") {
+          logger.debug({ committeeId: String(committeeId) }, cause.message);
+        } else failures.push(cause);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
   }
 
   async #advance(committeeId: bigint): Promise<void> {

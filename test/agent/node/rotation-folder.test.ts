@@ -12,6 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "chai";
+import { addIdentityOpener, removeIdentityOpener } from "../../../offchain/agent/node/identity-openers.ts";
 import { createIdentity, identityOpeners, loadIdentity } from "../../../offchain/agent/node/identity-store.ts";
 import {
   exchangedAccount,
@@ -63,22 +64,24 @@ describe("the files of a rotation", () => {
     expect((await loadIdentity(home, PASSPHRASE)).account, "until the exchange").to.equal(account);
   });
 
+  let signatures = 0;
+  const wallet = anvilWallet(0);
+  const signer: WalletSigner = {
+    accounts: () => Promise.resolve([wallet.address]),
+    sign: async (_account, { message }) => {
+      signatures += 1;
+      return wallet.signingKey.sign(keystoreDigest(message)).serialized;
+    },
+  };
+
   it("are sealed for the wallet that opens the identity, without asking it again", async () => {
-    let signatures = 0;
-    const wallet = anvilWallet(0);
-    const signer: WalletSigner = {
-      accounts: () => Promise.resolve([wallet.address]),
-      sign: async (_account, { message }) => {
-        signatures += 1;
-        return wallet.signingKey.sign(keystoreDigest(message)).serialized;
-      },
-    };
+    signatures = 0;
     const other = join(home, "other");
     const key = await setUpWallet(signer);
     const old = (await createIdentity(other, key)).identity.account;
     const next = (await openRotation(other, key)).account;
     expect(next).to.not.equal(old);
-    exchangeFiles(other, old);
+    await exchangeFiles(other, old);
     const { passphrase, wallets } = identityOpeners(other);
     expect([passphrase, signatures]).to.deep.equal([false, 2]);
     expect((await loadIdentity(other, await openByWallet(wallets, signer))).account).to.equal(next);
@@ -86,8 +89,43 @@ describe("the files of a rotation", () => {
     await expectAsyncRejection(() => openRotation(home, key), "WRONG_WALLET");
   });
 
+  it("keep what the rotation was begun with as an opener of the identity until it is finished", async () => {
+    const key = await setUpWallet(signer);
+    await addIdentityOpener(home, PASSPHRASE, key, COST);
+    // A passphrase that others know by now would go on opening the identity that is to come.
+    const changed = await expectAsyncRejection(() => addIdentityOpener(home, PASSPHRASE, "another", COST), "CONFLICT");
+    expect(changed).to.include({ check: "rotation in the home folder", received: "passphrase" });
+    await expectAsyncRejection(() => removeIdentityOpener(home, key, "passphrase"), "CONFLICT");
+    expect((await openRotation(home, PASSPHRASE, COST)).account).to.equal(successor);
+    await removeIdentityOpener(home, PASSPHRASE, key.wallet);
+    await exchangeFiles(home, account);
+    await addIdentityOpener(home, PASSPHRASE, "another", COST);
+    await expectAsyncRejection(() => loadIdentity(home, PASSPHRASE), "WRONG_PASSPHRASE");
+    expect((await loadIdentity(home, "another")).account).to.equal(successor);
+  });
+
+  it("are not made with what opens the identity no more", async () => {
+    const other = join(home, "other");
+    await createIdentity(other, PASSPHRASE, undefined, COST);
+    await addIdentityOpener(other, PASSPHRASE, "another", COST);
+    await expectAsyncRejection(() => openRotation(other, PASSPHRASE, COST), "WRONG_PASSPHRASE");
+    expect(hasRotation(other)).to.equal(false);
+  });
+
+  it("are not overwritten by a change of what opens the identity that is under way", async () => {
+    const changed = addIdentityOpener(home, PASSPHRASE, await setUpWallet(signer), COST);
+    await Promise.all([changed, exchangeFiles(home, account)]);
+    await expectExchanged();
+  });
+
+  it("let nobody change what opens the identity once their exchange has begun", async () => {
+    const key = await setUpWallet(signer);
+    writeFileSync(join(rotationFolder(home), "exchanging"), `${account}\n`);
+    await expectAsyncRejection(() => addIdentityOpener(home, PASSPHRASE, key, COST), "CONFLICT");
+  });
+
   it("take their places, and the old ones are kept", async () => {
-    expect(exchangeFiles(home, account)).to.equal(replacedFolder(home, account));
+    expect(await exchangeFiles(home, account)).to.equal(replacedFolder(home, account));
     await expectExchanged();
   });
 
@@ -104,7 +142,7 @@ describe("the files of a rotation", () => {
   it("keep the old database when a command of the old account has begun another one in between", async () => {
     for (const step of steps.slice(0, 4)) step();
     writeFileSync(join(home, "agent.db"), "begun in between");
-    exchangeFiles(home, account);
+    await exchangeFiles(home, account);
     await expectExchanged();
   });
 
@@ -112,7 +150,7 @@ describe("the files of a rotation", () => {
     it(`are exchanged by the next run when one is killed after step ${done} of ${steps.length}`, async () => {
       for (const step of steps.slice(0, done)) step();
       expect(exchangedAccount(home)).to.equal(account);
-      exchangeFiles(home, account);
+      await exchangeFiles(home, account);
       await expectExchanged();
     });
   }

@@ -74,8 +74,25 @@ describe("the holders of a record's shares", () => {
         }
       }),
     );
-    expect([...predecessorsOf(named("abcde", "abXde", "abYde"), "Y")]).to.deep.equal(["c", "X"]);
+    expect([...predecessorsOf(named("abcde", "abXde", "abYde"), "Y")]).to.deep.equal(["X", "c"]);
     expect([...predecessorsOf(named("abcde", "abXde"), "a")]).to.deep.equal([]);
+  });
+
+  it("names predecessors in bounded time, whatever anybody has made of a committee: those of the latest records", () => {
+    let looks = 0;
+    const often = Array.from({ length: 20_000 }, (_, place) => ({
+      activatedAt: place,
+      get members() {
+        looks += 1;
+        return place === 19_999 ? ["z"] : [`${place % 2 === 0 ? "x" : "y"}`];
+      },
+    }));
+    expect([...predecessorsOf(often, "z")]).to.have.members(["x", "y"]);
+    expect(looks).to.be.lessThan(500_000);
+    // A refresh changes no member, so it takes none of that time.
+    looks = 0;
+    const refreshed = [at("a"), ...Array.from({ length: 20_000 }, () => at("b", 1)), at("c", 2)];
+    expect([...predecessorsOf(refreshed, "c")]).to.deep.equal(["b", "a"]);
   });
 
   it("gives a share away only when its holder has left, to a member of that generation", () => {

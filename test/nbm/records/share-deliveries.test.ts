@@ -139,10 +139,13 @@ describe("a share that is delivered to a node", () => {
     expect(await node.index(wrong)).to.equal(2);
   });
 
-  it("is found altered when the database was", async () => {
+  it("is found altered when the database was, and then taken once more", async () => {
     const node = nodeAt(successor);
     await give(node, await body());
     node.database.exec("UPDATE held_shares SET share_index = 4");
     await expectAsyncRejection(() => node.index(record), "INTEGRITY", /altered/);
+    expect(await give(node, await body())).to.deep.equal({ index: 3, isNew: true });
+    expect(await node.index(record)).to.equal(3);
+    expect(await give(node, await body())).to.deep.equal({ index: 3, isNew: false });
   });
 });

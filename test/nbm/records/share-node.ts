@@ -2,7 +2,7 @@
 
 import { id } from "ethers";
 import pino from "pino";
-import type { MemberHistory } from "../../../offchain/chain/committee-generations.ts";
+import type { MemberHistory, SettledGenerations } from "../../../offchain/chain/committee-generations.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { headerOf, type KeyRecord, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import type { NodeInfo } from "../../../offchain/chain/registry.ts";
@@ -77,6 +77,8 @@ export interface ShareNodeOptions {
   readonly history?: Partial<MemberHistory>;
   /** Where the other nodes are. */
   readonly url?: string;
+  /** Committees before that of the records whose generations cannot be read, and why. */
+  readonly failing?: ReadonlyMap<bigint, TallystickError>;
 }
 
 export class ShareNode {
@@ -90,12 +92,17 @@ export class ShareNode {
   readonly warnings: string[] = [];
   readonly #takeoverOptions: ConstructorParameters<typeof ShareTakeovers>[0];
 
-  constructor(operator: string, { records, history = {}, url = "" }: ShareNodeOptions) {
+  constructor(operator: string, { records, history = {}, url = "", failing = new Map() }: ShareNodeOptions) {
     this.operator = operator;
     const chain = { deployment: { chainId: 31_337, contracts: LEDGER } } as unknown as ChainReader;
     const places = generations.map(({ members }) => members.indexOf(operator) + 1).filter((index) => index > 0);
     const memberships = { indicesIn: async () => places };
-    const read = async () => ({ active: 2, blocksSince: FINAL_AFTER_BLOCKS, generations, ...history });
+    const settled: SettledGenerations = { upTo: 0, generations: [], activatedBlock: 0 };
+    const read = async (_: ChainReader, committeeId: bigint) => {
+      const failure = failing.get(committeeId);
+      if (failure !== undefined) throw failure;
+      return { active: 2, blocksSince: FINAL_AFTER_BLOCKS, generations, settled, ...history };
+    };
     const lines = new ShareLines({ chain, finalAfterBlocks: FINAL_AFTER_BLOCKS, read });
     const hpkePrivateKey = keysOf(operator).privateKey;
     const { held, archive, database } = this;
@@ -124,7 +131,10 @@ export class ShareNode {
       now: () => NOW,
     });
     this.handovers = new ShareHandovers(parts);
-    const states = [{ committeeId: 1n, phase: "ready" }] as unknown as ReturnType<GenerationStore["all"]>;
+    const states = [...failing.keys(), 1n].map((committeeId) => ({
+      committeeId,
+      phase: "ready",
+    })) as unknown as ReturnType<GenerationStore["all"]>;
     const note = { write: (line: string) => void this.warnings.push(String(JSON.parse(line).msg)) };
     this.#takeoverOptions = {
       ...{ chain, database, lines, deliveries: this.deliveries, ownership, nodeOf },

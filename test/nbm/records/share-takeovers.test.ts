@@ -6,9 +6,11 @@ import { buffer } from "node:stream/consumers";
 import { expect } from "chai";
 import { headerOf, type KeyRecord, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
 import { sealShareDelivery } from "../../../offchain/core/record/share-delivery.ts";
 import { MAXIMUM_HANDOVER_PAGE, type ShareHandoverAnswer } from "../../../offchain/core/wire/nbm.ts";
 import { serveHandler } from "../../helpers/http-server.ts";
+import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { keysOf, LEDGER, makeRecord, named, rightShare, ShareNode } from "./share-node.ts";
 
 const { second, third, successor } = named;
@@ -82,6 +84,18 @@ describe("shares that a node takes over", () => {
     await taker.takeOver();
     expect(asked[0]).to.equal(String(kept));
     expect(taker.held.count()).to.equal(RECORDS);
+  });
+
+  it("are fetched although a committee of strangers that named the node cannot be read", async () => {
+    const facts = { code: "INVALID_INPUT", check: "generations of the committee" } as const;
+    const failing = new Map([[9n, new TallystickError("too many generations", facts)]]);
+    const taker = new ShareNode(successor, { records, url, failing });
+    await taker.takeOver();
+    expect(taker.held.count()).to.equal(few.length);
+    failing.set(8n, new TallystickError("no answer", { code: "CHAIN_UNAVAILABLE" }));
+    const other = new ShareNode(successor, { records, url, failing });
+    await expectAsyncRejection(() => other.takeOver(), "CHAIN_UNAVAILABLE");
+    expect(other.held.count()).to.equal(few.length);
   });
 
   it("are fetched by nobody while the activation is not final", async () => {
