@@ -8,6 +8,7 @@ import { readPredecessor } from "../chain/account-directory.ts";
 import type { ChainReader } from "../chain/deployment.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { SuccessionIndex } from "../store/index/succession-index.ts";
+import type { PassedPlaces } from "./owner-groups/passed-places.ts";
 
 /** Predecessors that one opening asks the chain for. What those before them have was taken over by them, or is lost. */
 export const LONGEST_LINE = 16;
@@ -15,6 +16,7 @@ export const LONGEST_LINE = 16;
 export interface SuccessionOptions {
   readonly chain: ChainReader;
   readonly successions: SuccessionIndex;
+  readonly places: Pick<PassedPlaces, "pass">;
   readonly logger: Logger;
   /** Unix seconds. */
   readonly now: () => number;
@@ -29,7 +31,7 @@ export class Successions {
 
   /** @throws ChainUnavailableError, DiskFullError, DiskFailedError, DatabaseUnavailableError */
   async takeOver(account: string): Promise<void> {
-    const { chain, successions, logger, now } = this.#options;
+    const { chain, successions, places, logger, now } = this.#options;
     const line = [account];
     for (let steps = 0; steps < LONGEST_LINE; steps += 1) {
       const predecessor = await readPredecessor(chain, line.at(-1) ?? account);
@@ -39,6 +41,8 @@ export class Successions {
     // From the oldest on, so that everything arrives at the account.
     for (let place = line.length - 1; place > 0; place -= 1) {
       const [from = "", to = ""] = [line[place], line[place - 1]];
+      // Before what is charged is counted anew.
+      await places.pass(from, to);
       await successions.takeOver(from, to, now());
       logger.info({ predecessor: from, successor: to }, "an account's objects are its successor's");
     }
