@@ -18,6 +18,7 @@ import { DataSets } from "./data-sets/data-sets.ts";
 import type { DataSetReport } from "./data-sets/lane-report.ts";
 import { Delegates } from "./delegates/delegates.ts";
 import { type ChallengeQuote, type ChallengeReceipt, KeyNodes } from "./keys/key-nodes.ts";
+import { settleHealing } from "./keys/share-healing.ts";
 import type { Damaged } from "./migration/inventory.ts";
 import type { MigrateOptions, MigrationReport } from "./migration/migrate.ts";
 import type { MigrationPlan } from "./migration/plan.ts";
@@ -218,8 +219,9 @@ export class Agent {
     return await collectFromPredecessors(this.#context);
   }
 
-  /** Closes the catalogue and the connections. */
+  /** Closes the catalogue and the connections. Waits a few seconds for key shares that reads have begun to heal. */
   async close(): Promise<void> {
+    await settleHealing(this.#context);
     await this.#context.close();
   }
 }

@@ -63,6 +63,7 @@ import { ProviderDatabase } from "./database.ts";
 import { HeadService } from "./heads/heads.ts";
 import { type CspMetrics, createCspMetrics } from "./metrics.ts";
 import { OwnerGroupService } from "./owner-groups/owner-groups.ts";
+import { PassedPlaces } from "./owner-groups/passed-places.ts";
 import { AccountQuotas } from "./quotas.ts";
 import { BodyPlaces } from "./routes/body-places.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
@@ -272,16 +273,17 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
     if (report.objects > 0 || report.compactedBytes > 0)
       logger.info({ ...report }, "objects that nobody needs removed");
   });
-  const successions = new Successions({ chain, successions: index.successions, logger, now: unixSeconds });
+  const operatorSecret = base.secret;
+  const places = new PassedPlaces({ index, budgets, operatorSecret }, unixSeconds);
+  const successions = new Successions({ chain, successions: index.successions, places, logger, now: unixSeconds });
   sessions.onOpening((account) => successions.takeOver(account));
   const watchCoins = every(BALANCE_SECONDS, unixSeconds, () => coins.round());
   addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index });
   addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas, index.successions) });
   const stubFiles = new StubFileService(index.stubFiles, index.ownerGroups, quotas);
   addStubFileRoutes(server, { sessions, quotas, bodies, stubFiles });
-  const operatorSecret = base.secret;
   const groups = new OwnerGroupService({ index, claims, quotas, budgets, operatorSecret }, unixSeconds);
-  addOwnerGroupRoutes(server, { sessions, quotas, bodies, groups });
+  addOwnerGroupRoutes(server, { sessions, quotas, bodies, groups, places });
   const { verifyWaitSeconds } = config;
   addDataSetRoutes(server, {
     ...dataSets,

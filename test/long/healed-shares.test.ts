@@ -125,6 +125,29 @@ describe("records of shares while members lose their machines", function () {
     expect(await shareAt(node(6).url)).to.equal("valid");
   });
 
+  it("heals by every way to read: a part, recover, verify, and a served page", async () => {
+    const ways: Record<string, (agent: Agent) => Promise<unknown>> = {
+      stream: async (agent) => {
+        const part = await agent.getStream(dataId, { range: { start: 10, end: 20 } });
+        expect((await new Response(part).bytes()).length).to.equal(10);
+      },
+      recover: async (agent) => agent.recover(),
+      verify: async (agent) => agent.snapshots.verify(dataId),
+      trees: async (agent) => agent.trees().tree(dataId).stat("file"),
+    };
+    for (const [way, readBy] of Object.entries(ways)) {
+      await node(6).process.stop("SIGKILL");
+      rmSync(join(node(6).dir, "data"), { recursive: true });
+      await node(6).process.start();
+      expect(await shareAt(node(6).url), way).to.equal("none");
+      const agent = await device();
+      await readBy(agent);
+      // It waits for what runs beside the read.
+      await agent.close();
+      expect(await shareAt(node(6).url), way).to.equal("valid");
+    }
+  });
+
   it("is healed by a later owner for all owners, whose record stays as it is", async () => {
     const other = newRecoveryPhrase();
     const joined = await (await device(other)).put([join(net.dir, "file")], {

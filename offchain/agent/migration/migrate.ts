@@ -22,6 +22,7 @@ import type { LaneWishes } from "../data-sets/wishes.ts";
 import type { DataSetProgress, MigrateProgress, ProgressListener } from "../progress.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { snapshotListAt } from "../snapshots/account-keys.ts";
+import type { LeftGroup } from "../stubs/leave-groups.ts";
 import { type CopyTotals, copyObjects } from "./copy-objects.ts";
 import { copyStubFiles } from "./copy-stub-files.ts";
 import { type Damaged, type Inventory, inventoryVersion, takeInventory } from "./inventory.ts";
@@ -60,6 +61,8 @@ export interface MigrationReport extends OldSetEnd {
   readonly listedSnapshots: number;
   /** What nobody has whole; the rest was moved all the same. */
   readonly damaged: readonly Damaged[];
+  /** Ownership groups at the old provider that the account was in. */
+  readonly ownerGroups: readonly LeftGroup[];
   readonly seconds: number;
 }
 
@@ -96,6 +99,8 @@ export async function migrateDataSet(
   const copied: CopyTotals = { objects: 0, bytes: 0, uploadedObjects: 0, uploadedBytes: 0 };
   let plan: MigrationPlan | undefined;
   let listedSnapshots = 0;
+  let unopened: readonly Damaged[] = [];
+  const groups: LeftGroup[] = [];
   for (let pass = 1; pass <= PASSES; pass += 1) {
     tell("listing");
     const inventory = await takeInventory(context, opened, from, source, signal);
@@ -120,7 +125,11 @@ export async function migrateDataSet(
     if (dataSet.id === undefined) throw nothingMoved(from, damaged);
     const movedTo = await confirmed(context, to, dataSet.id, signal);
     tell("listing-snapshots", copied, inventory);
-    const unopened = from === to ? [] : await copyStubFiles(context, { from, to }, inventory.revocable, signal);
+    if (from !== to) {
+      const stubFiles = await copyStubFiles(context, { from, to }, inventory.revocable, signal);
+      unopened = stubFiles.damaged;
+      groups.push(...stubFiles.groups);
+    }
     const lost = new Set(damaged.map(({ id }) => id));
     const ids = async function* () {
       for (const id of objects.keys()) if (!lost.has(id)) yield { id };
@@ -133,7 +142,13 @@ export async function migrateDataSet(
     const notice = await leaveOld(context, subject, signal);
     tell("done", copied, inventory);
     const common = { plan, dataSet: { ...dataSet, id: dataSet.id }, copied, listedSnapshots, ...notice };
-    return { ...common, damaged: [...damaged, ...unopened], seconds: (performance.now() - started) / 1000 };
+    const left = [...new Map(groups.map((group) => [group.dataId, group])).values()];
+    return {
+      ...common,
+      damaged: [...damaged, ...unopened],
+      ownerGroups: left,
+      seconds: (performance.now() - started) / 1000,
+    };
   }
   throw new TallystickError("puts keep adding to the data set that is to be moved", {
     code: "CONFLICT",

@@ -1,6 +1,5 @@
 /** One storage provider, as the agent speaks to it: the routes of `core/wire/csp.ts` with bytes in place of text. */
 
-import type { Static, TSchema } from "@sinclair/typebox";
 import { type AuditPublicKey, keyForChain } from "../../core/audit/keys.ts";
 import { encodedManifestHash } from "../../core/audit/manifest.ts";
 import type { OpenedContent } from "../../core/data-set/evidence.ts";
@@ -33,9 +32,10 @@ import {
 import { HeadAnswer } from "../../core/wire/heads.ts";
 import { StubFileAnswer } from "../../core/wire/stub-files.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
-import { HttpParty, type PartyOptions, type RequestOptions } from "../../http/client.ts";
+import { HttpParty, type PartyOptions } from "../../http/client.ts";
 import type { SessionTokens } from "../../http/sessions.ts";
 import { OwnerGroupClient } from "./owner-groups.ts";
+import { ProviderCalls } from "./provider-calls.ts";
 import type { AuditAnswer, BegunSegment, ExpectedHead, PowersPart } from "./storage-provider.ts";
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
@@ -43,28 +43,28 @@ const LONG_DEADLINE_SECONDS = 300;
 
 export class CspClient {
   readonly url: string;
-  /** Account the provider signs with: the audience of sessions. */
-  readonly account: string;
   readonly ownerGroups: OwnerGroupClient;
-  readonly #party: HttpParty;
-  readonly #sessions: SessionTokens;
+  readonly #calls: ProviderCalls;
 
   constructor(url: string, account: string, sessions: SessionTokens, http: PartyOptions = {}) {
     this.url = url;
-    this.account = account;
-    this.#party = new HttpParty("provider", url, http);
-    this.#sessions = sessions;
-    this.ownerGroups = new OwnerGroupClient(this.#party, account, sessions);
+    this.#calls = new ProviderCalls(new HttpParty("provider", url, http), account, sessions);
+    this.ownerGroups = new OwnerGroupClient(this.#calls);
   }
 
   /** How errors name it. */
   get name(): string {
-    return this.#party.name;
+    return this.#calls.name;
+  }
+
+  /** Account the provider signs with: the audience of sessions. */
+  get account(): string {
+    return this.#calls.account;
   }
 
   /** Claims chunks. The answer challenges every one of them, known to the provider or not. */
   async claim(chunks: readonly { id: string; sizeBytes: number }[], signal?: AbortSignal): Promise<ClaimAnswer> {
-    return await this.#call("POST", "/v1/claims", ClaimAnswer, { json: { chunks }, signal });
+    return await this.#calls.json("POST", "/v1/claims", ClaimAnswer, { json: { chunks }, signal });
   }
 
   /**
@@ -72,7 +72,7 @@ export class CspClient {
    * @param answers 32 bytes for each challenge, in the order of the claim
    */
   async answerClaim(claimId: string, answers: readonly Uint8Array[], signal?: AbortSignal): Promise<ClaimOutcome> {
-    return await this.#call("POST", `/v1/claims/${claimId}/answers`, ClaimOutcome, {
+    return await this.#calls.json("POST", `/v1/claims/${claimId}/answers`, ClaimOutcome, {
       json: { answers: answers.map(toHex) },
       signal,
       retries: 0,
@@ -87,7 +87,7 @@ export class CspClient {
   async storeChunks(objects: readonly SealedObject[], signal?: AbortSignal): Promise<string[]> {
     const pieces = chunkFrames(objects.map(({ id, sealed }) => ({ id, bytes: sealed })));
     const request = { pieces, piecesType: CHUNK_FRAMES, signal, retries: 0 };
-    return (await this.#call("POST", "/v1/chunks", StoreChunksAnswer, request)).stored;
+    return (await this.#calls.json("POST", "/v1/chunks", StoreChunksAnswer, request)).stored;
   }
 
   /**
@@ -95,14 +95,12 @@ export class CspClient {
    * @param allocate memory for an object of the largest size. Default: memory of its own.
    */
   async chunk(id: string, signal?: AbortSignal, allocate?: () => Uint8Array): Promise<Uint8Array> {
-    return await this.#sessions.with(this.#party, this.account, (token) =>
-      this.#party.bytes(`/v1/chunks/${id}`, MAX_CHUNK_BYTES, { token, signal, allocate }),
-    );
+    return await this.#calls.bytes(`/v1/chunks/${id}`, MAX_CHUNK_BYTES, { signal, allocate });
   }
 
   /** Has the provider check objects that it returned damaged. @returns those that it has lost */
   async inspectChunks(ids: readonly string[], signal?: AbortSignal): Promise<string[]> {
-    return (await this.#call("POST", "/v1/chunks/inspect", InspectAnswer, { json: { ids }, signal })).lost;
+    return (await this.#calls.json("POST", "/v1/chunks/inspect", InspectAnswer, { json: { ids }, signal })).lost;
   }
 
   /**
@@ -112,9 +110,7 @@ export class CspClient {
    */
   async head(signal?: AbortSignal, of?: string): Promise<Uint8Array> {
     const path = of === undefined ? "/v1/head" : `/v1/head?of=${of}`;
-    return await this.#sessions.with(this.#party, this.account, (token) =>
-      this.#party.bytes(path, MAX_HEAD_BYTES, { token, signal }),
-    );
+    return await this.#calls.bytes(path, MAX_HEAD_BYTES, { signal });
   }
 
   /** @param expected what must be in place @throws TallystickError CONFLICT when it is not */
@@ -123,14 +119,16 @@ export class CspClient {
     sealed: Uint8Array,
     signal?: AbortSignal,
   ): Promise<HeadAnswer> {
-    return await this.#call("PUT", "/v1/head", HeadAnswer, { query: { expected, releases }, pieces: [sealed], signal });
+    return await this.#calls.json("PUT", "/v1/head", HeadAnswer, {
+      query: { expected, releases },
+      pieces: [sealed],
+      signal,
+    });
   }
 
   /** The account's sealed stub file of a put. @throws TallystickError NOT_FOUND when there is none */
   async stubFile(dataId: string, signal?: AbortSignal): Promise<Uint8Array> {
-    return await this.#sessions.with(this.#party, this.account, (token) =>
-      this.#party.bytes(`/v1/stub-files/${dataId}`, MAX_STUB_FILE_BYTES, { token, signal }),
-    );
+    return await this.#calls.bytes(`/v1/stub-files/${dataId}`, MAX_STUB_FILE_BYTES, { signal });
   }
 
   /** @param expected epoch that must be in place, 0 for none @throws TallystickError CONFLICT when it is not */
@@ -141,40 +139,40 @@ export class CspClient {
     signal?: AbortSignal,
   ): Promise<StubFileAnswer> {
     const request = { query: { expected }, pieces: [sealed], signal };
-    return await this.#call("PUT", `/v1/stub-files/${dataId}`, StubFileAnswer, request);
+    return await this.#calls.json("PUT", `/v1/stub-files/${dataId}`, StubFileAnswer, request);
   }
 
   /** What the account owns. */
   async usage(signal?: AbortSignal): Promise<UsageAnswer> {
-    return await this.#call("GET", "/v1/usage", UsageAnswer, { signal });
+    return await this.#calls.json("GET", "/v1/usage", UsageAnswer, { signal });
   }
 
   /** @throws TallystickError NOT_FOUND, check `route`, from a provider that does not offer this */
   async release(ids: readonly string[], version: number, signal?: AbortSignal): Promise<ReleaseAnswer> {
-    return await this.#call("POST", "/v1/chunks/release", ReleaseAnswer, { json: { ids, version }, signal });
+    return await this.#calls.json("POST", "/v1/chunks/release", ReleaseAnswer, { json: { ids, version }, signal });
   }
 
   /** @returns those that the account does not own, or that are lost */
   async keep(ids: readonly string[], signal?: AbortSignal): Promise<string[]> {
-    return (await this.#call("POST", "/v1/chunks/keep", KeepAnswer, { json: { ids }, signal })).missing;
+    return (await this.#calls.json("POST", "/v1/chunks/keep", KeepAnswer, { json: { ids }, signal })).missing;
   }
 
   async dataSetOffer(): Promise<DataSetOffer> {
-    return await this.#party.json("GET", "/v1/data-set-offer", DataSetOffer);
+    return await this.#calls.party.json("GET", "/v1/data-set-offer", DataSetOffer);
   }
 
   async beginDataSet(salt: string, key: AuditPublicKey, sliceElements: number): Promise<DataSetStatus> {
     const json = { key: keyForChain(key), sliceElements };
-    return await this.#call("PUT", `/v1/data-sets/${salt}`, DataSetStatus, { json });
+    return await this.#calls.json("PUT", `/v1/data-sets/${salt}`, DataSetStatus, { json });
   }
 
   async dataSet(salt: string): Promise<DataSetStatus> {
-    return await this.#call("GET", `/v1/data-sets/${salt}`, DataSetStatus, {});
+    return await this.#calls.json("GET", `/v1/data-sets/${salt}`, DataSetStatus, {});
   }
 
   /** Appends to the powers. Not retried: after a failure the provider's own count says where to continue. */
   async appendPowers(salt: string, part: PowersPart, offset: number, bytes: Uint8Array): Promise<DataSetStatus> {
-    return await this.#call("PUT", `/v1/data-sets/${salt}/${part}`, DataSetStatus, {
+    return await this.#calls.json("PUT", `/v1/data-sets/${salt}/${part}`, DataSetStatus, {
       query: { offset },
       pieces: [bytes],
       retries: 0,
@@ -186,7 +184,7 @@ export class CspClient {
     segment: string,
     { firstIndex, seed, manifest }: BegunSegment,
   ): Promise<SegmentStatus> {
-    return await this.#call("PUT", `/v1/data-sets/${salt}/segments/${segment}`, SegmentStatus, {
+    return await this.#calls.json("PUT", `/v1/data-sets/${salt}/segments/${segment}`, SegmentStatus, {
       query: { firstIndex },
       pieces: [encodedManifestHash(manifest), seed, manifest],
     });
@@ -194,7 +192,7 @@ export class CspClient {
 
   /** Appends to the tags of a segment. Not retried, as `appendPowers`. */
   async appendTags(salt: string, segment: string, offset: number, bytes: Uint8Array): Promise<SegmentStatus> {
-    return await this.#call("PUT", `/v1/data-sets/${salt}/segments/${segment}/tags`, SegmentStatus, {
+    return await this.#calls.json("PUT", `/v1/data-sets/${salt}/segments/${segment}/tags`, SegmentStatus, {
       query: { offset },
       pieces: [bytes],
       retries: 0,
@@ -203,7 +201,7 @@ export class CspClient {
 
   /** Has powers and tags checked. State `verifying` means: ask again. @throws TallystickError INVALID_PROOF */
   async verifySegment(salt: string, segment: string, signal?: AbortSignal): Promise<SegmentStatus> {
-    return await this.#call("POST", `/v1/data-sets/${salt}/segments/${segment}/verify`, SegmentStatus, {
+    return await this.#calls.json("POST", `/v1/data-sets/${salt}/segments/${segment}/verify`, SegmentStatus, {
       deadlineSeconds: LONG_DEADLINE_SECONDS,
       signal,
     });
@@ -211,7 +209,7 @@ export class CspClient {
 
   /** Has the provider sign the first state and send it. */
   async openDataSet(salt: string, request: OpenDataSetRequest): Promise<UpdateAnswer> {
-    return await this.#call("POST", `/v1/data-sets/${salt}/open`, UpdateAnswer, {
+    return await this.#calls.json("POST", `/v1/data-sets/${salt}/open`, UpdateAnswer, {
       json: request,
       deadlineSeconds: LONG_DEADLINE_SECONDS,
     });
@@ -219,7 +217,7 @@ export class CspClient {
 
   /** Has the provider sign the next state and send it. */
   async updateDataSet(salt: string, request: UpdateRequest): Promise<UpdateAnswer> {
-    return await this.#call("POST", `/v1/data-sets/${salt}/updates`, UpdateAnswer, {
+    return await this.#calls.json("POST", `/v1/data-sets/${salt}/updates`, UpdateAnswer, {
       json: request,
       deadlineSeconds: LONG_DEADLINE_SECONDS,
     });
@@ -227,7 +225,7 @@ export class CspClient {
 
   /** @param sealed challenge @returns the answer, not verified here */
   async auditDataSet(salt: string, sealed: Uint8Array): Promise<AuditAnswer> {
-    const { proof, signature } = await this.#call("POST", `/v1/data-sets/${salt}/audit`, DataSetAuditAnswer, {
+    const { proof, signature } = await this.#calls.json("POST", `/v1/data-sets/${salt}/audit`, DataSetAuditAnswer, {
       json: { sealed: toHex(sealed) },
       deadlineSeconds: LONG_DEADLINE_SECONDS,
     });
@@ -236,10 +234,15 @@ export class CspClient {
 
   /** @returns what the provider shows, not verified here */
   async openCommitments(salt: string, request: OpeningsRequest): Promise<OpenedContent> {
-    const { before, segments, slices } = await this.#call("POST", `/v1/data-sets/${salt}/openings`, OpeningsAnswer, {
-      json: request,
-      deadlineSeconds: LONG_DEADLINE_SECONDS,
-    });
+    const { before, segments, slices } = await this.#calls.json(
+      "POST",
+      `/v1/data-sets/${salt}/openings`,
+      OpeningsAnswer,
+      {
+        json: request,
+        deadlineSeconds: LONG_DEADLINE_SECONDS,
+      },
+    );
     return {
       before,
       segments,
@@ -250,16 +253,5 @@ export class CspClient {
         path: path.map((hash) => fromHex(hash)),
       })),
     };
-  }
-
-  async #call<Schema extends TSchema>(
-    method: "GET" | "POST" | "PUT",
-    path: string,
-    schema: Schema,
-    options: RequestOptions,
-  ): Promise<Static<Schema>> {
-    return await this.#sessions.with(this.#party, this.account, (token) =>
-      this.#party.json(method, path, schema, { ...options, token }),
-    );
   }
 }

@@ -1,5 +1,4 @@
 /** The ownership groups at a provider, as the agent uses them, and the routes of `core/wire/owner-groups.ts`. */
-import type { Static, TSchema } from "@sinclair/typebox";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
@@ -14,13 +13,13 @@ import {
   GroupClosedAnswer,
   GroupMembersAnswer,
   GroupProofAnswer,
+  MEMBER_SECRET_CHECK,
   MEMBERS_PER_PAGE,
   OwnerGroupAnswer,
 } from "../../core/wire/owner-groups.ts";
 import { StubFileAnswer } from "../../core/wire/stub-files.ts";
-import type { HttpParty, RequestOptions } from "../../http/client.ts";
-import type { SessionTokens } from "../../http/sessions.ts";
 import { answerChallenges } from "./claim-answers.ts";
+import type { ProviderCalls } from "./provider-calls.ts";
 
 /** An owner of a group as its founder sees it. */
 export type GroupMemberView = GroupMembersAnswer["members"][number];
@@ -42,13 +41,16 @@ export interface OwnerGroupKeeper {
     secret: Uint8Array,
     signal?: AbortSignal,
   ): Promise<GroupChangeAnswer>;
+  /** Of a member that took the place of its predecessor, whose path needs it. @param secret 32 bytes */
+  tellSecret(groupId: string, secret: Uint8Array, signal?: AbortSignal): Promise<GroupChangeAnswer>;
   leave(groupId: string, signal?: AbortSignal): Promise<GroupChangeAnswer>;
   revoke(groupId: string, account: string, signal?: AbortSignal): Promise<GroupChangeAnswer>;
   readmit(groupId: string, account: string, signal?: AbortSignal): Promise<GroupChangeAnswer>;
   close(groupId: string, signal?: AbortSignal): Promise<void>;
   /** For the founder. */
   members(groupId: string, signal?: AbortSignal): AsyncIterable<GroupMemberView>;
-  path(groupId: string, signal?: AbortSignal): Promise<Uint8Array>;
+  /** @returns undefined for a member that has not told its secret yet */
+  path(groupId: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /** @throws TallystickError NOT_FOUND for a message that is not kept */
   rekey(groupId: string, epoch: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** @returns the wrapped stub file; undefined when the provider says that there is none for this account */
@@ -60,34 +62,29 @@ export interface OwnerGroupKeeper {
 const PATH = "/v1/owner-groups";
 
 export class OwnerGroupClient implements OwnerGroupKeeper {
-  readonly #party: HttpParty;
-  readonly #account: string;
-  readonly #sessions: SessionTokens;
+  readonly #calls: ProviderCalls;
 
-  /** @param account of the provider */
-  constructor(party: HttpParty, account: string, sessions: SessionTokens) {
-    this.#party = party;
-    this.#account = account;
-    this.#sessions = sessions;
+  constructor(calls: ProviderCalls) {
+    this.#calls = calls;
   }
 
   get name(): string {
-    return this.#party.name;
+    return this.#calls.name;
   }
 
   async ofPut(dataId: string, signal?: AbortSignal): Promise<OwnerGroupAnswer | undefined> {
     const query = { dataId };
-    const group = await orUndefined(this.#call("GET", PATH, OwnerGroupAnswer, { query, signal }));
+    const group = await orUndefined(this.#calls.json("GET", PATH, OwnerGroupAnswer, { query, signal }));
     return group && this.#checked(group, dataId);
   }
 
   async found(request: FoundGroupRequest, signal?: AbortSignal): Promise<OwnerGroupAnswer> {
-    const group = await this.#call("POST", PATH, OwnerGroupAnswer, { json: request, signal });
+    const group = await this.#calls.json("POST", PATH, OwnerGroupAnswer, { json: request, signal });
     return this.#checked(group, request.dataId);
   }
 
   async proof(groupId: string, signal?: AbortSignal): Promise<GroupProofAnswer | undefined> {
-    const proof = await orUndefined(this.#call("GET", `${PATH}/${groupId}/proof`, GroupProofAnswer, { signal }));
+    const proof = await orUndefined(this.#calls.json("GET", `${PATH}/${groupId}/proof`, GroupProofAnswer, { signal }));
     return proof && this.#checked({ ...proof, groupId }, proof.dataId);
   }
 
@@ -98,36 +95,47 @@ export class OwnerGroupClient implements OwnerGroupKeeper {
     signal?: AbortSignal,
   ): Promise<GroupChangeAnswer> {
     const chunks = objects.map(({ id, sealed }) => ({ id, sizeBytes: sealed.length }));
-    const claim = await this.#call("POST", "/v1/claims", ClaimAnswer, { json: { chunks }, signal });
-    const challenger = { name: this.name, account: this.#account };
+    const claim = await this.#calls.json("POST", "/v1/claims", ClaimAnswer, { json: { chunks }, signal });
+    const challenger = { name: this.name, account: this.#calls.account };
     const answers = answerChallenges(challenger, objects, claim.challenges).map(toHex);
     const json = { claimId: claim.claimId, answers, secret: toHex(secret) };
     // A claim is answered once.
     const request = { json, signal, retries: 0 };
-    return await this.#call("POST", `${PATH}/${groupId}/join`, GroupChangeAnswer, request);
+    return await this.#calls.json("POST", `${PATH}/${groupId}/join`, GroupChangeAnswer, request);
+  }
+
+  async tellSecret(groupId: string, secret: Uint8Array, signal?: AbortSignal): Promise<GroupChangeAnswer> {
+    const json = { secret: toHex(secret) };
+    return await this.#calls.json("POST", `${PATH}/${groupId}/secret`, GroupChangeAnswer, { json, signal });
   }
 
   async leave(groupId: string, signal?: AbortSignal): Promise<GroupChangeAnswer> {
-    return await this.#call("POST", `${PATH}/${groupId}/leave`, GroupChangeAnswer, { signal });
+    return await this.#calls.json("POST", `${PATH}/${groupId}/leave`, GroupChangeAnswer, { signal });
   }
 
   async revoke(groupId: string, account: string, signal?: AbortSignal): Promise<GroupChangeAnswer> {
-    return await this.#call("POST", `${PATH}/${groupId}/revoke`, GroupChangeAnswer, { json: { account }, signal });
+    return await this.#calls.json("POST", `${PATH}/${groupId}/revoke`, GroupChangeAnswer, {
+      json: { account },
+      signal,
+    });
   }
 
   async readmit(groupId: string, account: string, signal?: AbortSignal): Promise<GroupChangeAnswer> {
-    return await this.#call("POST", `${PATH}/${groupId}/readmit`, GroupChangeAnswer, { json: { account }, signal });
+    return await this.#calls.json("POST", `${PATH}/${groupId}/readmit`, GroupChangeAnswer, {
+      json: { account },
+      signal,
+    });
   }
 
   async close(groupId: string, signal?: AbortSignal): Promise<void> {
-    await this.#call("POST", `${PATH}/${groupId}/close`, GroupClosedAnswer, { signal });
+    await this.#calls.json("POST", `${PATH}/${groupId}/close`, GroupClosedAnswer, { signal });
   }
 
   async *members(groupId: string, signal?: AbortSignal): AsyncGenerator<GroupMemberView, void, undefined> {
     let after: string | undefined;
     for (;;) {
       const request = { query: { after }, signal };
-      const { members } = await this.#call("GET", `${PATH}/${groupId}/members`, GroupMembersAnswer, request);
+      const { members } = await this.#calls.json("GET", `${PATH}/${groupId}/members`, GroupMembersAnswer, request);
       yield* members;
       const last = members.at(-1)?.account;
       if (members.length < MEMBERS_PER_PAGE || last === undefined) return;
@@ -136,22 +144,29 @@ export class OwnerGroupClient implements OwnerGroupKeeper {
     }
   }
 
-  async path(groupId: string, signal?: AbortSignal): Promise<Uint8Array> {
-    return await this.#bytes(`${PATH}/${groupId}/path`, MAX_PATH_BYTES, signal);
+  async path(groupId: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#calls.bytes(`${PATH}/${groupId}/path`, MAX_PATH_BYTES, { signal });
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "CONFLICT" && error.check === MEMBER_SECRET_CHECK) {
+        return undefined;
+      }
+      throw error;
+    }
   }
 
   async rekey(groupId: string, epoch: number, signal?: AbortSignal): Promise<Uint8Array> {
-    return await this.#bytes(`${PATH}/${groupId}/rekeys/${epoch}`, MAX_REKEY_BYTES, signal);
+    return await this.#calls.bytes(`${PATH}/${groupId}/rekeys/${epoch}`, MAX_REKEY_BYTES, { signal });
   }
 
   async stubFile(groupId: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
-    return await orUndefined(this.#bytes(`${PATH}/${groupId}/stub-file`, MAX_WRAPPED_BYTES, signal));
+    return await orUndefined(this.#calls.bytes(`${PATH}/${groupId}/stub-file`, MAX_WRAPPED_BYTES, { signal }));
   }
 
   async replaceStubFile(groupId: string, expected: number, sealed: Uint8Array, signal?: AbortSignal): Promise<boolean> {
     const request = { query: { expected }, pieces: [sealed], signal };
     try {
-      await this.#call("PUT", `${PATH}/${groupId}/stub-file`, StubFileAnswer, request);
+      await this.#calls.json("PUT", `${PATH}/${groupId}/stub-file`, StubFileAnswer, request);
       return true;
     } catch (error) {
       if (error instanceof TallystickError && error.code === "CONFLICT") return false;
@@ -178,23 +193,6 @@ export class OwnerGroupClient implements OwnerGroupKeeper {
       expected,
       received,
     });
-  }
-
-  async #call<Schema extends TSchema>(
-    method: "GET" | "POST" | "PUT",
-    path: string,
-    schema: Schema,
-    options: RequestOptions,
-  ): Promise<Static<Schema>> {
-    return await this.#sessions.with(this.#party, this.#account, (token) =>
-      this.#party.json(method, path, schema, { ...options, token }),
-    );
-  }
-
-  async #bytes(path: string, maximumBytes: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    return await this.#sessions.with(this.#party, this.#account, (token) =>
-      this.#party.bytes(path, maximumBytes, { token, signal }),
-    );
   }
 }
 

@@ -5,7 +5,7 @@ import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import type { AgentContext } from "../context.ts";
 import type { KeySource } from "../keys/file-key.ts";
 import type { NodeReport } from "../keys/quorum.ts";
-import { type HealedShare, type Healing, startHealing } from "../keys/share-healing.ts";
+import type { HealedShare, Healing } from "../keys/share-healing.ts";
 import type { RestoreTarget, TargetRemark } from "../platform.ts";
 import type { AgentLogger, GetProgress, ProgressListener } from "../progress.ts";
 import { restate } from "../restate-error.ts";
@@ -61,7 +61,7 @@ export interface GetReport {
   readonly downloadedBytes: number;
   /** What each key node answered. */
   readonly nodes: readonly NodeReport[];
-  /** Key shares that members of the committee lacked, and have again. */
+  /** Key shares that members of the committee lacked, and have again by this read. */
   readonly healed: readonly HealedShare[];
   readonly seconds: number;
 }
@@ -121,8 +121,8 @@ export async function get(
   const { dataId, snapshot, path } = await placeWithSnapshot(context, place, signal);
   let healing: Healing | undefined;
   const opened = await openStoredRoot(context, dataId, signal, options.keySource, {
-    onKey: (key) => {
-      healing = startHealing(context, key, dataId);
+    onHealing: (begun) => {
+      healing = begun;
     },
   });
   root = opened.root;

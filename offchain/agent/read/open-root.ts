@@ -4,6 +4,7 @@ import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import { openRoot } from "../../core/recipe/tree.ts";
 import type { AgentContext } from "../context.ts";
 import { type KeySource, type OpenedKey, openFileKey } from "../keys/file-key.ts";
+import { type Healing, healBeside } from "../keys/share-healing.ts";
 import type { StubFileKeeper } from "../providers/storage-provider.ts";
 import { accountStubs } from "../stubs/account-stubs.ts";
 import { findStubs } from "../stubs/owner-stubs.ts";
@@ -20,12 +21,12 @@ export interface OpenedRoot extends Omit<OpenedKey, "fileKey" | "found" | "owner
 
 export interface OpenRootOptions {
   readonly keepers?: Iterable<StubFileKeeper>;
-  readonly onKey?: (opened: OpenedKey) => void;
+  /** Told when the record of the key is healed beside this read. */
+  readonly onHealing?: (healing: Healing) => void;
 }
 
 /**
  * @param keySource where the key comes from; see keys/file-key.ts.
- * @param options.onKey told of the key before it is wiped.
  * @param options.keepers of the stub file of a revocable put; none where only its recipe is read. Default: all
  *   providers
  * @throws TallystickError NOT_FOUND, NOT_OWNER, SHARES_MISSING for the key; what providers answer for the root
@@ -36,13 +37,14 @@ export async function openStoredRoot(
   dataId: string,
   signal: AbortSignal | undefined,
   keySource?: KeySource,
-  { keepers = context.providers(), onKey }: OpenRootOptions = {},
+  { keepers = context.providers(), onHealing }: OpenRootOptions = {},
 ): Promise<OpenedRoot> {
   const opened = await openFileKey(context, dataId, keySource);
   const { fileKey, recordId, role, source, nodes } = opened;
   const ownership = { recordId, role, source, nodes };
   try {
-    onKey?.(opened);
+    const healing = healBeside(context, opened, dataId);
+    if (healing !== undefined) onHealing?.(healing);
     const sealed = await context.providers().fetch(dataId, signal);
     const root = openRoot(fileKey, dataId, sealed);
     const owner = root.keyMode === "revocable" ? accountStubs(context, dataId, fileKey) : undefined;

@@ -12,6 +12,7 @@ import { isDamage } from "../read/damage.ts";
 import { objectOrder } from "../read/object-order.ts";
 import { withStubsOf } from "../read/stubbed-source.ts";
 import { checkStubFile } from "../stubs/check-stub-file.ts";
+import { type LeftGroup, leaveGroupOf } from "../stubs/leave-groups.ts";
 import { readingSnapshotKeys, snapshotListAt } from "./account-keys.ts";
 import { diffTrees, type TreeChange } from "./diff.ts";
 import { globMatcher } from "./glob.ts";
@@ -63,6 +64,8 @@ export interface RemoveReport {
   readonly failures: readonly ListFailure[];
   /** What was given up at each provider. */
   readonly released: readonly ReleasedAt[];
+  /** Ownership groups of puts that the account keeps no longer at their provider. */
+  readonly ownerGroups: readonly LeftGroup[];
   /** Nothing was removed: `removed` has what would be. */
   readonly dryRun: boolean;
 }
@@ -209,7 +212,7 @@ export class Snapshots {
   ): Promise<RemoveReport> {
     const { snapshots, failures } = await readLists(this.#context, options.signal);
     const meant = places.map((place) => requireSnapshot(place, resolvePlace(place, snapshots)));
-    if (options.dryRun === true) return { removed: meant, failures, released: [], dryRun: true };
+    if (options.dryRun === true) return { removed: meant, failures, released: [], ownerGroups: [], dryRun: true };
     return await this.#removeAll(meant, options);
   }
 
@@ -226,7 +229,7 @@ export class Snapshots {
       this.#context.platform.clock.now(),
     );
     const removed = groups.flatMap((group) => group.removed);
-    if (dryRun || removed.length === 0) return { removed, failures, released: [], groups, dryRun };
+    if (dryRun || removed.length === 0) return { removed, failures, released: [], ownerGroups: [], groups, dryRun };
     const report = await this.#removeAll(removed, { signal, ...(release === undefined ? {} : { release }) });
     return { ...report, failures: [...failures, ...report.failures], groups };
   }
@@ -258,12 +261,21 @@ export class Snapshots {
     const { changes, failures } = await removeListed(this.#context, ids, signal);
     const removedIds = new Set(changes.flatMap(({ change }) => change.removed.map(({ id }) => id)));
     const removed = snapshots.filter(({ id }) => removedIds.has(id));
-    if (!release) return { removed, failures, released: [], dryRun: false };
+    if (!release) return { removed, failures, released: [], ownerGroups: [], dryRun: false };
     const released: ReleasedAt[] = [];
+    const ownerGroups: LeftGroup[] = [];
     for (const { provider, change } of changes) {
       const list = snapshotListAt(this.#context, provider);
-      const objectsOf = this.#objectsAt(provider, signal);
+      const revocable = new Set<string>();
+      const objectsOf = this.#objectsAt(provider, signal, (dataId) => revocable.add(dataId));
       const { ids: gone, ...outcome } = await releaseUnneeded(provider, list, change, objectsOf, signal);
+      if (revocable.size > 0) {
+        for (const { dataId } of (await list.read(signal)).snapshots) revocable.delete(dataId);
+        for (const dataId of revocable) {
+          const left = await leaveGroupOf(provider, dataId, { account: this.#context.account.address, signal });
+          if (left !== undefined) ownerGroups.push(left);
+        }
+      }
       if (outcome.unneeded === 0) continue;
       const dataSet = await retireObjects(this.#context, provider, gone, signal);
       released.push({ provider: provider.account, ...outcome, ...(dataSet === undefined ? {} : { dataSet }) });
@@ -273,14 +285,19 @@ export class Snapshots {
     // A list that could not be read may name the data.
     const unneeded = left.failures.length > 0 ? [] : removed.filter(({ dataId }) => !needed.has(dataId));
     for (const { dataId } of unneeded) await this.#context.catalogue.removePut(dataId);
-    return { removed, failures, released, dryRun: false };
+    return { removed, failures, released, ownerGroups, dryRun: false };
   }
 
-  #objectsAt(provider: StorageProvider, signal: AbortSignal | undefined): ObjectsOf {
+  #objectsAt(
+    provider: StorageProvider,
+    signal: AbortSignal | undefined,
+    onRevocable: (dataId: string) => void,
+  ): ObjectsOf {
     const context = this.#context;
     return {
       async *data(dataId) {
         const { root, rootBytes } = await openTree(context, { dataId }, signal, provider);
+        if (root.keyMode === "revocable") onRevocable(dataId);
         yield* objectOrder(dataId, root, rootBytes, provider, signal);
       },
       async *metadata(metadataId) {

@@ -12,7 +12,7 @@ import type { GroupMember } from "../../core/revocable/group-member.ts";
 import { groupAccessKey, unwrapGroupStubs, wrappedEpoch } from "../../core/revocable/group-stubs.ts";
 import { openMemberPath } from "../../core/revocable/member-path.ts";
 import { epochOf, openStubFile, sealStubFile } from "../../core/revocable/stub-file.ts";
-import type { OwnerGroupAnswer } from "../../core/wire/owner-groups.ts";
+import { MEMBER_SECRET_CHECK, type OwnerGroupAnswer } from "../../core/wire/owner-groups.ts";
 import type { OwnerGroupKeeper } from "../providers/owner-groups.ts";
 import { isDamage } from "../read/damage.ts";
 import type { OpenedStubs, StubOwner } from "./stub-owner.ts";
@@ -120,7 +120,7 @@ async function memberAt(
     return before;
   }
   try {
-    const path = await groups.path(group.groupId, signal);
+    const path = await pathOf(groups, group, secret, signal);
     const names = { groupId: fromHex(group.groupId), managerKey: fromHex(group.managerKey) };
     const member = openMemberPath(path, names, secret);
     known.set(group.groupId, member);
@@ -130,6 +130,25 @@ async function memberAt(
     if (error instanceof TallystickError && error.code === "NOT_FOUND") return undefined;
     throw error;
   }
+}
+
+/** The account's path. Where it took the place of its predecessor, its first reader tells its secret. */
+async function pathOf(
+  groups: OwnerGroupKeeper,
+  { groupId }: Group,
+  secret: Uint8Array,
+  signal: AbortSignal | undefined,
+): Promise<Uint8Array> {
+  const path = await groups.path(groupId, signal);
+  if (path !== undefined) return path;
+  await groups.tellSecret(groupId, secret, signal);
+  const found = await groups.path(groupId, signal);
+  if (found !== undefined) return found;
+  throw new TallystickError(`${groups.name} took the account's secret in the group, and has none`, {
+    code: "BAD_RESPONSE",
+    party: groups.name,
+    check: MEMBER_SECRET_CHECK,
+  });
 }
 
 /**

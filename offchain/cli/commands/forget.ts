@@ -9,13 +9,14 @@ import {
   type RetentionPolicy,
 } from "../../agent/snapshots/retention.ts";
 import type { ListedSnapshot } from "../../agent/snapshots/snapshot-lists.ts";
-import type { RemoveReport } from "../../agent/snapshots/snapshots.ts";
+import type { ReleasedAt, RemoveReport } from "../../agent/snapshots/snapshots.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { formatTime, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { commaList } from "../values.ts";
 import { compactionLines } from "./data-set-lines.ts";
+import { anyFailed, leftGroupLines } from "./left-group-lines.ts";
 import { type FilterOptions, filterOptions, readFilter, tellFailures } from "./snapshots.ts";
 
 const COUNTED = ["last", "hourly", "daily", "weekly", "monthly", "yearly"] as const;
@@ -57,7 +58,7 @@ export function registerRemove(program: Command): void {
           ),
           ...releaseLines(report),
         ]);
-        if (tellFailures(output, report.failures)) incomplete();
+        if (tellFailures(output, report.failures) || anyFailed(report.ownerGroups)) incomplete();
       });
     });
 }
@@ -97,7 +98,7 @@ export function registerForget(program: Command): void {
           ...report.groups.flatMap((group) => groupLines(group, dryRun)),
           ...(dryRun ? [] : releaseLines(report)),
         ]);
-        if (tellFailures(output, report.failures)) incomplete();
+        if (tellFailures(output, report.failures) || anyFailed(report.ownerGroups)) incomplete();
       });
     });
 }
@@ -130,8 +131,12 @@ function groupLines({ host, paths, kept, removed }: RetentionGroup<ListedSnapsho
   ];
 }
 
-function releaseLines({ released }: RemoveReport): string[] {
-  return released.flatMap(({ provider, unneeded, released: count, dataSet }) => [
+function releaseLines({ released, ownerGroups }: RemoveReport): string[] {
+  return [...released.flatMap(releasedLines), ...leftGroupLines(ownerGroups)];
+}
+
+function releasedLines({ provider, unneeded, released: count, dataSet }: ReleasedAt): string[] {
+  return [
     count === undefined
       ? `provider ${provider} keeps ${counted(unneeded, "object")} that no snapshot needs: it offers no release`
       : `released ${counted(count, "object")} at provider ${provider}, to go in a day, or when out of data sets`,
@@ -139,7 +144,7 @@ function releaseLines({ released }: RemoveReport): string[] {
       ? []
       : [`took ${counted(dataSet.retiredSlices, "slice")} out of the data set there, from the next epoch on`]),
     ...(dataSet === undefined ? [] : compactionLines(dataSet).map((line) => `  ${line}`)),
-  ]);
+  ];
 }
 
 function keepCount(option: string): (text: string) => KeepCount {

@@ -10,6 +10,7 @@ import { runwayText, shortId, tellingCosts } from "./data-set-lines.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
+import { anyFailed, leftGroupLines } from "./left-group-lines.ts";
 
 /** Damaged objects that are printed for people. */
 const SHOWN_DAMAGE = 20;
@@ -55,7 +56,7 @@ export function registerMigrate(dataSet: Command): void {
           signal,
         });
         progress.stop();
-        if (report.damaged.length > 0) session.incomplete();
+        if (report.damaged.length > 0 || anyFailed(report.ownerGroups)) session.incomplete();
         output.result(report, reportLines(report));
         output.say(
           "tallystick: puts of this device that went to the old provider go to the new one from now on; " +
@@ -95,7 +96,15 @@ export function planLines(plan: MigrationPlan): string[] {
   ];
 }
 
-export function reportLines({ plan, dataSet, copied, listedSnapshots, damaged, lastEpoch }: MigrationReport): string[] {
+export function reportLines({
+  plan,
+  dataSet,
+  copied,
+  listedSnapshots,
+  damaged,
+  ownerGroups,
+  lastEpoch,
+}: MigrationReport): string[] {
   return [
     `data set ${shortId(plan.id)} is at provider ${plan.to} now, in data set ${dataSet.id}`,
     `  copied   ${counted(copied.objects, "object")}, ${formatBytes(copied.bytes)}, of which ` +
@@ -105,6 +114,7 @@ export function reportLines({ plan, dataSet, copied, listedSnapshots, damaged, l
     lastEpoch === undefined
       ? "  old      has ended already: no notice was needed"
       : `  old      ends after epoch ${lastEpoch}`,
+    ...leftGroupLines(ownerGroups).map((line) => `  ${line}`),
     ...damageLines(damaged),
   ];
 }

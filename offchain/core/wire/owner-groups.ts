@@ -99,6 +99,16 @@ export const JoinGroupRequest = Type.Object(
 );
 export type JoinGroupRequest = Static<typeof JoinGroupRequest>;
 
+/** Name of the check that a member without a secret fails when it asks for its path. */
+export const MEMBER_SECRET_CHECK = "secret of the member";
+
+/**
+ * `POST …/secret`, of a member that took the place of its predecessor: the secret that it shares with the provider from
+ * here on. The same secret again changes nothing; another one is refused.
+ */
+export const GroupSecretRequest = Type.Object({ secret: Bytes32Text }, closed);
+export type GroupSecretRequest = Static<typeof GroupSecretRequest>;
+
 /** `POST …/revoke` and `…/readmit`, of the founder: whom. `POST …/leave` and `…/close` have no body. */
 export const GroupMemberRequest = Type.Object({ account: AddressText }, closed);
 export type GroupMemberRequest = Static<typeof GroupMemberRequest>;

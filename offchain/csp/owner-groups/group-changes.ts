@@ -1,9 +1,19 @@
-/** From a group as the index has it to its next epoch, and what has to be written. Nothing here is durable. */
+/** How a group is led from the epoch that the index has to the next one. */
 import { kdf } from "../../core/crypto/kdf.ts";
 import { encodeRow, restoreGroup } from "../../core/revocable/group-state.ts";
 import type { GroupChange, GroupRekey, OwnerGroup } from "../../core/revocable/owner-group.ts";
-import { KEPT_REKEYS } from "../../core/wire/owner-groups.ts";
-import type { GroupChangeRows, MemberChange, StoredGroup } from "../../store/index/owner-group-index.ts";
+import { type GroupChangeAnswer, KEPT_REKEYS } from "../../core/wire/owner-groups.ts";
+import type {
+  GroupChangeRows,
+  MemberChange,
+  OwnerGroupIndex,
+  StoredGroup,
+  StoredMember,
+} from "../../store/index/owner-group-index.ts";
+import { busy, inAnotherGroup, noGroup } from "./group-errors.ts";
+
+/** Attempts at a change while others change the group as well. */
+const ATTEMPTS = 32;
 
 /** A change, and what it came to. */
 export interface PreparedChange extends GroupChangeRows {
@@ -11,6 +21,97 @@ export interface PreparedChange extends GroupChangeRows {
   readonly messages: number;
   /** Bytes of rekey messages and rows. */
   readonly rewrittenBytes: number;
+}
+
+/** A change of an account in a group, or of one and its successor. */
+export interface Wish {
+  readonly change: GroupChange;
+  readonly members: readonly MemberChange[];
+}
+
+export interface GroupChangesParts {
+  readonly index: { readonly ownerGroups: Pick<OwnerGroupIndex, "load" | "member" | "write"> };
+  /** 32 bytes of the keystore. */
+  readonly operatorSecret: Uint8Array;
+}
+
+/** Changes of groups that are in the index. */
+export class GroupChanges {
+  readonly #parts: GroupChangesParts;
+
+  constructor(parts: GroupChangesParts) {
+    this.#parts = parts;
+  }
+
+  /** Of the key with which the provider signs as manager of a group. */
+  seed(nonce: Uint8Array): Uint8Array {
+    return managerSeed(this.#parts.operatorSecret, nonce);
+  }
+
+  open(group: StoredGroup, rows: Iterable<Uint8Array>): OwnerGroup {
+    return openGroup(group, rows, this.seed(group.nonce));
+  }
+
+  /**
+   * Leads a group to its next epoch, against others that do the same. Durable when this resolves.
+   * @param wish made anew of each state of the group and of the account in it; undefined for nothing to do
+   * @throws TallystickError NOT_FOUND, CONFLICT; what `wish` throws
+   */
+  async lead(
+    groupId: Uint8Array,
+    wish: (group: StoredGroup, member: StoredMember | undefined) => Wish | undefined | Promise<Wish | undefined>,
+    account: string,
+  ): Promise<GroupChangeAnswer> {
+    const { ownerGroups } = this.#parts.index;
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
+      const loaded = await ownerGroups.load(groupId);
+      if (loaded === undefined) throw noGroup();
+      const wanted = await wish(loaded.group, await ownerGroups.member(groupId, account));
+      if (wanted === undefined) return unchanged(loaded.group);
+      const opened = this.open(loaded.group, loaded.rows);
+      // The member was read after the group: the tree is that of another epoch, which the write below would find out.
+      if (!fits(opened, wanted.change)) continue;
+      const prepared = prepareChange(loaded.group, opened, wanted.change, wanted.members);
+      const written = await ownerGroups.write(prepared, loaded.group.epoch);
+      if (written === "elsewhere") throw inAnotherGroup();
+      if (written === "changed") continue;
+      const { group, messages, rewrittenBytes } = prepared;
+      return { epoch: group.epoch, members: group.members, messages, rewrittenBytes };
+    }
+    throw busy();
+  }
+}
+
+/** @param since unix seconds */
+export function joining(account: string, secret: Uint8Array, since: number): Wish {
+  const becomes = { state: "member", secret, since } as const;
+  return { change: { join: [{ account: account.toLowerCase(), secret }] }, members: [{ account, becomes }] };
+}
+
+/** A new leaf for a member: its secret is another one. */
+export function rejoining(account: string, secret: Uint8Array, since: number): Wish {
+  const wish = joining(account, secret, since);
+  return { ...wish, change: { ...wish.change, leave: [account] } };
+}
+
+export function leaving(account: string, becomes: MemberChange["becomes"]): Wish {
+  return { change: { leave: [account] }, members: [{ account, becomes }] };
+}
+
+export function unchanged({ epoch, members }: StoredGroup): GroupChangeAnswer {
+  return { epoch, members, messages: 0, rewrittenBytes: 0 };
+}
+
+export function isSame(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
+}
+
+/** Whether the tree has those that leave, and not those that join. */
+function fits(group: OwnerGroup, { leave = [], join = [] }: GroupChange): boolean {
+  const { tree } = group.state;
+  const left = new Set(leave.map((account) => account.toLowerCase()));
+  const isIn = (account: string) => tree.leafOf(account.toLowerCase()) !== undefined;
+  return leave.every(isIn) && join.every(({ account }) => left.has(account.toLowerCase()) || !isIn(account));
 }
 
 /** The seed of the key with which the provider signs as manager of a group. All its processes derive the same. */
@@ -25,14 +126,14 @@ export function openGroup(group: StoredGroup, rows: Iterable<Uint8Array>, seed: 
 }
 
 /**
- * Carries out a change of one account. A tree that has become too deep is built anew in the same step.
+ * Carries out a change, of one account or of one and its successor. A tree that has become too deep is built anew in the same step.
  * @param stored what does not change of the group
  */
 export function prepareChange(
   stored: Pick<StoredGroup, "digest" | "founder" | "nonce" | "rejoin" | "objects">,
   group: OwnerGroup,
   change: GroupChange,
-  member: MemberChange,
+  members: readonly MemberChange[],
 ): PreparedChange {
   const rekeys: GroupRekey[] = [group.change(change)];
   if (group.isUnbalanced) rekeys.push(group.rebalance());
@@ -56,7 +157,7 @@ export function prepareChange(
       nextNode: tree.nextId,
       members: tree.size,
     },
-    member,
+    members,
     nodes,
     removed,
     rekeys: rekeys.map((rekey) => ({ epoch: rekey.epoch, encoded: rekey.bytes })),

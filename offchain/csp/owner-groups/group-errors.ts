@@ -1,6 +1,6 @@
 /** What the provider refuses about ownership groups. */
 import { TallystickError } from "../../core/errors.ts";
-import { MAX_GROUP_MEMBERS } from "../../core/wire/owner-groups.ts";
+import { MAX_GROUP_MEMBERS, MEMBER_SECRET_CHECK } from "../../core/wire/owner-groups.ts";
 
 /** Also to those that are no members, or not the founder: to them the group does not exist. */
 export function noGroup(): TallystickError {
@@ -68,6 +68,27 @@ export function founderStays(): TallystickError {
     party: "client",
     check: "founder of the group",
     hint: "close the group: `tallystick owners close`",
+  });
+}
+
+/** Of a member that took the place of its predecessor. The agent tells the secret then. */
+export function noSecretYet(): TallystickError {
+  return new TallystickError("the account has taken its predecessor's place and told no secret yet", {
+    code: "CONFLICT",
+    party: "client",
+    check: MEMBER_SECRET_CHECK,
+    expected: "a secret that the account shares with the provider",
+    received: "none",
+    hint: "tell it: POST /v1/owner-groups/{id}/secret",
+  });
+}
+
+export function hasSecret(): TallystickError {
+  return new TallystickError("the account shares another secret with the provider already", {
+    code: "CONFLICT",
+    party: "client",
+    check: MEMBER_SECRET_CHECK,
+    hint: "to change it, join again with a proof of ownership",
   });
 }
 

@@ -19,7 +19,7 @@ import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { wrapGroupStubs } from "../../core/revocable/group-stubs.ts";
 import { encodeMemberPath } from "../../core/revocable/member-path.ts";
-import { type GroupChange, OwnerGroup } from "../../core/revocable/owner-group.ts";
+import { OwnerGroup } from "../../core/revocable/owner-group.ts";
 import {
   type FoundGroupRequest,
   type GroupChangeAnswer,
@@ -32,19 +32,13 @@ import {
   type RejoinPolicy,
 } from "../../core/wire/owner-groups.ts";
 import type { SharedBudgets } from "../../daemon/quota.ts";
-import {
-  MEMBER_BYTES,
-  type MemberChange,
-  type StoredGroup,
-  type StoredMember,
-} from "../../store/index/owner-group-index.ts";
+import { MEMBER_BYTES, type StoredGroup, type StoredMember } from "../../store/index/owner-group-index.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { ClaimService } from "../chunks/claims.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { readStubFile, requireLater, stubFileConflict } from "../stub-files/stub-file-body.ts";
-import { managerSeed, openGroup, type PreparedChange, prepareChange } from "./group-changes.ts";
+import { GroupChanges, isSame, joining, leaving, prepareChange, rejoining, unchanged } from "./group-changes.ts";
 import {
-  busy,
   founderStays,
   full,
   inAnotherGroup,
@@ -52,6 +46,7 @@ import {
   noGroup,
   noMember,
   nonceTaken,
+  noSecretYet,
   notProven,
   tooManyRevoked,
 } from "./group-errors.ts";
@@ -64,9 +59,6 @@ import { packObjects, unpackObjects } from "./proven-objects.ts";
 export const GROUP_JOINS = { scope: "owner group joins", capacity: 256, periodSeconds: 86_400 };
 /** Accounts that are revoked and have not come back, in one group. */
 const MAX_REVOKED = 4 * MAX_GROUP_MEMBERS;
-/** Attempts at a change while others change the group as well. */
-const ATTEMPTS = 32;
-
 export interface OwnerGroupParts {
   readonly index: Pick<ProviderIndex, "ownerGroups" | "chunks">;
   readonly claims: Pick<ClaimService, "answer">;
@@ -76,20 +68,16 @@ export interface OwnerGroupParts {
   readonly operatorSecret: Uint8Array;
 }
 
-/** A change of one account in a group. */
-interface Wish {
-  readonly change: GroupChange;
-  readonly member: MemberChange;
-}
-
 export class OwnerGroupService {
   readonly #parts: OwnerGroupParts;
   readonly #now: () => number;
+  readonly #changes: GroupChanges;
 
   /** @param now unix seconds */
   constructor(parts: OwnerGroupParts, now: () => number) {
     this.#parts = parts;
     this.#now = now;
+    this.#changes = new GroupChanges(parts);
   }
 
   /**
@@ -115,10 +103,10 @@ export class OwnerGroupService {
     if (unowned !== undefined) throw notProven([unowned.id]);
     await budgets.take(GROUP_JOINS, account, 1);
     await quotas.requireStubFile(account, MEMBER_BYTES, true);
-    const { change, member } = this.#joining(account, fromHex(request.secret, 32, "secret"));
+    const { change, members } = joining(account, fromHex(request.secret, 32, "secret"), this.#now());
     const founder = checksumAddress(fromHex(account, ADDRESS_BYTES, "account"));
     const stored = { digest, founder, nonce, rejoin: request.rejoin, objects };
-    const prepared = prepareChange(stored, OwnerGroup.create(this.#seed(nonce), nonce), change, member);
+    const prepared = prepareChange(stored, OwnerGroup.create(this.#changes.seed(nonce), nonce), change, members);
     const written = await index.ownerGroups.write(prepared, 0);
     if (written === "elsewhere") throw inAnotherGroup();
     if (written === "changed") throw nonceTaken();
@@ -158,17 +146,16 @@ export class OwnerGroupService {
     if (missing.length > 0) throw notProven(missing.map(({ id }) => id));
     if (before?.state !== "member") await quotas.requireStubFile(account, MEMBER_BYTES, true);
     const secret = fromHex(request.secret, 32, "secret");
-    return await this.#change(
+    return await this.#changes.lead(
       group.groupId,
       (now, member) => {
         requireMayJoin(now, member);
         if (member?.state !== "member") {
-          if (now.members < MAX_GROUP_MEMBERS) return this.#joining(account, secret);
+          if (now.members < MAX_GROUP_MEMBERS) return joining(account, secret, this.#now());
           throw full();
         }
         if (equalBytes(member.secret ?? new Uint8Array(0), secret)) return undefined;
-        const joining = this.#joining(account, secret);
-        return { ...joining, change: { ...joining.change, leave: [account] } };
+        return rejoining(account, secret, this.#now());
       },
       account,
     );
@@ -178,11 +165,9 @@ export class OwnerGroupService {
   async leave(account: string, groupId: string): Promise<GroupChangeAnswer> {
     const group = await this.#requireMember(account, groupId);
     if (isSame(group.founder, account)) throw founderStays();
-    const becomes = undefined;
-    return await this.#change(
+    return await this.#changes.lead(
       group.groupId,
-      (_, member) =>
-        member?.state === "member" ? { change: { leave: [account] }, member: { account, becomes } } : undefined,
+      (_, member) => (member?.state === "member" ? leaving(account, undefined) : undefined),
       account,
     );
   }
@@ -201,10 +186,9 @@ export class OwnerGroupService {
     if (before.state === "member" && (await ownerGroups.revokedCount(group.groupId)) >= MAX_REVOKED)
       throw tooManyRevoked();
     const becomes = { state: "revoked", secret: null, since: this.#now() } as const;
-    return await this.#change(
+    return await this.#changes.lead(
       group.groupId,
-      (_, member) =>
-        member?.state === "member" ? { change: { leave: [account] }, member: { account, becomes } } : undefined,
+      (_, member) => (member?.state === "member" ? leaving(account, becomes) : undefined),
       account,
     );
   }
@@ -235,8 +219,9 @@ export class OwnerGroupService {
     const { ownerGroups } = this.#parts.index;
     const loaded = await ownerGroups.load(id);
     const member = await ownerGroups.member(id, account);
-    if (loaded === undefined || member?.state !== "member" || member.secret === null) throw noGroup();
-    return encodeMemberPath(this.#open(loaded.group, loaded.rows), account, member.secret);
+    if (loaded === undefined || member?.state !== "member") throw noGroup();
+    if (member.secret === null) throw noSecretYet();
+    return encodeMemberPath(this.#changes.open(loaded.group, loaded.rows), account, member.secret);
   }
 
   /** The message that leads to an epoch. @throws TallystickError NOT_FOUND for others, and for one that is not kept */
@@ -288,52 +273,11 @@ export class OwnerGroupService {
     throw stubFileConflict((await index.ownerGroups.stubFile(id))?.epoch ?? 0, expected);
   }
 
-  /**
-   * Leads a group to its next epoch, against others that do the same.
-   * @param wish made anew of each state of the group; undefined for nothing to do
-   */
-  async #change(
-    groupId: Uint8Array,
-    wish: (group: StoredGroup, member: StoredMember | undefined) => Wish | undefined,
-    account: string,
-  ): Promise<GroupChangeAnswer> {
-    const { ownerGroups } = this.#parts.index;
-    for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      const loaded = await ownerGroups.load(groupId);
-      if (loaded === undefined) throw noGroup();
-      const wanted = wish(loaded.group, await ownerGroups.member(groupId, account));
-      if (wanted === undefined) return unchanged(loaded.group);
-      const opened = this.#open(loaded.group, loaded.rows);
-      // The member was read after the group: the tree is that of another epoch, which the write below would find out.
-      if (!fits(opened, wanted.change)) continue;
-      const prepared: PreparedChange = prepareChange(loaded.group, opened, wanted.change, wanted.member);
-      const written = await ownerGroups.write(prepared, loaded.group.epoch);
-      if (written === "elsewhere") throw inAnotherGroup();
-      if (written === "changed") continue;
-      const { group, messages, rewrittenBytes } = prepared;
-      return { epoch: group.epoch, members: group.members, messages, rewrittenBytes };
-    }
-    throw busy();
-  }
-
-  #joining(account: string, secret: Uint8Array): Wish {
-    const becomes = { state: "member", secret, since: this.#now() } as const;
-    return { change: { join: [{ account: account.toLowerCase(), secret }] }, member: { account, becomes } };
-  }
-
-  #seed(nonce: Uint8Array): Uint8Array {
-    return managerSeed(this.#parts.operatorSecret, nonce);
-  }
-
-  #open(group: StoredGroup, rows: Iterable<Uint8Array>): OwnerGroup {
-    return openGroup(group, rows, this.#seed(group.nonce));
-  }
-
   #shown({ groupId, digest, nonce, founder, rejoin, epoch, members }: StoredGroup): OwnerGroupAnswer {
     return {
       groupId: toHex(groupId),
       dataId: contentIdFromDigest(digest),
-      managerKey: toHex(ed25519.getPublicKey(this.#seed(nonce))),
+      managerKey: toHex(ed25519.getPublicKey(this.#changes.seed(nonce))),
       nonce: toHex(nonce),
       founder,
       rejoin: rejoin as RejoinPolicy,
@@ -366,20 +310,4 @@ export class OwnerGroupService {
 /** @throws TallystickError NOT_OWNER for an account that was revoked and that the policy keeps out */
 function requireMayJoin({ rejoin }: StoredGroup, member: StoredMember | undefined): void {
   if (member?.state === "revoked" && rejoin !== "proof") throw mayNotRejoin();
-}
-
-/** Whether the tree has those that leave, and not those that join. */
-function fits(group: OwnerGroup, { leave = [], join = [] }: GroupChange): boolean {
-  const { tree } = group.state;
-  const left = new Set(leave.map((account) => account.toLowerCase()));
-  const isIn = (account: string) => tree.leafOf(account.toLowerCase()) !== undefined;
-  return leave.every(isIn) && join.every(({ account }) => left.has(account.toLowerCase()) || !isIn(account));
-}
-
-function isSame(one: string, other: string): boolean {
-  return one.toLowerCase() === other.toLowerCase();
-}
-
-function unchanged({ epoch, members }: StoredGroup): GroupChangeAnswer {
-  return { epoch, members, messages: 0, rewrittenBytes: 0 };
 }

@@ -11,6 +11,7 @@ import {
   GroupOfPutQuery,
   GroupParams,
   GroupProofAnswer,
+  GroupSecretRequest,
   JoinGroupRequest,
   OwnerGroupAnswer,
   RekeyParams,
@@ -19,6 +20,7 @@ import { StubFileAnswer, StubFileQuery } from "../../core/wire/stub-files.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { OwnerGroupService } from "../owner-groups/owner-groups.ts";
+import type { PassedPlaces } from "../owner-groups/passed-places.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { forAccounts } from "./account-requests.ts";
 import type { BodyPlaces } from "./body-places.ts";
@@ -29,9 +31,15 @@ const GROUP = `${PATH}/:groupId`;
 
 export function addOwnerGroupRoutes(
   server: DaemonServer,
-  services: { sessions: Sessions; quotas: AccountQuotas; bodies: BodyPlaces; groups: OwnerGroupService },
+  services: {
+    sessions: Sessions;
+    quotas: AccountQuotas;
+    bodies: BodyPlaces;
+    groups: OwnerGroupService;
+    places: PassedPlaces;
+  },
 ): void {
-  const { sessions, quotas, bodies, groups } = services;
+  const { sessions, quotas, bodies, groups, places } = services;
   const onRequest = forAccounts(sessions, quotas);
   const params = GroupParams;
 
@@ -57,6 +65,12 @@ export function addOwnerGroupRoutes(
     `${GROUP}/join`,
     { onRequest, schema: { params, body: JoinGroupRequest, response: { 200: GroupChangeAnswer } } },
     async (request) => groups.join(sessionOf(request).account, request.params.groupId, request.body),
+  );
+
+  server.post(
+    `${GROUP}/secret`,
+    { onRequest, schema: { params, body: GroupSecretRequest, response: { 200: GroupChangeAnswer } } },
+    async (request) => places.tellSecret(sessionOf(request).account, request.params.groupId, request.body),
   );
 
   server.post(

@@ -32,7 +32,7 @@ export interface StoredGroup {
 export interface StoredMember {
   readonly account: string;
   readonly state: MemberState;
-  /** That it shares with the manager; of a member. */
+  /** That it shares with the manager; none of a revoked account, and of a successor that has not told one yet. */
   readonly secret: Uint8Array | null;
   /** When it joined, or was revoked; unix seconds. */
   readonly since: number;
@@ -47,7 +47,7 @@ export interface MemberChange {
 /** The next epoch of a group. */
 export interface GroupChangeRows {
   readonly group: StoredGroup;
-  readonly member: MemberChange;
+  readonly members: readonly MemberChange[];
   readonly nodes: readonly { readonly node: number; readonly encoded: Uint8Array }[];
   readonly removed: readonly number[];
   readonly rekeys: readonly { readonly epoch: number; readonly encoded: Uint8Array }[];
@@ -62,6 +62,8 @@ export interface OwnerGroupIndex {
   find(groupId: Uint8Array): Promise<StoredGroup | undefined>;
   /** The group of a put in which an account is. @param digest of the data id */
   findOf(account: string, digest: Uint8Array): Promise<StoredGroup | undefined>;
+  /** Ids of the groups that an account is a member of. */
+  memberships(account: string): Promise<readonly Uint8Array[]>;
   /** A group with the rows of its tree, all of one epoch. */
   load(groupId: Uint8Array): Promise<{ group: StoredGroup; rows: readonly Uint8Array[] } | undefined>;
   member(groupId: Uint8Array, account: string): Promise<StoredMember | undefined>;

@@ -67,6 +67,8 @@ const owner: StubOwner = {
 };
 const stubs = new Uint8Array(128).fill(5);
 /** No provider lists the put. */
+/** Whose account copies. */
+const AS = { account: `0x${"a1".repeat(20)}` };
 const NOWHERE: ReadonlySet<string> = new Set();
 
 describe("stub files of an owner", () => {
@@ -188,19 +190,19 @@ describe("stub files of an owner", () => {
 
   it("are copied to another provider in their epoch, unless that one has a later one", async () => {
     const [from, to] = [new MemoryKeeper("from"), new MemoryKeeper("to")];
-    const copy = () => copyStubFile(owner, [from, to], to);
+    const copy = () => copyStubFile(owner, [from, to], to, AS);
     expect(await copy()).to.include({ code: "NOT_FOUND", check: "stub file" });
     expect(to.replacements).to.equal(0);
     await storeStubs(from, owner, stubs, 1);
-    expect(await copy()).to.equal(undefined);
-    expect(await copy()).to.equal(undefined);
+    expect(await copy()).to.deep.equal({ epoch: 1, stubs });
+    expect(await copy()).to.deep.equal({ epoch: 1, stubs });
     expect(await readStubs(to, owner)).to.deep.equal({ epoch: 1, stubs });
     expect(to.replacements).to.equal(1);
     await storeStubs(from, owner, stubs, 2);
-    expect(await copy()).to.equal(undefined);
+    expect(await copy()).to.deep.equal({ epoch: 2, stubs });
     expect(await readStubs(to, owner)).to.deep.equal({ epoch: 2, stubs });
     await storeStubs(to, owner, stubs, 3);
-    expect(await copy()).to.equal(undefined);
+    expect(await copy()).to.deep.equal({ epoch: 3, stubs });
     expect((await readStubs(to, owner))?.epoch).to.equal(3);
     to.files.length = 0;
     to.replaceStubFile = async () => false;
@@ -212,17 +214,17 @@ describe("stub files of an owner", () => {
     const [from, other, to] = [new MemoryKeeper("from"), new MemoryKeeper("other"), new MemoryKeeper("to")];
     await storeStubs(from, owner, stubs, 5);
     from.damage();
-    const error = await copyStubFile(owner, [from, other, to], to);
+    const error = await copyStubFile(owner, [from, other, to], to, AS);
     expect(error).to.include({ code: "INTEGRITY", party: "from", check: "AES-256-GCM tag" });
-    expect(error?.message).to.include(owner.dataId);
+    expect((error as TallystickError).message).to.include(owner.dataId);
     expect(to.files).to.deep.equal([]);
     await storeStubs(other, owner, stubs, 2);
-    expect(await copyStubFile(owner, [from, other, to], to)).to.equal(undefined);
+    expect(await copyStubFile(owner, [from, other, to], to, AS)).to.deep.equal({ epoch: 2, stubs });
     expect(await readStubs(to, owner)).to.deep.equal({ epoch: 2, stubs });
     from.goDown();
     other.files.length = 0;
     to.files.length = 0;
-    await expectAsyncRejection(() => copyStubFile(owner, [from, other, to], to), "UNREACHABLE");
+    await expectAsyncRejection(() => copyStubFile(owner, [from, other, to], to, AS), "UNREACHABLE");
   });
 
   it("are checked at one provider, and read from another one where that one's is not whole", async () => {

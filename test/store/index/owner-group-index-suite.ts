@@ -38,7 +38,7 @@ function change(
   const secret = state === "member" ? bytes(7) : null;
   return {
     group: stored,
-    member: { account, becomes: state === undefined ? undefined : { state, secret, since: epoch } },
+    members: [{ account, becomes: state === undefined ? undefined : { state, secret, since: epoch } }],
     nodes: [{ node: epoch, encoded: bytes(epoch, 50) }],
     removed: [],
     rekeys: [{ epoch, encoded: bytes(epoch, 80) }],

@@ -4,6 +4,7 @@ import {
   type GroupChangeRows,
   type GroupWrite,
   MEMBER_BYTES,
+  type MemberChange,
   type OwnerGroupIndex,
   type StoredGroup,
   type StoredMember,
@@ -45,6 +46,19 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
         .executeTakeFirst(),
     );
     return row && groupOf(row);
+  }
+
+  async memberships(account: string): Promise<readonly Uint8Array[]> {
+    const owner = canonicalAddress(account);
+    const rows = await this.#database.run((database) =>
+      database
+        .selectFrom("group_members")
+        .select("group_id")
+        .where("account", "=", owner)
+        .where("state", "=", "member")
+        .execute(),
+    );
+    return rows.map((row) => row.group_id);
   }
 
   async load(groupId: Uint8Array): Promise<{ group: StoredGroup; rows: readonly Uint8Array[] } | undefined> {
@@ -98,28 +112,24 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
   }
 
   /** Not repeated after a broken connection: the second time, the caller's own epoch would be the one in place. */
-  async write({ group, member, ...rows }: GroupChangeRows, expected: number): Promise<GroupWrite> {
-    const owner = canonicalAddress(member.account);
-    const { groupId, digest } = group;
+  async write({ group, members, ...rows }: GroupChangeRows, expected: number): Promise<GroupWrite> {
+    const changes = members.map(({ account, becomes }) => ({ owner: canonicalAddress(account), becomes }));
+    // In one order, as `passStubFiles`.
+    changes.sort((a, b) => (a.owner < b.owner ? -1 : 1));
     return this.#database.write(async (transaction) => {
-      // Locks the account, so that two of its changes take turns, and after it the group.
-      const charge = await this.#charge(transaction, group, owner, member.becomes?.state === "member");
-      if (charge === "elsewhere") return "elsewhere";
+      const charges: number[] = [];
+      // Locks the accounts, so that two of their changes take turns, and after them the group.
+      for (const { owner, becomes } of changes) {
+        const charge = await this.#charge(transaction, group, owner, becomes?.state === "member");
+        if (charge === "elsewhere") return "elsewhere";
+        charges.push(charge);
+      }
       if (!(await putGroup(transaction, group, expected))) return "changed";
-      await chargeStubBytes(stubPart(transaction), owner, charge);
-      await transaction
-        .deleteFrom("group_members")
-        .where("group_id", "=", groupId)
-        .where("account", "=", owner)
-        .execute();
-      if (member.becomes !== undefined) {
-        const row = { group_id: groupId, account: owner, digest, ...member.becomes };
-        await transaction.insertInto("group_members").values(row).execute();
+      for (const [at, { owner, becomes }] of changes.entries()) {
+        await chargeStubBytes(stubPart(transaction), owner, charges[at] ?? 0);
+        await putMember(transaction, group, owner, becomes);
       }
-      if (member.becomes?.state === "member" && owner !== canonicalAddress(group.founder)) {
-        await dropStubFile(stubPart(transaction), owner, digest);
-      }
-      await putRows(transaction, groupId, rows);
+      await putRows(transaction, group.groupId, rows);
       return "written";
     });
   }
@@ -280,10 +290,24 @@ async function putGroup(
   return numUpdatedRows > 0n;
 }
 
+async function putMember(
+  transaction: Transaction<OwnerGroupTables>,
+  { groupId, digest, founder }: StoredGroup,
+  owner: string,
+  becomes: MemberChange["becomes"],
+): Promise<void> {
+  await transaction.deleteFrom("group_members").where("group_id", "=", groupId).where("account", "=", owner).execute();
+  if (becomes === undefined) return;
+  const row = { group_id: groupId, account: owner, digest, ...becomes };
+  await transaction.insertInto("group_members").values(row).execute();
+  if (becomes.state !== "member" || owner === canonicalAddress(founder)) return;
+  await dropStubFile(stubPart(transaction), owner, digest);
+}
+
 async function putRows(
   transaction: Transaction<OwnerGroupTables>,
   groupId: Uint8Array,
-  { nodes, removed, rekeys, keptFrom }: Omit<GroupChangeRows, "group" | "member">,
+  { nodes, removed, rekeys, keptFrom }: Omit<GroupChangeRows, "group" | "members">,
 ): Promise<void> {
   const ofGroup = { group_id: groupId };
   if (removed.length > 0) {
@@ -305,12 +329,20 @@ async function putRows(
 }
 
 /**
- * Gives the groups that an account has founded to another one. Where the account is a member, it stays the one that the
- * rekey messages name, and opens no session any more; the other one joins by a proof of its own. Comes after
+ * Gives the groups that an account has founded to another one, and its revocations: a revoked account does not come back
+ * under another name. Its places among the members have been passed before, each by a rekey. Comes after
  * `passStubFiles`, which locks both accounts.
  */
 export async function passGroups(transaction: Transaction<OwnerGroupTables>, from: string, to: string): Promise<void> {
   await transaction.updateTable("owner_groups").set({ founder: to }).where("founder", "=", from).execute();
+  const known = transaction.selectFrom("group_members").select("group_id").where("account", "=", to);
+  await transaction
+    .updateTable("group_members")
+    .set({ account: to })
+    .where("account", "=", from)
+    .where("state", "=", "revoked")
+    .where("group_id", "not in", known)
+    .execute();
   const { bytes } = await transaction
     .selectFrom("group_stub_files")
     .innerJoin("owner_groups", "owner_groups.group_id", "group_stub_files.group_id")
