@@ -1,6 +1,6 @@
 /** Successors of accounts: table `successions`. What they take over is in the tables of the files beside this one. */
 import type { Transaction } from "kysely";
-import type { SuccessionIndex } from "../succession-index.ts";
+import { LONGEST_LINE, type SuccessionIndex } from "../succession-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import { passOwnership } from "./chunk-owners.ts";
 import type { OwnerGroupTables } from "./owner-group-tables.ts";
@@ -9,9 +9,6 @@ import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 import { passStubFiles, type StubFileTables } from "./stub-files.ts";
 
-/** Accounts of a line that are followed: a cycle cannot be, and would end here. */
-const LONGEST_LINE = 1000;
-
 export class SqlSuccessionIndex implements SuccessionIndex {
   readonly #database: SqlDatabase<ProviderTables>;
 
@@ -19,8 +16,9 @@ export class SqlSuccessionIndex implements SuccessionIndex {
     this.#database = database;
   }
 
-  async takeOver(predecessor: string, successor: string, now: number): Promise<void> {
+  async takeOver(predecessor: string, successor: string, now: number): Promise<boolean> {
     const [from, to] = [canonicalAddress(predecessor), canonicalAddress(successor)];
+    if (await this.#isDone(from, to)) return false;
     await this.#database.write(
       async (transaction) => {
         // The row comes first: of two processes that take over at the same time, the second waits for it.
@@ -36,6 +34,22 @@ export class SqlSuccessionIndex implements SuccessionIndex {
       },
       { repeatable: true },
     );
+    return true;
+  }
+
+  /** Whether a successor is known, and its predecessor has nothing. What comes meanwhile is taken the next time. */
+  async #isDone(from: string, to: string): Promise<boolean> {
+    return await this.#database.run(async (all) => {
+      const known = all.selectFrom("successions").select("successor").where("account", "=", from);
+      if ((await known.executeTakeFirst())?.successor !== to) return false;
+      const left = [
+        async () => all.selectFrom("owners").select("account").where("account", "=", from).limit(1).execute(),
+        async () => all.selectFrom("stub_files").select("account").where("account", "=", from).limit(1).execute(),
+        async () => all.selectFrom("owner_groups").select("founder").where("founder", "=", from).limit(1).execute(),
+      ];
+      for (const read of left) if ((await read()).length > 0) return false;
+      return true;
+    });
   }
 
   async hasTakenOver(successor: string, predecessor: string): Promise<boolean> {
