@@ -211,9 +211,10 @@ export class Recovery {
   }
 
   /**
-   * Vetoes the request of one proposer, or of all. Each is barred from this version.
+   * Vetoes the request of one proposer, or of all, beginning with the one that is nearest to a release: whoever opens
+   * others beside it must not use up coins or time first. Each proposer is barred from this version.
    * @throws TallystickError NOT_FOUND when there is nothing to veto; CONFLICT naming the proposer whose delay is over,
-   *   before anything is sent; FUNDS; ChainRevertedError
+   *   before anything is sent; FUNDS; ChainRevertedError, when the others are vetoed
    */
   async veto(proposer?: string, options: SendOptions = {}): Promise<Vetoed[]> {
     const { account, deployment } = this.#context;
@@ -224,13 +225,21 @@ export class Recovery {
     );
     const [late] = requests.filter(({ phase }) => phase === "releasable");
     if (late !== undefined && (proposer !== undefined || requests.length === 1)) throw tooLate(late);
-    const open = requests.filter(({ phase }) => phase !== "releasable");
+    const open = requests.filter(({ phase }) => phase !== "releasable").sort(byUrgency);
     if (open.length === 0) throw nothingToVeto(proposer);
     const vetoed: Vetoed[] = [];
+    let failure: TallystickError | undefined;
     for (const { path, proposer: by, requestId } of open) {
       const call = vetoRecoveryCall(deployment, protection.secret, { path, proposer: by });
-      vetoed.push({ path, proposer: by, requestId, ...(await sendWithin(this.#context, call, options)) });
+      try {
+        vetoed.push({ path, proposer: by, requestId, ...(await sendWithin(this.#context, call, options)) });
+      } catch (error) {
+        // Its time was over before the veto was mined.
+        if (!(error instanceof TallystickError) || error.code !== "CHAIN_REVERTED") throw error;
+        failure ??= error;
+      }
     }
+    if (failure !== undefined) throw failure;
     return vetoed;
   }
 
@@ -337,6 +346,13 @@ export class Recovery {
       ...(after?.releasableAt === undefined ? {} : { releasableAt: after.releasableAt }),
     };
   }
+}
+
+/** The earliest release first, then what lacks the fewest approvals. */
+function byUrgency(a: RequestView, b: RequestView): number {
+  const [first, second] = [a, b].map(({ releasableAt }) => releasableAt ?? Number.MAX_SAFE_INTEGER);
+  const [missing, others] = [a, b].map(({ approvalsNeeded, approvedBy }) => approvalsNeeded - approvedBy.length);
+  return (first ?? 0) - (second ?? 0) || (missing ?? 0) - (others ?? 0);
 }
 
 async function problemOf(context: AgentContext, protection: Protection): Promise<TallystickError | undefined> {
