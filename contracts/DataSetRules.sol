@@ -33,24 +33,32 @@ contract DataSetRules {
         DIRECTORY = directory;
     }
 
-    /// @notice Reverts unless a delegate of the user signed an update which that delegate may sign: it keeps every
-    /// slice that is scheduled, and costs no more than the delegate's limit for this data set.
+    /// @notice Reverts unless a state is signed for the user: by its key, by a delegate that may sign it, or as its
+    /// contract wallet says. A delegate signs an update that keeps every slice that is scheduled, and costs no more
+    /// than its limit for this data set.
+    /// @dev Keys come first: whoever sends what a delegate has signed pays for no code of the user.
     /// @param id Id of the data set.
     /// @param digest What is signed.
-    /// @param call Call data of the escrow, which checks all other things about it.
-    function checkDelegate(bytes32 id, bytes32 digest, bytes calldata call) external view {
+    /// @param signature The signature.
+    /// @param call Call data of the escrow, which checks all other things about it. Begins with the terms.
+    function checkUser(bytes32 id, bytes32 digest, bytes calldata signature, bytes calldata call) external view {
         address user = address(uint160(uint256(bytes32(call[SELECTOR_BYTES:USER_END]))));
         // Terms bind all of the balance, so no delegate agrees on any.
-        if (bytes4(call) != IStorageEscrow.update.selector) revert IStorageEscrow.SignatureInvalid(user, digest);
+        if (bytes4(call) == IStorageEscrow.update.selector) {
+            (address key, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(digest, signature);
+            uint256 limit = failure == ECDSA.RecoverError.NoError ? DIRECTORY.feeLimitOf(key, user, id) : 0;
+            if (limit > 0) return _checkDelegate(key, limit, call);
+        }
+        if (!AccountSignature.isValid(user, digest, signature)) revert IStorageEscrow.SignatureInvalid(user, digest);
+    }
+
+    function _checkDelegate(address key, uint256 limit, bytes calldata call) private view {
         (
             IStorageEscrow.Terms memory terms,
             bytes memory schedule,
             bytes memory ranges,
             IStorageEscrow.Update memory next
         ) = abi.decode(call[SELECTOR_BYTES:], (IStorageEscrow.Terms, bytes, bytes, IStorageEscrow.Update));
-        (address key, ECDSA.RecoverError failure, ) = ECDSA.tryRecover(digest, next.userSignature);
-        uint256 limit = failure == ECDSA.RecoverError.NoError ? DIRECTORY.feeLimitOf(key, user, id) : 0;
-        if (limit == 0) revert IStorageEscrow.SignatureInvalid(user, digest);
         uint256 fee = this.feeOfAddition(terms, schedule, ranges, next.ranges);
         if (fee > limit) revert IStorageEscrow.FeeAboveLimit(key, fee, limit);
     }

@@ -1196,9 +1196,9 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         bytes32 digest = _digest(visit, rangesHash, next.contentHash, deadlineBlock);
         address user = _userOf(visit);
         address provider = _providerOf(visit);
-        // Only one who is not the user may be its delegate, which takes looking at the whole update.
-        if (msg.sender != user && !AccountSignature.isValid(user, digest, next.userSignature)) {
-            RULES.checkDelegate(visit.id, digest, msg.data);
+        // The signature of a delegate takes looking at the whole update; a contract wallet is asked last.
+        if (msg.sender != user && !_isKeySignature(user, digest, next.userSignature)) {
+            RULES.checkUser(visit.id, digest, next.userSignature, msg.data);
         }
         if (_bringsProviderSignature(next)) {
             bool opened = visit.levels.length > 0;
@@ -1236,6 +1236,11 @@ contract StorageEscrow is IStorageEscrow, EIP712, ReentrancyGuardTransient {
         if (!opened || failure != ECDSA.RecoverError.NoError || !_isReplaced(signer, provider)) {
             revert SignatureInvalid(operator, digest);
         }
+    }
+
+    function _isKeySignature(address account, bytes32 digest, bytes calldata signature) private pure returns (bool) {
+        (address signer, ECDSA.RecoverError failure, ) = ECDSA.tryRecoverCalldata(digest, signature);
+        return failure == ECDSA.RecoverError.NoError && signer == account;
     }
 
     function _isProvider(address account, address provider) private view returns (bool) {

@@ -7,6 +7,7 @@ import { IStorageEscrow } from "../interfaces/IStorageEscrow.sol";
 import { LiveRanges } from "../libraries/LiveRanges.sol";
 import { DataSetTestBase } from "./DataSetTestBase.t.sol";
 import { vm } from "./Vm.sol";
+import { OddWallet, SingleKeyWallet } from "./zoo/SignatureWallets.sol";
 
 /// @title Updates that a delegate of the user signs
 /// @notice The set has slices 1 to 100 for 10 each; the delegate may add up to a fee of 1,500.
@@ -207,6 +208,34 @@ contract DelegateUpdatesTest is DataSetTestBase {
         vm.expectRevert(abi.encodeWithSelector(IStorageEscrow.BalanceTooLow.selector, NATIVE, _device, 0, 1));
         _escrow.withdraw(NATIVE, _device, 1);
         vm.stopPrank();
+    }
+
+    /// @dev The provider sends such states, and must not pay for code of the user, whatever that says of the signature.
+    function test_asksNoCodeOfTheUser() public {
+        vm.etch(_user, address(new OddWallet(OddWallet.Answer.BurnsAllGas)).code);
+        bytes memory schedule = _schedule(_id);
+        bytes memory before = _ranges[_id];
+        IStorageEscrow.Update memory next = _byDevice(_list(1, 110));
+        next.providerSignature = "";
+        vm.recordLogs();
+        vm.prank(_operator);
+        uint256 gasBefore = gasleft();
+        _escrow.update(_agreed, schedule, before, next);
+        vm.assertTrue(gasBefore - gasleft() < 300_000);
+        _remember();
+        vm.assertEq(_levels(_id)[1].sliceCount, 110);
+    }
+
+    /// @dev A contract wallet is asked about what no key of the user has signed.
+    function test_aWalletSignsBesideItsDelegates() public {
+        (address owner, uint256 ownerKey) = _account("owner of the wallet");
+        SingleKeyWallet wallet = new SingleKeyWallet(owner);
+        vm.etch(_user, address(wallet).code);
+        vm.store(_user, bytes32(0), bytes32(uint256(uint160(owner))));
+        IStorageEscrow.Update memory next = _byDevice(_list(1, 151));
+        next.userSignature = _signature(ownerKey, _digest(_id, 0, next));
+        _send(next);
+        vm.assertEq(_levels(_id)[1].sliceCount, 151);
     }
 
     function test_theRulesNeedADirectory() public {

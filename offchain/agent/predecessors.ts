@@ -3,10 +3,10 @@
  * contract state. The same state says who replaced whom, and when, so that an endpoint cannot make up a predecessor.
  */
 
-import { LONGEST_LINE, readHandover, readPredecessor, readReplacement } from "../chain/account-directory.ts";
+import { readHandover, readPredecessor, readReplacement } from "../chain/account-directory.ts";
 import type { ChainReader } from "../chain/deployment.ts";
 import { isAddressEqual } from "../core/encoding/address.ts";
-import { openHandover } from "../core/identity/handover.ts";
+import { LONGEST_LINE, openHandover } from "../core/identity/handover.ts";
 import type { Identity } from "../core/identity/identity.ts";
 
 export interface Predecessor {

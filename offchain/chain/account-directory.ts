@@ -16,9 +16,6 @@ const NOBODY = `0x${"00".repeat(20)}`;
 /** Limit of the contract. */
 export const MAX_HANDOVER_BYTES = 128;
 
-/** Predecessors of one account that are asked for, the latest first. */
-export const LONGEST_LINE = 16;
-
 /** What took an account's place. */
 export interface Replacement {
   readonly successor: string;

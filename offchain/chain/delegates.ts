@@ -12,6 +12,8 @@ import type { ChainReader, Deployment } from "./deployment.ts";
 import { readChain } from "./revert.ts";
 import type { IAccountDirectory } from "./types/interfaces/IAccountDirectory.ts";
 
+/** Delegates that are read side by side. */
+const READ_AT_ONCE = 16;
 const NOBODY = `0x${"00".repeat(20)}`;
 
 /** As the contract has it. */
@@ -55,8 +57,13 @@ export async function readDelegation(chain: ChainReader, key: string): Promise<R
 /** Keys that are or were delegates of an account, the first one first. @throws ChainUnavailableError */
 export async function readDelegates(chain: ChainReader, account: string): Promise<RecordedDelegation[]> {
   const keys = await readChain("reading an account's delegates", () => directoryOf(chain).delegatesOf(account));
-  const found = await Promise.all(keys.map((key) => readDelegation(chain, key)));
-  return found.filter((delegation) => delegation !== undefined);
+  const found: RecordedDelegation[] = [];
+  for (let first = 0; first < keys.length; first += READ_AT_ONCE) {
+    const some = keys.slice(first, first + READ_AT_ONCE);
+    const read = await Promise.all(some.map((key) => readDelegation(chain, key)));
+    found.push(...read.filter((delegation) => delegation !== undefined));
+  }
+  return found;
 }
 
 /**

@@ -44,6 +44,16 @@ export class RememberedAnswers<Answer> {
     return await (before !== undefined && before.until > this.#now() ? before.answer : this.#ask(account));
   }
 
+  /** As `recent`, of an answer that fits; asks again after another one. @throws what `read` throws */
+  async recentIf(account: string, fits: (answer: Answer) => boolean): Promise<Answer> {
+    const before = this.#known.get(account);
+    if (before !== undefined && before.until > this.#now()) {
+      const answer = await before.answer;
+      if (fits(answer)) return answer;
+    }
+    return await this.#ask(account);
+  }
+
   #ask(account: string): Promise<Answer> {
     const answer = this.#options.read(account);
     const known: Known<Answer> = { answer, until: this.#now() + KNOWN_SECONDS * 1000 };

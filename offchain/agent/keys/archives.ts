@@ -106,13 +106,15 @@ export class Archives {
    * Records that fit the filter, from all archives together. Unless an account is asked for, strangers can add to them:
    * then they are the first 16 of each archive.
    *
+   * @param first how many of each archive, those that were made first; all of an account's unless told
    * @returns each record once, confirmed by contract state; what is not confirmed is left out and logged. Empty when no
    *   archive knows one; `reports` tells what each archive said.
    * @throws TallystickError CHAIN_UNAVAILABLE
    */
-  async find(filter: RecordFilter): Promise<ArchiveAnswer> {
+  async find(filter: RecordFilter, first?: number): Promise<ArchiveAnswer> {
     const bad = new Badness();
-    const answers = await this.#askAll(filter, bad);
+    const maximum = first ?? (filter.account === undefined ? MAXIMUM_OF_ANYBODY : MAXIMUM_OF_ACCOUNT);
+    const answers = await this.#askAll(filter, maximum, bad);
     const candidates = answers.flatMap((answer) => answer.candidates);
     return {
       records: await this.#confirm(candidates, filter.account, bad),
@@ -143,12 +145,16 @@ export class Archives {
   }
 
   /** Asks all archives; does not wait for the last ones once an honest one must be among those that have answered. */
-  async #askAll(filter: RecordFilter, bad: Badness): Promise<{ candidates: Candidate[]; report: ArchiveReport }[]> {
+  async #askAll(
+    filter: RecordFilter,
+    maximum: number,
+    bad: Badness,
+  ): Promise<{ candidates: Candidate[]; report: ArchiveReport }[]> {
     const patience = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let answered = 0;
     const ask = async (node: NbmClient) => {
-      const answer = await this.#ask(node, filter, bad, patience.signal);
+      const answer = await this.#ask(node, filter, maximum, bad, patience.signal);
       if (answer.report.error === undefined) answered += 1;
       if (answered >= this.#enough) timer ??= setTimeout(() => patience.abort(), this.#graceSeconds * 1000);
       return answer;
@@ -163,13 +169,13 @@ export class Archives {
   async #ask(
     node: NbmClient,
     filter: RecordFilter,
+    maximum: number,
     bad: Badness,
     signal: AbortSignal,
   ): Promise<{ candidates: Candidate[]; report: ArchiveReport }> {
     const candidates: Candidate[] = [];
     const seen = new Set<string>();
     const report = () => ({ source: node.name, records: candidates.length });
-    const maximum = filter.account === undefined ? MAXIMUM_OF_ANYBODY : MAXIMUM_OF_ACCOUNT;
     try {
       for await (const archived of node.records(filter, maximum, signal)) {
         const candidate = this.#read(archived, node.name);

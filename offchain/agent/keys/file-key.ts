@@ -55,12 +55,6 @@ export async function openFileKey(context: AgentContext, dataId: string, source?
   const account = context.account.address;
   const archives = await context.archives();
   const { owned, reports } = await findOwned(context, archives, tag);
-  // One's own records first, the newest before all: others may have made theirs wrongly.
-  owned.sort((a, b) =>
-    a.role === b.role
-      ? Number(b.found.record.keyTime - a.found.record.keyTime)
-      : Number(b.role === "recorder") - Number(a.role === "recorder"),
-  );
   let failure: unknown;
   for (const { found, role, holder } of owned) {
     try {
@@ -87,7 +81,19 @@ export interface OwnedRecord<Holder = Identity> {
 /** Also the account that this one is a delegate of, whose keys it does not have. */
 type AnyHolder = Pick<Identity, "account"> & Partial<Pick<Identity, "catalogueKey">>;
 
-/** Records of the account, or of the latest of its predecessors that has any, or of the account that it acts for. */
+/** One's own records first, the newest before all: others may have made theirs wrongly. */
+function newestFirst<Holder>(owned: readonly OwnedRecord<Holder>[]): OwnedRecord<Holder>[] {
+  return owned.toSorted((a, b) =>
+    a.role === b.role
+      ? Number(b.found.record.keyTime - a.found.record.keyTime)
+      : Number(b.role === "recorder") - Number(a.role === "recorder"),
+  );
+}
+
+/**
+ * Records of the account, or of the latest of its predecessors that has any, or of the account that it acts for, in the
+ * order in which they are tried.
+ */
 async function findOwned(
   context: AgentContext,
   archives: Archives,
@@ -96,19 +102,20 @@ async function findOwned(
   // Others' records of the file may be many: this account's are what is asked for.
   const first = await archives.find({ fileTag: tag, account: context.account.address });
   const owned = ownedBy(first.records, context.identity);
-  if (owned.length > 0) return { owned, reports: first.reports };
+  if (owned.length > 0) return { owned: newestFirst(owned), reports: first.reports };
   const delegation = await context.delegation();
   if (delegation !== undefined) {
     const { account } = delegation;
     const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
     const kept = ownedBy(records, { account });
-    return { owned: kept.length > 0 ? kept : await findOfDelegates(context, archives, tag, account), reports };
+    if (kept.length > 0) return { owned: newestFirst(kept), reports };
+    return { owned: await findOfDelegates(context, archives, tag, account), reports };
   }
   const line = await context.predecessors();
   for (const predecessor of line) {
     const { records, reports } = await archives.find({ fileTag: tag, account: predecessor.account });
     const kept = ownedBy(await madeBefore(context, records, predecessor), predecessor.identity);
-    if (kept.length > 0) return { owned: kept, reports };
+    if (kept.length > 0) return { owned: newestFirst(kept), reports };
   }
   let reports = first.reports;
   for (const { identity, ...predecessor } of [{ identity: context.identity }, ...line]) {
@@ -117,14 +124,18 @@ async function findOwned(
     const records =
       "replacedAt" in predecessor ? await madeBefore(context, scanned.records, predecessor) : scanned.records;
     const kept = ownedBy(records, identity);
-    if (kept.length > 0) return { owned: kept, reports };
+    if (kept.length > 0) return { owned: newestFirst(kept), reports };
   }
   return { owned: await findOfDelegates(context, archives, tag, context.account.address), reports };
 }
 
+/** Records of a file that are tried of each delegate. */
+const MOST_OF_DELEGATE = 16;
+
 /**
  * What the devices of an account have recorded, live or not. It is looked for last, so that the key of a stolen one
- * gets in the way of nothing.
+ * gets in the way of nothing. That key still makes records, after a revocation too, but none that are older on the
+ * ledger than those of the device: of each key, those that were made first are tried, and not more than a few.
  */
 async function findOfDelegates(
   context: AgentContext,
@@ -134,8 +145,15 @@ async function findOfDelegates(
 ): Promise<OwnedRecord<AnyHolder>[]> {
   const owned: OwnedRecord<AnyHolder>[] = [];
   for (const { key } of await readDelegates(await context.chain(), account)) {
-    const { records } = await archives.find({ fileTag: tag, account: key });
-    owned.push(...ownedBy(records, { account: key }));
+    const { records } = await archives.find({ fileTag: tag, account: key }, MOST_OF_DELEGATE);
+    const dated: { readonly found: VerifiedRecord; readonly at: bigint }[] = [];
+    for (const found of records) {
+      const at = await readRecordedAt(await context.chain(), found.recordId);
+      if (at !== undefined) dated.push({ found, at });
+    }
+    dated.sort((a, b) => Number(a.at - b.at));
+    const first = dated.slice(0, MOST_OF_DELEGATE).map(({ found }) => found);
+    owned.push(...ownedBy(first, { account: key }));
   }
   return owned;
 }

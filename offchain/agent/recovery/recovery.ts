@@ -197,8 +197,8 @@ export class Recovery {
   }
 
   /**
-   * Vetoes the request of one proposer, or of all, the most urgent first. Each is barred from this version. One that
-   * cannot be vetoed keeps no other from it.
+   * Vetoes the request of one proposer, or of all, the most urgent first: whoever opens others beside it must not use
+   * up coins or time before. Each is barred from this version. One that cannot be vetoed keeps no other from it.
    *
    * @throws TallystickError NOT_FOUND when there is nothing to veto; for a single request also what kept it from being
    *   vetoed: CONFLICT naming the proposer whose delay is over, before anything is sent; FUNDS; ChainRevertedError
@@ -213,7 +213,7 @@ export class Recovery {
     if (requests.length === 0) throw nothingToVeto(proposer);
     const vetoed: Vetoed[] = [];
     const failed: VetoFailure[] = [];
-    for (const view of requests.toSorted((a, b) => endOf(a) - endOf(b))) {
+    for (const view of requests.toSorted(byUrgency)) {
       const { path, proposer: by, requestId } = view;
       try {
         if (view.phase === "releasable") throw tooLate(view);
@@ -301,9 +301,11 @@ export class Recovery {
   }
 }
 
-/** When a veto comes too late, unix seconds; without enough approvals, not before others. */
-function endOf({ releasableAt = Number.MAX_SAFE_INTEGER }: RequestView): number {
-  return releasableAt;
+/** The earliest release first, then what lacks the fewest approvals. */
+function byUrgency(a: RequestView, b: RequestView): number {
+  const [first, second] = [a, b].map(({ releasableAt }) => releasableAt ?? Number.MAX_SAFE_INTEGER);
+  const [missing, others] = [a, b].map(({ approvalsNeeded, approvedBy }) => approvalsNeeded - approvedBy.length);
+  return (first ?? 0) - (second ?? 0) || (missing ?? 0) - (others ?? 0);
 }
 
 async function problemOf(context: AgentContext, protection: Protection): Promise<TallystickError | undefined> {

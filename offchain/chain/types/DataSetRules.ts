@@ -24,24 +24,24 @@ export declare namespace IStorageEscrow {
     }
 
   export interface DataSetRulesInterface extends Interface {
-    getFunction(nameOrSignature: "DIRECTORY" | "MAX_SAMPLES" | "checkDelegate" | "checkDoubleSigning" | "checkSignature" | "checkTerms" | "feeOfAddition"): FunctionFragment;
+    getFunction(nameOrSignature: "DIRECTORY" | "MAX_SAMPLES" | "checkDoubleSigning" | "checkSignature" | "checkTerms" | "checkUser" | "feeOfAddition"): FunctionFragment;
 
     
 
     encodeFunctionData(functionFragment: 'DIRECTORY', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MAX_SAMPLES', values?: undefined): string;
-encodeFunctionData(functionFragment: 'checkDelegate', values: [BytesLike, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'checkDoubleSigning', values: [BytesLike, BytesLike, BigNumberish, AddressLike, boolean, BytesLike]): string;
 encodeFunctionData(functionFragment: 'checkSignature', values: [BytesLike, BytesLike, BigNumberish, AddressLike, IStorageEscrow.UpdateStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'checkTerms', values: [IStorageEscrow.TermsStruct, IStorageEscrow.AuditTermsStruct, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'checkUser', values: [BytesLike, BytesLike, BytesLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'feeOfAddition', values: [IStorageEscrow.TermsStruct, BytesLike, BytesLike, BytesLike]): string;
 
     decodeFunctionResult(functionFragment: 'DIRECTORY', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'MAX_SAMPLES', data: BytesLike): Result;
-decodeFunctionResult(functionFragment: 'checkDelegate', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'checkDoubleSigning', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'checkSignature', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'checkTerms', data: BytesLike): Result;
+decodeFunctionResult(functionFragment: 'checkUser', data: BytesLike): Result;
 decodeFunctionResult(functionFragment: 'feeOfAddition', data: BytesLike): Result;
   }
 
@@ -97,14 +97,6 @@ decodeFunctionResult(functionFragment: 'feeOfAddition', data: BytesLike): Result
     
 
     
-    checkDelegate: TypedContractMethod<
-      [id: BytesLike, digest: BytesLike, call: BytesLike, ],
-      [void],
-      'view'
-    >
-    
-
-    
     checkDoubleSigning: TypedContractMethod<
       [domain: BytesLike, id: BytesLike, retirementsNow: BigNumberish, signer: AddressLike, byUser: boolean, evidence: BytesLike, ],
       [bigint],
@@ -123,6 +115,14 @@ decodeFunctionResult(functionFragment: 'feeOfAddition', data: BytesLike): Result
     
     checkTerms: TypedContractMethod<
       [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, epochBlocks: BigNumberish, ],
+      [void],
+      'view'
+    >
+    
+
+    
+    checkUser: TypedContractMethod<
+      [id: BytesLike, digest: BytesLike, signature: BytesLike, call: BytesLike, ],
       [void],
       'view'
     >
@@ -149,11 +149,6 @@ getFunction(nameOrSignature: 'MAX_SAMPLES'): TypedContractMethod<
       [bigint],
       'view'
     >;
-getFunction(nameOrSignature: 'checkDelegate'): TypedContractMethod<
-      [id: BytesLike, digest: BytesLike, call: BytesLike, ],
-      [void],
-      'view'
-    >;
 getFunction(nameOrSignature: 'checkDoubleSigning'): TypedContractMethod<
       [domain: BytesLike, id: BytesLike, retirementsNow: BigNumberish, signer: AddressLike, byUser: boolean, evidence: BytesLike, ],
       [bigint],
@@ -166,6 +161,11 @@ getFunction(nameOrSignature: 'checkSignature'): TypedContractMethod<
     >;
 getFunction(nameOrSignature: 'checkTerms'): TypedContractMethod<
       [terms: IStorageEscrow.TermsStruct, audit: IStorageEscrow.AuditTermsStruct, epochBlocks: BigNumberish, ],
+      [void],
+      'view'
+    >;
+getFunction(nameOrSignature: 'checkUser'): TypedContractMethod<
+      [id: BytesLike, digest: BytesLike, signature: BytesLike, call: BytesLike, ],
       [void],
       'view'
     >;

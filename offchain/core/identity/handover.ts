@@ -21,6 +21,9 @@ import { type Identity, isEntropyLength, takeIdentity } from "./identity.ts";
 
 export const HANDOVER_VERSION = 1;
 
+/** Predecessors of an account that are followed, the latest first. A longer line costs its owner alone. */
+export const LONGEST_LINE = 16;
+
 const TAG_BYTES = 16;
 const ZERO_NONCE = new Uint8Array(12);
 

@@ -15,7 +15,7 @@ import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
 import { toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { UpdateRequest } from "../../core/wire/data-sets.ts";
-import type { AgreedSet, DataSetRow, StoredSchedule } from "../../store/index/data-set-index.ts";
+import type { AgreedSet, CosignedState, DataSetRow, StoredSchedule } from "../../store/index/data-set-index.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
 import { ObjectLostError } from "../chunks/object-lost.ts";
@@ -105,14 +105,20 @@ export async function requireRunning(parts: CheckParts, { row, before, epoch }: 
   });
 }
 
+/** Whether a state that was signed before a proposal may still reach the chain, as far as versions say. */
+export function mayCome(
+  state: Pick<CosignedState, "version" | "retirements">,
+  { before, request }: Pick<Proposal, "before" | "request">,
+): boolean {
+  return state.version > (before.schedule?.version ?? 0n) && state.retirements === request.retirements;
+}
+
 /**
  * The list must follow the one on chain, and every other one that was signed and may come before it.
  * @throws InvalidInputError, or CONFLICT for a state that is under way
  */
-export async function requireFollowing(
-  parts: CheckParts,
-  { row, before, ranges, version, request }: Proposal,
-): Promise<void> {
+export async function requireFollowing(parts: CheckParts, proposal: Proposal): Promise<void> {
+  const { row, before, ranges, version } = proposal;
   if (ranges.length === 0) {
     throw new InvalidInputError("a state without slices is not signed", {
       party: "client",
@@ -124,8 +130,7 @@ export async function requireFollowing(
   }
   requireFollows(ranges, before.ranges, before.highestIndex);
   for (const state of await parts.index.dataSets.statesOf(row.id)) {
-    const isOver = state.version <= (before.schedule?.version ?? 0n) || state.retirements !== request.retirements;
-    if (isOver) continue;
+    if (!mayCome(state, proposal)) continue;
     const earlier = decodeLiveRanges(state.ranges);
     try {
       requireFollows(ranges, earlier, Math.max(before.highestIndex, ...earlier.map(lastIndexOf)));

@@ -327,7 +327,7 @@ export class UpdateService {
     const current = await view.refresh((await index.dataSets.find(row.id)) ?? row);
     const { agreed } = current;
     if (agreed === undefined) throw gone();
-    if (!(await isSendable(chain, agreed, state))) return {};
+    if (!(await isSendable(chain, agreed, state, current.scheduled !== undefined))) return {};
     const call = this.#callOf(current, agreed, state);
     const head = await readHeadNumber(chain);
     const place = epochPlaceOf((await readEscrowClock(chain)).epochBlocks, head + 1);

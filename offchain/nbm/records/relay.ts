@@ -95,11 +95,12 @@ export class Relay {
   /**
    * Puts a user's record on the ledger.
    *
-   * @param account of the session: users relay their own records.
+   * @param account who opened the session: users and delegates relay their own records.
+   * @param payer whose budget it is: the account itself, or the one that it is a delegate of
    * @throws TallystickError NOT_OWNER, NOT_FOUND (committee), INVALID_SIGNATURE, INTEGRITY (this node's share),
    *   RATE_LIMITED, CHAIN_REVERTED.
    */
-  async record(account: string, request: RelayRecordRequest): Promise<RelayAnswer> {
+  async record(account: string, request: RelayRecordRequest, payer: string = account): Promise<RelayAnswer> {
     const { chain, shares, archive } = this.#options;
     const signed = this.#parseRecord(request);
     const { record, deadline, signature } = signed;
@@ -127,17 +128,23 @@ export class Relay {
       }
     };
     const call = recordCall(chain.deployment, signed);
-    return { recordId, ...(await this.#once(recordId, account, { done, find, check, call })) };
+    return { recordId, ...(await this.#once(recordId, payer, { done, find, check, call })) };
   }
 
   /**
    * Adds a later owner to a record on the ledger.
    *
-   * @param account of the session: users add themselves.
+   * @param account who opened the session: users and delegates add themselves.
+   * @param payer as for `record`
    * @throws TallystickError NOT_OWNER, NOT_FOUND (the ledger has no such record), INVALID_SIGNATURE, RATE_LIMITED,
    *   CHAIN_REVERTED; InvalidInputError when header and record id differ.
    */
-  async owner(account: string, recordId: string, request: RelayOwnerRequest): Promise<RelayAnswer> {
+  async owner(
+    account: string,
+    recordId: string,
+    request: RelayOwnerRequest,
+    payer: string = account,
+  ): Promise<RelayAnswer> {
     const { chain, archive } = this.#options;
     const addition = this.#parseAddition(request);
     const { header, owner, deadline } = addition;
@@ -154,13 +161,13 @@ export class Relay {
       await this.#checkAddition(recordId, addition);
     };
     const call = addOwnerCall(chain.deployment, addition);
-    return { recordId, ...(await this.#once(`${recordId} ${owner}`, account, { done, find, check, call })) };
+    return { recordId, ...(await this.#once(`${recordId} ${owner}`, payer, { done, find, check, call })) };
   }
 
   /** Sends a call unless its entry is on chain already. @returns the place of the entry on the chain */
   #once(
     key: string,
-    account: string,
+    payer: string,
     work: {
       done: () => Promise<boolean>;
       find: () => Place | undefined;
@@ -174,7 +181,7 @@ export class Relay {
       if (!(await work.done())) {
         await work.check();
         await this.#requireFee();
-        this.#options.budget.take(account);
+        this.#options.budget.take(payer);
         try {
           const receipt = await this.#options.sender.send(work.call, undefined, { maximumFeePerGas: this.#feeCap() });
           return { transactionHash: receipt.hash, blockNumber: receipt.blockNumber };

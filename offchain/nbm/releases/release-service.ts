@@ -72,7 +72,8 @@ export class ReleaseService {
   /**
    * Answers a signed release request.
    *
-   * @param sessionAccount users ask for themselves
+   * @param sessionAccount who opened the session: users and delegates ask for themselves
+   * @param payer whose budget it is: the same, or the account that it is a delegate of
    * @throws TallystickError NOT_OWNER when the request is of another account; RATE_LIMITED when the account has no
    *   budget left
    * @throws InvalidSignatureError when it is expired, or not signed by the account for this node and this secret;
@@ -80,7 +81,11 @@ export class ReleaseService {
    *   bytes that were not sealed under this label, NOT_FOUND without a key share of this generation, RATE_LIMITED
    *   when too many requests wait for their policies, CHAIN_UNAVAILABLE
    */
-  async release(sessionAccount: string, request: ReleaseRequestBody): Promise<ReleaseAnswer> {
+  async release(
+    sessionAccount: string,
+    request: ReleaseRequestBody,
+    payer: string = sessionAccount,
+  ): Promise<ReleaseAnswer> {
     const account = checksumAddress(request.account, "account");
     requireSessionAccount(sessionAccount, account, "release request");
     checkExpiry("the release request", {
@@ -94,7 +99,7 @@ export class ReleaseService {
       const label = this.#labelOf(request);
       const secret = checkSealed(held.keys.groupPublicKey, label, fromHex(request.secret));
       await this.#checkSignature(account, secret, request);
-      const block = await this.#requireRelease(account, label, request);
+      const block = await this.#requireRelease(account, label, request, payer);
       const share = decryptionShare(secret, held.keys, held.index, held.keyShare);
       const sealed = await sealShareReply(secret, account, fromHex(request.sessionKey), share);
       share.fill(0);
@@ -139,6 +144,7 @@ export class ReleaseService {
     account: string,
     label: SecretLabel,
     { sessionKey, policyData, evidence }: ReleaseRequestBody,
+    payer: string,
   ): Promise<ConfirmedBlock> {
     const { chain, confirmations, maximumAgeSeconds } = this.#options;
     const question = {
@@ -149,8 +155,8 @@ export class ReleaseService {
       evidence: fromHex(evidence),
     };
     const questions = this.#entryOf(label) === undefined ? this.#foreign : this.#own;
-    return await questions.run(account, async () => {
-      this.#options.charge(account);
+    return await questions.run(payer, async () => {
+      this.#options.charge(payer);
       const confirmed = await confirmedBlock(chain, confirmations);
       requireRecent(confirmed, maximumAgeSeconds, this.#now());
       await requireRelease(chain, question, confirmed);

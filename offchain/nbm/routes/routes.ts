@@ -105,7 +105,8 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
       schema: { body: RelayRecordRequest, response: { 200: RelayAnswer } },
     },
     async (request) => {
-      const answer = await relay.record(sessionOf(request).signer, request.body);
+      const { account, signer } = sessionOf(request);
+      const answer = await relay.record(signer, request.body, account);
       metrics.relayed.inc({ kind: "record" });
       return answer;
     },
@@ -119,7 +120,8 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
       schema: { params: RecordParams, body: RelayOwnerRequest, response: { 200: RelayAnswer } },
     },
     async (request) => {
-      const answer = await relay.owner(sessionOf(request).signer, request.params.recordId, request.body);
+      const { account, signer } = sessionOf(request);
+      const answer = await relay.owner(signer, request.params.recordId, request.body, account);
       metrics.relayed.inc({ kind: "owner" });
       return answer;
     },
@@ -204,7 +206,8 @@ export function addNbmRoutes(server: DaemonServer, services: NbmServices): void 
     },
     async (request) => {
       try {
-        const answer = await releases.release(sessionOf(request).signer, request.body);
+        const { account, signer } = sessionOf(request);
+        const answer = await releases.release(signer, request.body, account);
         metrics.releases.inc({ outcome: "released" });
         return answer;
       } catch (error) {

@@ -291,6 +291,19 @@ describe("archives of key records", () => {
     expect(asked).to.deep.equal(["16"]);
   });
 
+  it("reads as few of an account's as are asked for", async () => {
+    const asked: (string | null)[] = [];
+    const own = await recordOf(us);
+    put(own);
+    const archive: Behaviour = (query) => {
+      asked.push(query.get("limit"));
+      return { records: [entryOf(own)], next: null };
+    };
+    const filter = { fileTag: own.fileTag, account: us.address };
+    expect((await (await archivesOf([archive])).find(filter, 3)).records).to.have.length(1);
+    expect(asked).to.deep.equal(["3"]);
+  });
+
   describe("that show an account none of its records of a file", () => {
     const find = async (enough?: number) => {
       const { fileTag: tag } = await recordOf(us);

@@ -1,8 +1,10 @@
 import { expect } from "chai";
+import { getAddress, JsonRpcProvider, ZeroAddress } from "ethers";
 import type { AgentContext } from "../../../offchain/agent/context.ts";
 import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
 import { openFileKey } from "../../../offchain/agent/keys/file-key.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
+import { directoryAbi, ledgerAbi } from "../../../offchain/chain/abis.ts";
 import { headerOf, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { hpkeKeyPairFromSeed } from "../../../offchain/core/crypto/hpke.ts";
 import { contentId } from "../../../offchain/core/encoding/content-id.ts";
@@ -27,22 +29,26 @@ const catalogueKey = new Uint8Array(32).fill(6);
 const dataId = contentId(new Uint8Array([1, 2, 3]));
 const fileKey = new Uint8Array(32).fill(9);
 
-async function recordBy(account: string, policy = committeePolicy(3, 2)): Promise<VerifiedRecord> {
+async function recordBy(
+  account: string,
+  policy = committeePolicy(3, 2),
+  { committeeId, keyTime } = { committeeId: 1n, keyTime: 1000n },
+): Promise<VerifiedRecord> {
   const keys = Array.from({ length: policy.shares }, (_, i) => new Uint8Array(32).fill(i + 1));
   const payload = await buildRecordPayload({
     ledger: SCOPE,
     fileKey,
     dataId,
     account,
-    committeeId: 1n,
-    keyTime: 1000n,
+    committeeId,
+    keyTime,
     policy,
     committeeKeys: keys.map((seed) => hpkeKeyPairFromSeed(seed).publicKey),
     catalogueKey: account === us ? catalogueKey : new Uint8Array(32),
   });
   const tag = fileTag(dataId);
   const ownershipKey = ownershipAddress(fileKey);
-  const record = { account, fileTag: toHex(tag), committeeId: 1n, keyTime: 1000n, ownershipKey, payload };
+  const record = { account, fileTag: toHex(tag), committeeId, keyTime, ownershipKey, payload };
   const id = recordIdOf(headerOf(record));
   return {
     recordId: id,
@@ -122,5 +128,56 @@ describe("the key of a data id", () => {
     );
     await expectAsyncRejection(async () => open(damaged(await recordBy(us)), "self"), "INTEGRITY", /self envelope/);
     expect(committeeAsked).to.equal(0);
+  });
+
+  it("of a device is looked for in what it recorded first, whatever its thief records later", async () => {
+    const device = getAddress(`0x${"de".repeat(20)}`);
+    // Committee k has the k-th record of the ledger; the thief dates its own ones back, and into the future.
+    const made = await Promise.all(
+      Array.from({ length: 40 }, (_, k) =>
+        recordBy(device, committeePolicy(3, 2), { committeeId: BigInt(k + 1), keyTime: k % 2 === 0 ? 1n : 9000n }),
+      ),
+    );
+    const recordedAt = new Map(made.map(({ recordId, record }) => [recordId, 5000n + record.committeeId]));
+    const provider = new (class extends JsonRpcProvider {
+      override async call({ data }: { data?: unknown }): Promise<string> {
+        const isLedger = ledgerAbi().parseTransaction({ data: String(data) }) !== null;
+        const abi = isLedger ? ledgerAbi() : directoryAbi();
+        const { name = "", args = [] } = abi.parseTransaction({ data: String(data) }) ?? {};
+        const answers: Record<string, unknown> = {
+          delegatesOf: [device],
+          delegationOf: [us, 1, 2, true],
+          replacementOf: [ZeroAddress, 0, 0],
+          recordedAt: recordedAt.get(String(args[0])) ?? 0n,
+        };
+        return abi.encodeFunctionResult(name, [answers[name]]);
+      }
+    })("http://127.0.0.1:9", 1, { staticNetwork: true });
+    const asked: (number | undefined)[] = [];
+    const tried: bigint[] = [];
+    const contracts = { keyLedger: SCOPE.keyLedger, accountDirectory: somebody };
+    const nothing = { records: [], reports: [] };
+    const context = {
+      account: { address: us },
+      identity: { account: us, catalogueKey },
+      ...{ predecessors: async () => [], delegation: async () => undefined, logger: SILENT },
+      deployment: { chainId: 1, contracts },
+      chain: async () => ({ provider, deployment: { chainId: 1, contracts } }),
+      archives: async () => ({
+        find: async ({ account }: { account?: string }, first?: number) => {
+          if (account !== device) return nothing;
+          asked.push(first);
+          return { records: made.toReversed(), reports: [] };
+        },
+        findOrScan: async () => nothing,
+      }),
+      committeeById: async (committeeId: bigint) => {
+        tried.push(committeeId);
+        throw new TallystickError("the committee was asked", { code: "UNREACHABLE" });
+      },
+    } as unknown as AgentContext;
+    await expectAsyncRejection(() => openFileKey(context, dataId), "UNREACHABLE");
+    expect(tried).to.deep.equal(Array.from({ length: 16 }, (_, k) => BigInt(k + 1)));
+    expect(asked).to.deep.equal([16]);
   });
 });

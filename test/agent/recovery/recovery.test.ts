@@ -256,6 +256,34 @@ describe("agent.recovery", () => {
     expect(await new Recovery(first).approve(account, asked)).to.include({ isOpened: false, approvals: 2 });
   });
 
+  it("vetoes what is nearest to a release first, and the rest when one veto comes too late", async () => {
+    const { owner, wallet, first, second, third, account, asked, protection } = await guarded();
+    const [decoy, proposer, helper] = [first, second, third].sort((a, b) =>
+      BigInt(a.account.address) < BigInt(b.account.address) ? -1 : 1,
+    ) as [AgentContext, AgentContext, AgentContext];
+    const byWallet = new RecoveryClaim(wallet, account, "wallet");
+    await byWallet.relay(await byWallet.opening(protection, 0n));
+    await new Recovery(decoy).approve(account, { ...asked, sessionKey: toHex(new Uint8Array(32).fill(5)) });
+    await new Recovery(proposer).approve(account, asked);
+    await new Recovery(helper).approve(account, asked);
+    const send = owner.send.bind(owner);
+    let sent = 0;
+    owner.send = async (...call) => {
+      sent += 1;
+      if (sent === 2) throw new TallystickError("too late", { code: "CHAIN_REVERTED" });
+      return await send(...call);
+    };
+    const { failed } = await new Recovery(owner).veto();
+    expect(failed.map(({ proposer: by, error }) => [by, error.code])).to.deep.equal([
+      [wallet.account.address, "CHAIN_REVERTED"],
+    ]);
+    owner.send = send;
+    expect(sent).to.equal(3);
+    // Guardians have 2 hours, the wallet 3, whose veto it was; the decoy lacks an approval.
+    const left = await new Recovery(owner).underWay();
+    expect(left.map((view) => view.proposer)).to.deep.equal([wallet.account.address]);
+  });
+
   it("sends no veto when the delay is over, and vetoes what can be vetoed beside it", async () => {
     const { owner, wallet, first, account, asked, protection } = await guarded();
     const byWallet = new RecoveryClaim(wallet, account, "wallet");

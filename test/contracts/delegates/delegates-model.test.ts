@@ -211,17 +211,18 @@ describe("delegates of an account as a state machine", function () {
         ...{ version: 1n, retirements: 0, contentHash: EMPTY_HASH },
         levels: [{ ...level, rangesHash: EMPTY_HASH }],
       });
+      const userSignature = wallets[by].signingKey.sign(DIGEST).serialized;
       const { data } = updateDataSetCall(
         deployment,
         { terms, schedule, ranges },
         {
           ...{ version: 2n, ranges: rangesOf(live), contentHash: EMPTY_HASH, deadlineBlock: 1000n },
-          ...{ userSignature: wallets[by].signingKey.sign(DIGEST).serialized, providerSignature: "0x" },
+          ...{ userSignature, providerSignature: "0x" },
         },
       );
       return {
         to: rulesAddress,
-        data: rulesAbi.encodeFunctionData("checkDelegate", [SET, DIGEST, data]),
+        data: rulesAbi.encodeFunctionData("checkUser", [SET, DIGEST, userSignature, data]),
         description: "",
       };
     }

@@ -44,12 +44,13 @@ describe("relay", () => {
 
   function relayThat(
     send: (call: ContractCall, signal?: AbortSignal, options?: CallOptions) => Promise<unknown>,
+    take: (account: string) => void = () => undefined,
   ): Relay {
     return new Relay({
       chain: { provider, deployment: { chainId: Number(CHAIN_ID), contracts: { keyLedger: ledger } } },
       sender: { send },
       memberships: { indicesIn: async () => [1] },
-      budget: { take: () => undefined },
+      budget: { take },
       maximumFeeGwei: 30,
       now: () => now,
     } as unknown as RelayOptions);
@@ -77,6 +78,16 @@ describe("relay", () => {
     });
     expect(await relay.owner(owner.address, recordId, await request())).to.include({ blockNumber: 9 });
     expect(limits).to.deep.equal([30n * GWEI]);
+  });
+
+  it("has the account pay for its delegates, so that more of them have no more", async () => {
+    const charged: string[] = [];
+    const send = async () => ({ hash: `0x${"44".repeat(32)}`, blockNumber: 9 });
+    const relay = relayThat(send, (account) => charged.push(account));
+    const principal = Wallet.createRandom().address;
+    await relay.owner(owner.address, recordId, await request(), principal);
+    await relay.owner(owner.address, recordId, await request());
+    expect(charged).to.deep.equal([principal, owner.address]);
   });
 
   it("relays nothing that the key of the account did not sign, whatever a wallet's code might say", async () => {

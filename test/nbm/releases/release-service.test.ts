@@ -313,8 +313,13 @@ describe("release of sealed secrets by nodes", () => {
     }
     const error = await expectAsyncRejection(() => ask(request), "RATE_LIMITED");
     expect(error.party).to.equal(`account ${requester.address}`);
-    const other = { by: walletOf(3), label, sealed: fromHex(request.secret) };
-    expect(await failure(ask(await requestFor(other)))).to.include({ refusal: "said no" });
+    const other = await requestFor({ by: walletOf(3), label, sealed: fromHex(request.secret) });
+    expect(await failure(ask(other))).to.include({ refusal: "said no" });
+    // As a delegate of the first one, it has no more than that.
+    const byDelegate = () => nodeOf(1).release(walletOf(3).address, other, requester.address);
+    expect(await expectAsyncRejection(byDelegate, "RATE_LIMITED")).to.include({
+      party: `account ${requester.address}`,
+    });
   });
 
   it("follows the recovery policy: not before the delay, then to the wallet, and never after a veto", async () => {

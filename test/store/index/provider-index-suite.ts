@@ -157,6 +157,35 @@ export function describeProviderIndex(
         expect(await index.successions.hasTakenOver(ALICE, CAROL)).to.equal(false);
       });
 
+      it("say whether there was anything to take, and are followed as far as agents ask", async () => {
+        await fill();
+        expect(await index.successions.takeOver(ALICE, BOB, 30)).to.equal(true);
+        expect(await index.successions.takeOver(ALICE_LOWER, BOB, 31)).to.equal(false);
+        await index.chunks.record(ALICE, [chunk(5)], 40);
+        expect(await index.successions.takeOver(ALICE, BOB, 50), "chunks").to.equal(true);
+        await index.stubFiles.replace(ALICE, digest(3), 0, file(1, 10));
+        expect(await index.successions.takeOver(ALICE, BOB, 51), "stub files").to.equal(true);
+        expect(await index.successions.takeOver(ALICE, CAROL, 52), "another successor").to.equal(true);
+        const line = Array.from({ length: 18 }, (_, k) => `0x${"0".repeat(38)}${10 + k}`);
+        for (const [k, account] of line.entries()) {
+          if (k > 0) expect(await index.successions.takeOver(line[k - 1] ?? "", account, 60)).to.equal(true);
+        }
+        expect(await index.successions.hasTakenOver(line[16] ?? "", line[0] ?? "")).to.equal(true);
+        expect(await index.successions.hasTakenOver(line[17] ?? "", line[0] ?? "")).to.equal(false);
+      });
+
+      it("take over what a notice of the successor's own was not about", async () => {
+        await index.chunks.record(ALICE, [chunk(1)], 10);
+        await index.chunks.record(BOB, [chunk(4)], 10);
+        await index.chunks.setUnpaidSince(BOB, 11);
+        await index.successions.takeOver(ALICE, BOB, 30);
+        expect(await index.chunks.usageOf(BOB)).to.deep.equal({ chunks: 2, bytes: 205 });
+        await index.chunks.setUnpaidSince(BOB, 31);
+        await index.stubFiles.replace(ALICE, digest(3), 0, file(1, 10));
+        expect(await index.successions.takeOver(ALICE, BOB, 32)).to.equal(true);
+        expect(await index.chunks.usageOf(BOB)).to.include({ unpaidSince: 31 });
+      });
+
       it("take over once when several processes do it at the same time, and lose nothing that is added", async () => {
         await fill();
         await Promise.all([

@@ -358,6 +358,9 @@ export async function passOwnership(
   if (row === undefined) return;
   await addUsage(transaction, to, { chunks: row.owned_chunks, bytes: row.owned_bytes });
   await addUsage(transaction, from, { chunks: -row.owned_chunks, bytes: -row.owned_bytes });
+  if (row.owned_chunks === 0) return;
+  // A notice to the other one was not about what comes now.
+  await transaction.updateTable("accounts").set({ unpaid_since: null }).where("account", "=", to).execute();
 }
 
 /** @returns how many of these chunks the account owned */

@@ -1,5 +1,6 @@
 /** Successors of accounts: table `successions`. What they take over is in the tables of the files beside this one. */
 import type { Transaction } from "kysely";
+import { LONGEST_LINE } from "../../../core/identity/handover.ts";
 import type { SuccessionIndex } from "../succession-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import { passOwnership } from "./chunk-owners.ts";
@@ -9,9 +10,6 @@ import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
 import { passStubFiles, type StubFileTables } from "./stub-files.ts";
 
-/** Rows that are followed, of all successions ever taken over: a cycle cannot be, and would end here. */
-const MOST_ROWS = 1000;
-
 export class SqlSuccessionIndex implements SuccessionIndex {
   readonly #database: SqlDatabase<ProviderTables>;
 
@@ -19,8 +17,9 @@ export class SqlSuccessionIndex implements SuccessionIndex {
     this.#database = database;
   }
 
-  async takeOver(predecessor: string, successor: string, now: number): Promise<void> {
+  async takeOver(predecessor: string, successor: string, now: number): Promise<boolean> {
     const [from, to] = [canonicalAddress(predecessor), canonicalAddress(successor)];
+    if (await this.#isDone(from, to)) return false;
     await this.#database.write(
       async (transaction) => {
         // The row comes first: of two processes that take over at the same time, the second waits for it.
@@ -36,12 +35,28 @@ export class SqlSuccessionIndex implements SuccessionIndex {
       },
       { repeatable: true },
     );
+    return true;
+  }
+
+  /** Whether a successor is known, and its predecessor has nothing. What comes meanwhile is taken the next time. */
+  async #isDone(from: string, to: string): Promise<boolean> {
+    return await this.#database.run(async (all) => {
+      const known = all.selectFrom("successions").select("successor").where("account", "=", from);
+      if ((await known.executeTakeFirst())?.successor !== to) return false;
+      const left = [
+        async () => all.selectFrom("owners").select("account").where("account", "=", from).limit(1).execute(),
+        async () => all.selectFrom("stub_files").select("account").where("account", "=", from).limit(1).execute(),
+        async () => all.selectFrom("owner_groups").select("founder").where("founder", "=", from).limit(1).execute(),
+      ];
+      for (const read of left) if ((await read()).length > 0) return false;
+      return true;
+    });
   }
 
   async hasTakenOver(successor: string, predecessor: string): Promise<boolean> {
     const wanted = canonicalAddress(successor);
     let account: string | undefined = canonicalAddress(predecessor);
-    for (let steps = 0; account !== undefined && steps < MOST_ROWS; steps += 1) {
+    for (let steps = 0; account !== undefined && steps < LONGEST_LINE; steps += 1) {
       const before: string = account;
       const row = await this.#database.run((all) =>
         all.selectFrom("successions").select("successor").where("account", "=", before).executeTakeFirst(),
