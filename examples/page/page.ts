@@ -110,7 +110,7 @@ async function prepareRotation({ agent, deployment, key }: Opened): Promise<stri
   element("#rotation", HTMLFormElement).hidden = false;
   let isOpen = true;
   onSubmit("#rotation", async (form) => {
-    if (String(form.get("words")).trim().toLowerCase() !== phraseOf(next)) throw new TypeError("these are other words");
+    if (String(form.get("words")).trim().toLowerCase() !== phraseOf(next)) return "these are other words";
     say("replacing the identity");
     // Nothing else may write into the store meanwhile.
     if (isOpen) await agent.close();

@@ -98,6 +98,7 @@ describe("files with secrets", () => {
       "1201 1185 0:61 / /run/secrets/key ro,relatime - tmpfs tmpfs rw",
       "1202 1185 0:62 / /etc/with\\040blank ro,relatime - tmpfs tmpfs rw,size=7986984k,inode64",
       "1203 1202 0:63 / /etc/with\\040blank/inner rw,relatime - tmpfs tmpfs rw",
+      "1206 1185 0:64 / /run rw,relatime - tmpfs tmpfs rw",
       "1204 1185 8:1 /nix/store /nix/store ro,relatime - ext4 /dev/sda1 rw",
     ].join("\n");
     const secret = (path: string) => isInSecretMount(path, mounts);
