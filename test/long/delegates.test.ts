@@ -67,6 +67,7 @@ const PROVIDER_ROUTES: Readonly<Record<string, readonly ("read" | "write")[]>> =
   "GET /v1/owner-groups": [],
   "GET /v1/owner-groups/:groupId/proof": [],
   "POST /v1/owner-groups/:groupId/join": [],
+  "POST /v1/owner-groups/:groupId/secret": [],
   "POST /v1/owner-groups/:groupId/leave": [],
   "POST /v1/owner-groups/:groupId/revoke": [],
   "POST /v1/owner-groups/:groupId/readmit": [],

@@ -1,8 +1,9 @@
 /**
- * Heals a record of shares while its owner reads it, whatever reads it: `openStoredRoot` begins it. A member that takes the place of one that lost its keystore has no
- * share, and nobody can hand one over to it. The owner has the file key, from which the shares follow: it gives each
- * holder that does not answer with its share the share that the record commits to. The record stays as it is, no
- * transaction is sent, and other owners notice nothing but that the share is there.
+ * Heals a record of shares while its owner reads it, whatever reads it: `openStoredRoot` begins it. A member that takes
+ * the place of one that lost its keystore has no share, and nobody can hand one over to it. The owner has the file key,
+ * from which the shares follow: it gives each holder that does not answer with its share the share that the record
+ * commits to. The record stays as it is, no transaction is sent, and other owners notice nothing but that the share is
+ * there.
  *
  * It runs beside the read, once in an hour for each record, and ends some seconds after the read or with the agent. A
  * delegate heals nothing: it acts for the owner at providers, and nodes take shares of the account itself.

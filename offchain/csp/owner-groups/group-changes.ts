@@ -126,7 +126,8 @@ export function openGroup(group: StoredGroup, rows: Iterable<Uint8Array>, seed: 
 }
 
 /**
- * Carries out a change, of one account or of one and its successor. A tree that has become too deep is built anew in the same step.
+ * Carries out a change, of one account or of one and its successor. A tree that has become too deep is built anew in
+ * the same step.
  * @param stored what does not change of the group
  */
 export function prepareChange(
