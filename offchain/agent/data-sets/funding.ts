@@ -150,8 +150,8 @@ function ownerMustDeposit(user: string, fee: bigint, amount: bigint): Tallystick
     check: "balance of the owner",
     expected: `another ${amount} of the token's smallest unit, for a fee of ${fee} per epoch`,
     hint:
-      "have the owner run `tallystick data-set top-up`, then run this command again: what is stored already is not sent " +
-      "again",
+      "have the owner run `tallystick data-set top-up`, then run this command again: what is stored already is not " +
+      "sent again",
     details: { user },
   });
 }

@@ -107,8 +107,8 @@ function registerPrepare(delegate: Command): void {
     .option("--provider <address>", "account of the provider (default: the one that puts go to)", address)
     .option(
       "--limit <amount>",
-      "highest fee per epoch that the device may let it cost, in wei or the smallest unit of the token (default: what " +
-        "the expected size costs)",
+      "highest fee per epoch that the device may let it cost, in wei or the smallest unit of the token (default: " +
+        "what the expected size costs)",
       amountInWei("The limit"),
     )
     .option("--token <address>", "token that the data set is paid in (default: the chain's coin)", address)

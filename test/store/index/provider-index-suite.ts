@@ -567,7 +567,7 @@ export function describeProviderIndex(
       const DEVICE = `0x${"de".repeat(20)}`;
       const sealed = (fill: number) => new Uint8Array(113).fill(fill);
 
-      it("are kept for one account and delegate, in any case of letters, and the last one replaces the others", async () => {
+      it("are kept for one account and delegate, in any case of letters, and the last one replaces others", async () => {
         const { delegates } = index;
         expect(await delegates.parcel(ALICE, DEVICE)).to.equal(undefined);
         await delegates.setParcel(ALICE_LOWER, DEVICE.toUpperCase().replace("0X", "0x"), sealed(1));
