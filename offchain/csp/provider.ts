@@ -68,6 +68,7 @@ import { AccountQuotas } from "./quotas.ts";
 import { BodyPlaces } from "./routes/body-places.ts";
 import { addChunkRoutes } from "./routes/chunks.ts";
 import { addDataSetRoutes } from "./routes/data-sets.ts";
+import { addDelegateRoutes } from "./routes/delegates.ts";
 import { addHeadRoutes } from "./routes/heads.ts";
 import { addOwnerGroupRoutes } from "./routes/owner-groups.ts";
 import { acceptStreams } from "./routes/request-body.ts";
@@ -280,6 +281,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   const watchCoins = every(BALANCE_SECONDS, unixSeconds, () => coins.round());
   addChunkRoutes(server, { sessions, quotas, bodies, chunks, claims, unpaid, index });
   addHeadRoutes(server, { sessions, quotas, bodies, heads: new HeadService(index.heads, quotas, index.successions) });
+  addDelegateRoutes(server, { chain, sessions, quotas, bodies, delegates: index.delegates });
   const stubFiles = new StubFileService(index.stubFiles, index.ownerGroups, quotas);
   addStubFileRoutes(server, { sessions, quotas, bodies, stubFiles });
   const groups = new OwnerGroupService({ index, claims, quotas, budgets, operatorSecret }, unixSeconds);

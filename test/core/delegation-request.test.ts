@@ -10,6 +10,8 @@ const REQUEST = {
   expiresAt: 1_800_000_000,
   deadline: 1_790_000_000,
   keySignature: `0x${"c3".repeat(65)}`,
+  encryptionKey: `0x${"d4".repeat(32)}`,
+  encryptionKeySignature: `0x${"e5".repeat(65)}`,
 };
 
 describe("requests of devices to act for an account", () => {
@@ -32,6 +34,7 @@ describe("requests of devices to act for an account", () => {
     "a scope twice": { scopes: ["write", "write"] },
     "another field": { feeLimit: 7 },
     "a short signature": { keySignature: `0x${"c3".repeat(64)}` },
+    "no encryption key": { encryptionKey: undefined },
     "a key that is no address": { key: "0xb2" },
     "a time that is no number": { expiresAt: "1800000000" },
     "a missing account": { account: undefined },

@@ -109,7 +109,11 @@ export class MemoryDataSetJournal implements DataSetJournal {
     const same = (a: string, b: string) => a.toLowerCase() === b.toLowerCase();
     const known = (await this.sets()).find(
       (set) =>
-        set.isOwn && set.state !== "ended" && same(set.provider, fresh.provider) && same(set.escrow, fresh.escrow),
+        set.isOwn &&
+        set.state !== "ended" &&
+        set.delegate === fresh.delegate &&
+        same(set.provider, fresh.provider) &&
+        same(set.escrow, fresh.escrow),
     );
     if (known === undefined) this.#sets.set(fresh.salt, fresh);
     return known ?? fresh;

@@ -35,6 +35,7 @@ const ROOT = new URL("../../", import.meta.url);
 const CONTENT = pseudoRandomBytes("of the owner", 300_000);
 const SEALED = pseudoRandomBytes("ciphertext of a device", 5000);
 const ID = contentIdFromDigest(sha256(SEALED));
+const NOBODY = `0x${"77".repeat(20)}`;
 const SEGMENT = `0x${"5e".repeat(32)}`;
 
 /** Every route of provider and node that takes a session, and which delegates it is for. */
@@ -51,9 +52,11 @@ const PROVIDER_ROUTES: Readonly<Record<string, readonly ("read" | "write")[]>> =
   "PUT /v1/head": [],
   "GET /v1/stub-files/:dataId": ["read"],
   "PUT /v1/stub-files/:dataId": [],
+  "GET /v1/delegates/:key/parcel": ["write"],
+  "PUT /v1/delegates/:key/parcel": [],
   "PUT /v1/data-sets/:salt": [],
   "GET /v1/data-sets/:salt": ["write"],
-  "PUT /v1/data-sets/:salt/:part": [],
+  "PUT /v1/data-sets/:salt/:part": ["write"],
   "PUT /v1/data-sets/:salt/segments/:segment": ["write"],
   "GET /v1/data-sets/:salt/segments/:segment": ["write"],
   "PUT /v1/data-sets/:salt/segments/:segment/tags": ["write"],
@@ -247,7 +250,14 @@ describe("delegates of an account", function () {
       [new HttpParty("provider", net.provider.url), net.provider, PROVIDER_ROUTES],
       [new HttpParty("node", node.url), node, NODE_ROUTES],
     ] as const;
-    const places = { ":salt": set.audit.salt, ":segment": SEGMENT, ":part": "powers1", ":id": ID, ":dataId": ID };
+    const places = {
+      ":salt": set.audit.salt,
+      ":segment": SEGMENT,
+      ":part": "powers1",
+      ":id": ID,
+      ":dataId": ID,
+      ":key": NOBODY,
+    };
     for (const [party, { url, account }, routes] of parties) {
       for (const [person, scope] of [
         [reader, "read"],

@@ -90,7 +90,7 @@ describe("evidence that is made up", function () {
   /** @returns hash of the transaction, whatever became of it */
   async function send(to: string | null, data: string): Promise<string> {
     const sent = await net.account(1).sendTransaction({ to, data, gasLimit: 3_000_000n });
-    // Not `waitForTransaction`: it misses a block that is mined while it asks for the receipt, and no other follows here.
+    // Not `waitForTransaction`: it misses a block that is mined while it asks for the receipt, and no other follows.
     await sent.wait().catch((error: unknown) => {
       if (!isError(error, "CALL_EXCEPTION")) throw error;
     });

@@ -24,8 +24,9 @@ export class PageDataSetJournal implements DataSetJournal {
     return await this.#store.write(["dataSets"], async (transaction) => {
       const sets = transaction.objectStore("dataSets");
       const known = oldestFirst(await sets.getAll()).find(
-        ({ provider, escrow, isOwn, state }) =>
+        ({ provider, escrow, isOwn, state, delegate }) =>
           isOwn &&
+          delegate === fresh.delegate &&
           state !== "ended" &&
           isAddressEqual(provider, fresh.provider) &&
           isAddressEqual(escrow, fresh.escrow),

@@ -23,9 +23,8 @@ import { restate } from "../restate-error.ts";
 import { askProof } from "./asking.ts";
 import type { DataSetOnChain } from "./following.ts";
 import { keptRanges } from "./kept-ranges.ts";
-import { dataSetKeys } from "./keys.ts";
 import { newestProof, readAnswer } from "./proof-on-chain.ts";
-import { isOurs } from "./recovery.ts";
+import { keysOfSet } from "./set-keys.ts";
 
 /** What an audit must find. */
 export interface DetectionTarget {
@@ -170,7 +169,8 @@ async function auditPrivately(
   options: DataSetAuditOptions,
 ): Promise<Verified> {
   const { id, audit } = opened;
-  if (!(await isOurs(context, opened))) throw notOurs(id);
+  const keys = await keysOfSet(context, opened);
+  if (keys === undefined) throw notOurs(id);
   const packed = await keptRanges(await context.chain(), opened, onChain);
   const ranges = decodeLiveRanges(packed);
   if (ranges.length === 0) throw nothingLive(id);
@@ -179,7 +179,7 @@ async function auditPrivately(
   const wanted = sampleCount ?? drawsToDetect(countSlices(ranges), options);
   const challenge = { seed: randomBytes(32), sampleCount: Math.min(wanted, MAX_AUDIT_SAMPLES), ranges };
   const { proof } = await askProof(context, provider, audit.salt, challenge, false);
-  const { secrets } = await dataSetKeys(context.identity.auditSeed, audit.salt);
+  const { secrets } = keys;
   blaming(provider.name, () => verifyPrivate(secrets, secrets.x, challenge, decodeProof(proof)));
   return { challenge, ...(wanted > MAX_AUDIT_SAMPLES ? { targetDraws: wanted } : {}) };
 }

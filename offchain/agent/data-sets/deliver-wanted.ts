@@ -1,5 +1,6 @@
 /** Delivers the segments that the next state of a set adds, and forgets those that cannot be delivered any more. */
 
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { DataSetOffer } from "../../core/wire/data-sets.ts";
 import type { AgentContext } from "../context.ts";
@@ -57,6 +58,7 @@ export async function deliverWanted(
     provider,
     // A set that was never opened is forgotten by its provider, which may assign another phase to it then.
     set: agreed !== undefined && isFixed ? followed.set : unopened,
+    isGiven: agreed !== undefined && !isAddressEqual(agreed.terms.user, context.account.address),
     keys,
     clock: platform.clock,
     onProgress: (told: Pick<DataSetProgress, "phase" | "doneBytes" | "totalBytes">) =>

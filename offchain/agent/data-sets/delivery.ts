@@ -27,6 +27,8 @@ export interface DeliveryProgress {
 export interface Delivery {
   readonly provider: DataSetKeeper;
   readonly set: JournaledDataSet;
+  /** Another account has begun it, and only that one may. */
+  readonly isGiven?: boolean;
   readonly keys: DataSetKeys;
   readonly clock: Clock;
   readonly onProgress: (progress: DeliveryProgress) => void;
@@ -55,7 +57,11 @@ export async function deliverSegments(delivery: Delivery, segments: readonly Pre
     phase = status.phase;
     return status;
   };
-  let status = requireSame(await provider.beginDataSet(set.salt, keys.publicKey, set.sliceElements));
+  let status = requireSame(
+    delivery.isGiven === true
+      ? await provider.dataSet(set.salt)
+      : await provider.beginDataSet(set.salt, keys.publicKey, set.sliceElements),
+  );
   let sentBytes = 0;
   const append = async (part: PowersPart, needed: number): Promise<void> => {
     const first = part === "powers-a" ? 0 : FIRST_INDEX;

@@ -8,6 +8,7 @@ import { readChain } from "../../chain/revert.ts";
 import { accrue } from "../../core/data-set/balance.ts";
 import { epochOf } from "../../core/data-set/epochs.ts";
 import { lastLevel } from "../../core/data-set/schedule.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetPlan } from "../progress.ts";
@@ -41,7 +42,7 @@ export interface StateCost {
 }
 
 /**
- * Tells what a state will cost, and tops up the balance if it must.
+ * Tells what a state will cost, and tops up the balance if it must. A delegate does not: the balance is its owner's.
  * @throws as `deposit` and `awaitPending`
  */
 export async function fund(
@@ -56,10 +57,12 @@ export async function fund(
   const isNew = onChain === undefined;
   const feeBefore = onChain === undefined ? 0n : lastLevel(onChain.schedule).fee;
   const change = { token, isNew: isNew && !isSigned, feeBefore, fee, runwayEpochs };
-  let amount = await depositFor(context, change);
+  const { user } = terms;
+  let amount = await depositFor(context, change, user);
+  if (amount > 0n && !isAddressEqual(user, context.account.address)) throw ownerMustDeposit(user, fee, amount);
   if (amount > 0n) {
     await awaitPending(context, signal);
-    amount = await depositFor(context, change);
+    amount = await depositFor(context, change, user);
   }
   const plan: DataSetPlan = { id, isNew, provider, token, slices, feePerEpoch: fee, deposit: amount };
   if (amount === 0n) {
@@ -76,14 +79,19 @@ export async function fund(
 /**
  * What must be deposited so that the escrow accepts a change: for a new set until notice period and runway are covered;
  * for one that runs only when the notice period is not, and then as for a new one.
+ * @param user whose balance pays; this account unless told
  * @returns in the token's smallest unit; 0 when enough is there
  */
-export async function depositFor(context: AgentContext, change: FeeChange): Promise<bigint> {
+export async function depositFor(
+  context: AgentContext,
+  change: FeeChange,
+  user: string = context.account.address,
+): Promise<bigint> {
   const chain = await context.chain();
   const [{ epochBlocks, noticeEpochs }, head, touched] = await Promise.all([
     readEscrowClock(chain),
     readHeadNumber(chain),
-    readUserAccount(chain, change.token, context.account.address),
+    readUserAccount(chain, change.token, user),
   ]);
   const { available, rate } = accrue(touched, epochOf(epochBlocks, head + 1));
   const { fee, feeBefore, isNew, runwayEpochs } = change;
@@ -132,6 +140,19 @@ export async function awaitPending(context: AgentContext, signal: AbortSignal | 
       if (clock.now() > end) throw stillPending(address);
       await clock.pause(ASK_AGAIN_MILLISECONDS, signal);
     }
+  });
+}
+
+function ownerMustDeposit(user: string, fee: bigint, amount: bigint): TallystickError {
+  return new TallystickError("the owner's balance does not cover what this device adds", {
+    code: "FUNDS",
+    party: `account ${user}`,
+    check: "balance of the owner",
+    expected: `another ${amount} of the token's smallest unit, for a fee of ${fee} per epoch`,
+    hint:
+      "have the owner run `tallystick data-set top-up`, then run this command again: what is stored already is not " +
+      "sent again",
+    details: { user },
   });
 }
 

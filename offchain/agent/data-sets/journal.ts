@@ -90,6 +90,8 @@ export interface JournaledDataSet {
   readonly agreed?: AgreedDataSet;
   readonly scheduled?: KnownSchedule;
   readonly signed?: SignedByDevice;
+  /** The delegate for whose device the owner has begun it. Absent: for this device. */
+  readonly delegate?: string;
   /** Present once it was migrated. */
   readonly movedTo?: MovedTo;
   /** Absent when nothing is left. */
@@ -163,7 +165,8 @@ export function savedMeanwhile(salt: string): TallystickError {
 /** Every write is durable, and done as a whole, when its promise resolves. Addresses are compared without case. */
 export interface DataSetJournal {
   /**
-   * This device's set at a provider and an escrow: the one that has not ended, or the given one, which is added then.
+   * This device's set at a provider and an escrow, or the one that is prepared for a delegate: the one that has not
+   * ended, or the given one, which is added then.
    * Two puts that begin at once get the same one.
    */
   begin(fresh: JournaledDataSet): Promise<JournaledDataSet>;

@@ -1,9 +1,10 @@
 /** What a lane makes sure of before it signs or sends: each refusal says what to do, mostly to run the put again. */
 
+import { readFeeLimit } from "../../chain/delegates.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetKeeper } from "../providers/storage-provider.ts";
-import type { JournaledDataSet } from "./journal.ts";
+import type { AgreedDataSet, JournaledDataSet } from "./journal.ts";
 import type { SegmentTagger } from "./segment-tagger.ts";
 
 /** Refuses to vouch for objects that were taken out while this put relied on them, or whose tags were wrong. */
@@ -51,6 +52,29 @@ export async function requireNewest(
     received: version,
     hint: "a copy of this home signed it, or this one was restored: run it again when its state is on chain",
     retryable: true,
+  });
+}
+
+/**
+ * Refuses to sign, as a delegate, what the owner has not allowed: neither provider nor contract would take it.
+ * @throws TallystickError OUT_OF_SCOPE naming limit and fee
+ */
+export async function requireWithinLimit(
+  context: AgentContext,
+  { id, terms }: AgreedDataSet,
+  fee: bigint,
+): Promise<void> {
+  const key = context.account.address;
+  const limit = await readFeeLimit(await context.chain(), { key, account: terms.user }, id);
+  if (fee <= limit) return;
+  throw new TallystickError("the data set would cost more than the owner has allowed this device", {
+    code: "OUT_OF_SCOPE",
+    party: `delegate ${key}`,
+    check: "fee per epoch",
+    expected: `at most ${limit}`,
+    received: String(fee),
+    hint: `have the owner run \`tallystick delegate limit ${key} ${id} <fee>\` with a higher one`,
+    details: { key, account: terms.user },
   });
 }
 

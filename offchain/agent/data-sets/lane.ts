@@ -38,11 +38,11 @@ import { type FollowedDataSet, follow, isPendingNow } from "./following.ts";
 import { fund, type StateCost } from "./funding.ts";
 import type { JournaledDataSet, JournaledSegment, LeftSlices, SignedByDevice } from "./journal.ts";
 import { type DataSetKeys, dataSetKeys } from "./keys.ts";
-import { endedMeanwhile, requireNewest, requireRelied } from "./lane-checks.ts";
+import { endedMeanwhile, requireNewest, requireRelied, requireWithinLimit } from "./lane-checks.ts";
 import { type DataSetListener, type DataSetReport, reportOf, tell } from "./lane-report.ts";
 import { goneIds, retirableSlices } from "./needed-slices.ts";
 import { factsOfSigned, type NextState, nextState, sumOf } from "./next-state.ts";
-import { ownSet, removeAbandoned } from "./own-set.ts";
+import { givenSet, ownSet, removeAbandoned } from "./own-set.ts";
 import { requireSafeRandomness } from "./randomness-policy.ts";
 import { SegmentTagger } from "./segment-tagger.ts";
 import {
@@ -58,6 +58,16 @@ import {
 
 /** How long a signature may be used, in epochs behind the current one. */
 const DEADLINE_EPOCHS = 3;
+
+/** Whose set a lane appends to, when it is not this device's own of its identity. */
+export interface LaneSubject {
+  /** That the secrets of the set derive from. */
+  readonly auditSeed: Uint8Array;
+  /** As the owner: the delegate that the set is prepared for. */
+  readonly delegate?: string;
+  /** As a delegate: salt of the set that the owner has prepared. It is in the journal, and is only added to. */
+  readonly given?: string;
+}
 
 /** What a lane asks of a provider. */
 export type LaneProvider = DataSetKeeper & ObjectSource;
@@ -106,17 +116,34 @@ export async function openDataSetLane(
   context: AgentContext,
   provider: LaneProvider,
   wishes: LaneWishes = {},
+  subject: LaneSubject = { auditSeed: context.identity.auditSeed },
 ): Promise<DataSetLane> {
   const offer = fittingOffer(context.deployment, provider, await provider.dataSetOffer());
   runwayOf(wishes);
   await removeAbandoned(context);
-  const { set, onChain } = await ownSet(context, provider, offer, wishes);
-  const keys = await dataSetKeys(context.identity.auditSeed, set.salt);
+  const { auditSeed, delegate, given } = subject;
+  const { set, onChain } =
+    given === undefined
+      ? await ownSet(context, provider, offer, wishes, delegate)
+      : await givenSet(context, provider, given);
+  const keys = await dataSetKeys(auditSeed, set.salt);
   if (set.agreed === undefined) await requireSafeRandomness(await context.chain(), wishes);
   const terms = set.agreed ?? newTerms(offer, wishes, { ...freshFacts(context, set, keys), phase: 0 });
   requireWishesMatch(terms, wishes);
   requireAffordable(provider.name, terms.terms, onChain, wishes);
-  return new Lane(context, provider, wishes, offer, set.salt, keys, new SegmentTagger(context.platform, set, keys));
+  const tagger = new SegmentTagger(context.platform, set, keys);
+  return new Lane({ context, provider, wishes, offer, salt: set.salt, isGiven: given !== undefined, keys, tagger });
+}
+
+interface LaneParts {
+  readonly context: AgentContext;
+  readonly provider: LaneProvider;
+  readonly wishes: LaneWishes;
+  readonly offer: DataSetOffer;
+  readonly salt: string;
+  readonly isGiven: boolean;
+  readonly keys: DataSetKeys;
+  readonly tagger: SegmentTagger;
 }
 
 class Lane implements DataSetLane {
@@ -126,6 +153,8 @@ class Lane implements DataSetLane {
   readonly #wishes: LaneWishes;
   readonly #offer: DataSetOffer;
   readonly #salt: string;
+  /** Nothing is taken out, and nothing deposited: the owner alone may. */
+  readonly #isGiven: boolean;
   readonly #keys: DataSetKeys;
   readonly #released = new Set<string>();
   /** Challenge block that the provider assigned, once it was asked. */
@@ -137,20 +166,13 @@ class Lane implements DataSetLane {
   /** Whether all of the journal was looked into, so that all dead slices are known. */
   #isSurveyed = false;
 
-  constructor(
-    context: AgentContext,
-    provider: LaneProvider,
-    wishes: LaneWishes,
-    offer: DataSetOffer,
-    salt: string,
-    keys: DataSetKeys,
-    tagger: SegmentTagger,
-  ) {
+  constructor({ context, provider, wishes, offer, salt, isGiven, keys, tagger }: LaneParts) {
     this.#context = context;
     this.provider = provider;
     this.#wishes = wishes;
     this.#offer = offer;
     this.#salt = salt;
+    this.#isGiven = isGiven;
     this.#keys = keys;
     this.tagger = tagger;
   }
@@ -267,7 +289,7 @@ class Lane implements DataSetLane {
    */
   async #compact(begun: FollowedDataSet, onProgress: DataSetListener, signal: AbortSignal | undefined): Promise<void> {
     const { onChain } = begun;
-    if (onChain === undefined) return;
+    if (onChain === undefined || this.#isGiven) return;
     const { compaction: limits = BY_ITSELF } = this.#wishes;
     const context = this.#context;
     try {
@@ -354,7 +376,7 @@ class Lane implements DataSetLane {
       onChain !== undefined && set.signed !== undefined && set.signed.version > onChain.schedule.version;
     const gone = await goneIds(platform.dataSets, set, goneOf({ released, added }));
     const searchesAll = hasExpired || this.#isSurveyed;
-    const retirable = await retirableSlices(platform.dataSets, set, live, gone, searchesAll);
+    const retirable = this.#isGiven ? [] : await retirableSlices(platform.dataSets, set, live, gone, searchesAll);
     const next = nextState(set, live, highest, added, retirable);
     const left = this.#leftBy(next, retirable, searchesAll ? undefined : set.left);
     const { left: _, ...others } = set;
@@ -373,6 +395,7 @@ class Lane implements DataSetLane {
     const agreed = await agreeTerms(this.#context, followed, this.#agreeingParts());
     const fee = feeOf(agreed.terms, next.slices, next.highestIndex);
     requireFeeAllowed(this.provider.name, fee, this.#wishes);
+    if (this.#isGiven) await requireWithinLimit(this.#context, agreed, fee);
     const cost = this.#cost({ fee, slices: next.slices, isSigned: false });
     const funded = await fund(this.#context, followed, agreed, cost, onProgress, signal);
     // Nothing is promised after the user has ended it.

@@ -22,12 +22,16 @@ export async function removeAbandoned({ platform }: AgentContext): Promise<void>
   await platform.preparations.removeAbandoned(needed, before * 1000);
 }
 
-/** This device's set at the provider that can be appended to; a new one is noted when there is none. */
+/**
+ * This device's set at the provider that can be appended to; a new one is noted when there is none.
+ * @param delegate for whom the set is prepared, unless it is for this device
+ */
 export async function ownSet(
   context: AgentContext,
   provider: DataSetKeeper,
   offer: DataSetOffer,
   wishes: LaneWishes,
+  delegate?: string,
 ): Promise<FollowedDataSet> {
   const { dataSets, clock } = context.platform;
   for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
@@ -43,9 +47,31 @@ export async function ownSet(
       revision: 0,
       nextIndex: FIRST_INDEX,
       contentHash: NO_CONTENT,
+      ...(delegate === undefined ? {} : { delegate }),
     });
     const followed = await follow(context, begun);
     if (followed.set.isOwn && followed.set.state !== "ended") return followed;
   }
   throw new TallystickError("no data set can be appended to", { code: "INTERNAL" });
+}
+
+/**
+ * A set that the owner has prepared for this device.
+ * @throws TallystickError CONFLICT when it has ended, or another home of the device has appended to it
+ */
+export async function givenSet(context: AgentContext, provider: DataSetKeeper, salt: string): Promise<FollowedDataSet> {
+  const set = await context.platform.dataSets.set(salt);
+  if (set === undefined) throw new TallystickError("the set is not in the journal", { code: "INTERNAL" });
+  const followed = await follow(context, set);
+  if (followed.set.isOwn && followed.set.state !== "ended") return followed;
+  throw new TallystickError("the data set that the owner has prepared for this device cannot be appended to", {
+    code: "CONFLICT",
+    party: provider.name,
+    check: "data set of the delegate",
+    expected: "one that runs, and that only this home has appended to",
+    received: followed.set.state === "ended" ? "ended" : "one that another home has appended to",
+    hint:
+      "have the owner prepare another one with `tallystick delegate prepare --new`; " +
+      "`tallystick put --no-data-set` stores without one meanwhile",
+  });
 }

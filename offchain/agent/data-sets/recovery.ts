@@ -1,6 +1,7 @@
 /**
  * Data sets that another device of this account has made. The salt is on chain, so the provider is not asked: if the
- * key that derives from it is the one in the terms, nobody but this account can have made the set. They are adopted for
+ * key that derives from it is the one in the terms, nobody but this account can have made the set. Those of delegates
+ * are among them. They are adopted for
  * audits only: which indices the other device has given away, only that device knows.
  */
 
@@ -11,7 +12,7 @@ import { NO_CONTENT } from "../../core/data-set/content.ts";
 import { NO_PREDECESSOR } from "../../core/data-set/terms.ts";
 import type { AgentContext } from "../context.ts";
 import { follow } from "./following.ts";
-import { dataSetKeys } from "./keys.ts";
+import { keysOfSet } from "./set-keys.ts";
 
 /**
  * Adds the sets of this account to the journal that are not in it.
@@ -28,7 +29,7 @@ export async function recoverDataSets(context: AgentContext): Promise<number> {
     requireTermsOfId(chain.deployment, opened);
     if (opened.audit.predecessor !== NO_PREDECESSOR) moves.push(opened);
     if ((await journal.set(opened.audit.salt)) !== undefined) continue;
-    if (!(await isOurs(context, opened))) {
+    if ((await keysOfSet(context, opened)) === undefined) {
       context.logger.warn({ id: opened.id }, "the audit key of this data set is not one of this account: no audits");
       continue;
     }
@@ -46,11 +47,6 @@ async function noteMove({ platform }: AgentContext, { id, terms, audit, blockNum
   if (before === undefined || before.movedTo !== undefined) return;
   if (sets.some(({ agreed, movedTo }) => agreed?.id === id && movedTo?.id === audit.predecessor)) return;
   await platform.dataSets.save({ ...before, movedTo: { id, provider: terms.provider, blockNumber } });
-}
-
-/** Whether the audit key derives from this account's secrets. */
-export async function isOurs(context: AgentContext, { audit }: Pick<OpenedDataSet, "audit">): Promise<boolean> {
-  return (await dataSetKeys(context.identity.auditSeed, audit.salt)).keyHash === audit.keyHash;
 }
 
 async function adopt(context: AgentContext, { id, terms, audit }: OpenedDataSet): Promise<void> {

@@ -24,6 +24,7 @@ export async function retireObjects(
   const isHere = (await context.platform.dataSets.sets()).some(
     (set) =>
       set.isOwn &&
+      set.delegate === undefined &&
       set.state === "running" &&
       isAddressEqual(set.provider, provider.account) &&
       isAddressEqual(set.escrow, storageEscrow),

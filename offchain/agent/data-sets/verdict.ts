@@ -32,10 +32,11 @@ import { askProof } from "./asking.ts";
 import { isLoss, isSilence, nothingLive, notOurs, notProven } from "./audit.ts";
 import { answerTypedData } from "./evidence-check.ts";
 import type { DataSetOnChain } from "./following.ts";
+import type { FoundSet } from "./found-set.ts";
 import { keptRanges } from "./kept-ranges.ts";
-import { dataSetKeys } from "./keys.ts";
+import type { DataSetKeys } from "./keys.ts";
 import { newestProof, readAnswer } from "./proof-on-chain.ts";
-import { isOurs } from "./recovery.ts";
+import { keysOfSet } from "./set-keys.ts";
 
 export interface VerdictOptions {
   /** Draws of a fresh challenge, with repetition. Default 8. */
@@ -108,12 +109,13 @@ async function reachVerdict(
 ): Promise<VerdictReport> {
   const started = performance.now();
   await auditReady();
-  if (!(await isOurs(context, opened))) throw notOurs(opened.id);
+  const keys = await keysOfSet(context, opened);
+  if (keys === undefined) throw notOurs(opened.id);
   const isPublic = options.public === true;
   const failures: TallystickError[] = [];
   const asked = isPublic
     ? await provenOnChain(context, opened)
-    : await provenNow(context, opened, onChain, provider, options, failures);
+    : await provenNow(context, { opened, onChain, key: keys.publicKey }, provider, options, failures);
   const drawn = [...new Set(expandChallenge(asked.challenge).indices)].sort((a, b) => a - b);
   requireDrawn(drawn.length);
   const content = await tolerating(
@@ -159,8 +161,7 @@ type Asked = Omit<AuditEvidence, "content">;
 /** A proof over a fresh challenge. */
 async function provenNow(
   context: AgentContext,
-  opened: OpenedDataSet,
-  onChain: DataSetOnChain,
+  { opened, onChain, key }: FoundSet & { readonly key: DataSetKeys["publicKey"] },
   provider: Keeper,
   { sampleCount = DEFAULT_VERDICT_DRAWS }: VerdictOptions,
   failures: TallystickError[],
@@ -172,9 +173,8 @@ async function provenNow(
   requireDrawn(Math.min(sampleCount, countSlices(ranges)));
   const challenge = { seed: randomBytes(32), sampleCount, ranges };
   const { deployment } = context;
-  const { publicKey } = await dataSetKeys(context.identity.auditSeed, audit.salt);
   const facts = { chainId: BigInt(deployment.chainId), escrow: deployment.contracts.storageEscrow, terms, audit };
-  const asked = { ...facts, key: publicKey, agreement: await agreementOf(context, opened, onChain), challenge };
+  const asked = { ...facts, key, agreement: await agreementOf(context, opened, onChain), challenge };
   const { proof, signature = "0x" } = await tolerating(
     failures,
     (): Promise<AuditAnswer> => askProof(context, provider, audit.salt, challenge, true),

@@ -16,7 +16,7 @@ import {
 } from "../../chain/delegates.ts";
 import { readChain } from "../../chain/revert.ts";
 import { checksumAddress, isAddressEqual } from "../../core/encoding/address.ts";
-import { fromHex } from "../../core/encoding/hex.ts";
+import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import { InvalidInputError, InvalidSignatureError, TallystickError } from "../../core/errors.ts";
 import type { Delegation, Scope } from "../../core/identity/delegation.ts";
 import { scopeBits } from "../../core/identity/delegation.ts";
@@ -25,6 +25,8 @@ import { type DelegationRequest, requireLifetime } from "../../core/wire/delegat
 import type { AgentContext } from "../context.ts";
 import { isKeySignature } from "../data-sets/account-signatures.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
+import { encryptionKeyTypedData } from "./encryption-key.ts";
+import type { PreparedDevice, PrepareOptions } from "./prepare.ts";
 
 /** How long the owner may take to answer a request. */
 const REQUEST_SECONDS = 7 * 86_400;
@@ -72,7 +74,11 @@ export class Delegates {
     requireLifetime(expiresAt, now);
     const asked = { account: checksumAddress(fromHex(account)), key, scopes: [...scopes], expiresAt };
     const deadline = Math.min(now + REQUEST_SECONDS, expiresAt);
-    return { ...asked, deadline, keySignature: await this.#context.account.sign(this.#typed(asked, deadline)) };
+    const { account: signer, identity, deployment } = this.#context;
+    const encryptionKey = toHex(identity.hpkePublicKey);
+    const keySignature = await signer.sign(this.#typed(asked, deadline));
+    const encryptionKeySignature = await signer.sign(encryptionKeyTypedData(deployment, { ...asked, encryptionKey }));
+    return { ...asked, deadline, keySignature, encryptionKey, encryptionKeySignature };
   }
 
   /**
@@ -127,6 +133,17 @@ export class Delegates {
   async own(): Promise<DelegateView | undefined> {
     const found = await readDelegation(await this.#context.chain(), this.#context.account.address);
     return found && viewOf(found, await this.#chainTime());
+  }
+
+  /**
+   * As the owner: makes a data set for a device that only writes, and leaves there what the device needs to add to it.
+   * May be repeated.
+   * @param request of the device, which was granted
+   * @see prepareDevice
+   */
+  async prepare(request: DelegationRequest, options: PrepareOptions): Promise<PreparedDevice> {
+    const { prepareDevice } = await import("./prepare.ts");
+    return await prepareDevice(this.#context, request, options);
   }
 
   /** Keys that are or were delegates of this account, the first one first. @throws ChainUnavailableError */

@@ -156,7 +156,8 @@ async function setAt(
   const { storageEscrow } = context.deployment.contracts;
   for (const set of await context.platform.dataSets.sets()) {
     const isThere = isAddressEqual(set.provider, account) && isAddressEqual(set.escrow, storageEscrow);
-    if (!isThere || !set.isOwn || set.state === "ended" || set.agreed?.id === left) continue;
+    const isOwn = set.isOwn && set.delegate === undefined;
+    if (!isThere || !isOwn || set.state === "ended" || set.agreed?.id === left) continue;
     const followed = await follow(context, set);
     if (followed.set.isOwn && followed.set.state !== "ended") return followed;
   }

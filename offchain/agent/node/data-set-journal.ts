@@ -57,9 +57,10 @@ export class SqliteDataSetJournal implements DataSetJournal {
       const row = this.#database
         .prepare(
           `SELECT * FROM data_sets WHERE provider = ? AND escrow = ? AND is_own = 1 AND state <> 'ended'
+             AND COALESCE(json_extract(body, '$.delegate'), '') = ?
            ORDER BY created_at, salt LIMIT 1`,
         )
-        .get(fresh.provider, fresh.escrow);
+        .get(fresh.provider, fresh.escrow, fresh.delegate ?? "");
       if (row !== undefined) return toSet(row);
       this.#write(fresh);
       return fresh;
@@ -199,12 +200,13 @@ interface Body {
     readonly ranges: string;
     readonly deadlineBlock: string;
   };
+  readonly delegate?: string;
   readonly movedTo?: MovedTo;
   readonly left?: LeftSlices;
 }
 
 function bodyOf(set: JournaledDataSet): Body {
-  const { token, sliceElements, contentHash, agreed, scheduled, signed, movedTo, left } = set;
+  const { token, sliceElements, contentHash, agreed, scheduled, signed, delegate, movedTo, left } = set;
   return {
     token,
     sliceElements,
@@ -212,6 +214,7 @@ function bodyOf(set: JournaledDataSet): Body {
     ...(agreed === undefined ? {} : { agreed: { id: agreed.id, ...termsToText(agreed) } }),
     ...(scheduled === undefined ? {} : { scheduled: scheduledToText(scheduled) }),
     ...(signed === undefined ? {} : { signed: signedToText(signed) }),
+    ...(delegate === undefined ? {} : { delegate }),
     ...(movedTo === undefined ? {} : { movedTo }),
     ...(left === undefined ? {} : { left }),
   };
@@ -230,7 +233,7 @@ type Row = Record<string, unknown>;
 
 function toSet(row: Row): JournaledDataSet {
   const { token, sliceElements, contentHash, ...body } = JSON.parse(String(row.body)) as Body;
-  const { agreed, scheduled, signed, movedTo, left } = body;
+  const { agreed, scheduled, signed, delegate, movedTo, left } = body;
   return {
     salt: String(row.salt),
     provider: String(row.provider),
@@ -246,6 +249,7 @@ function toSet(row: Row): JournaledDataSet {
     ...(agreed === undefined ? {} : { agreed: agreedFromText(agreed) }),
     ...(scheduled === undefined ? {} : { scheduled: scheduledFromText(scheduled) }),
     ...(signed === undefined ? {} : { signed: signedFromText(signed) }),
+    ...(delegate === undefined ? {} : { delegate }),
     ...(movedTo === undefined ? {} : { movedTo }),
     ...(left === undefined ? {} : { left }),
   };

@@ -17,7 +17,9 @@ export async function chosenProviders(
   const [first] = providers.choose(accounts);
   if (accounts !== undefined || first === undefined) return providers.choose(accounts);
   const { storageEscrow } = context.deployment.contracts;
-  const sets = (await context.platform.dataSets.sets()).filter(({ escrow }) => isAddressEqual(escrow, storageEscrow));
+  const sets = (await context.platform.dataSets.sets()).filter(
+    ({ escrow, delegate }) => delegate === undefined && isAddressEqual(escrow, storageEscrow),
+  );
   const moves = sets
     .flatMap(({ provider, movedTo }) => (movedTo === undefined ? [] : [{ from: provider, ...movedTo }]))
     .sort((a, b) => a.blockNumber - b.blockNumber);

@@ -29,6 +29,7 @@ import {
   UpdateAnswer,
   type UpdateRequest,
 } from "../../core/wire/data-sets.ts";
+import { ParcelAnswer } from "../../core/wire/delegate-parcels.ts";
 import { HeadAnswer } from "../../core/wire/heads.ts";
 import { StubFileAnswer } from "../../core/wire/stub-files.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
@@ -40,6 +41,8 @@ import type { AuditAnswer, BegunSegment, ExpectedHead, PowersPart } from "./stor
 
 /** Checks of powers and tags, and transactions of the provider, take longer than other answers. */
 const LONG_DEADLINE_SECONDS = 300;
+/** A parcel is shorter, an error in its place may not be. */
+const MAX_PARCEL_ANSWER_BYTES = 4096;
 
 export class CspClient {
   readonly url: string;
@@ -140,6 +143,15 @@ export class CspClient {
   ): Promise<StubFileAnswer> {
     const request = { query: { expected }, pieces: [sealed], signal };
     return await this.#calls.json("PUT", `/v1/stub-files/${dataId}`, StubFileAnswer, request);
+  }
+
+  /** What the account has left for a delegate. @throws TallystickError NOT_FOUND when there is nothing */
+  async parcel(key: string, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.#calls.bytes(`/v1/delegates/${key}/parcel`, MAX_PARCEL_ANSWER_BYTES, { signal });
+  }
+
+  async leaveParcel(key: string, sealed: Uint8Array, signal?: AbortSignal): Promise<ParcelAnswer> {
+    return await this.#calls.json("PUT", `/v1/delegates/${key}/parcel`, ParcelAnswer, { pieces: [sealed], signal });
   }
 
   /** What the account owns. */

@@ -182,6 +182,19 @@ export class HttpStorageProvider implements StorageProvider {
     }
   }
 
+  async parcel(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#client.parcel(key, signal);
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "NOT_FOUND") return undefined;
+      throw error;
+    }
+  }
+
+  async leaveParcel(key: string, sealed: Uint8Array, signal?: AbortSignal): Promise<void> {
+    await this.#client.leaveParcel(key, sealed, signal);
+  }
+
   async keep(ids: readonly string[], signal?: AbortSignal): Promise<readonly string[]> {
     return await this.#client.keep(ids, signal);
   }

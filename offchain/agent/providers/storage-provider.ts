@@ -133,6 +133,14 @@ export interface DataSetKeeper {
   openCommitments(salt: string, request: OpeningsRequest): Promise<OpenedContent>;
 }
 
-export interface StorageProvider extends ObjectStorage, HeadKeeper, StubFileKeeper, DataSetKeeper {
+/** Keeps what the owner of an account leaves for its devices. */
+export interface ParcelKeeper {
+  /** @returns not verified here; undefined when the provider says that there is none @throws as the session */
+  parcel(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Puts a parcel in place of the one before. Durable when it resolves. */
+  leaveParcel(key: string, sealed: Uint8Array, signal?: AbortSignal): Promise<void>;
+}
+
+export interface StorageProvider extends ObjectStorage, HeadKeeper, StubFileKeeper, DataSetKeeper, ParcelKeeper {
   readonly url: string;
 }

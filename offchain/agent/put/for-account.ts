@@ -5,6 +5,8 @@ import type { Delegation } from "../../core/identity/delegation.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { AgentContext } from "../context.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
+import type { PreparedPart } from "../delegates/device.ts";
+import type { StorageProvider } from "../providers/storage-provider.ts";
 
 /**
  * @returns undefined for an account that stores for itself
@@ -23,6 +25,22 @@ export async function storingDelegation(
   // Stub files are sealed under a key of the account, and are one for all of its devices.
   if (keyMode === "revocable") throw refused(delegation, "key mode", "oprf or merkle", keyMode);
   return delegation;
+}
+
+/** What the account has prepared for this delegate, by provider. */
+export async function preparedParts(
+  context: AgentContext,
+  delegation: Delegation,
+  providers: readonly StorageProvider[],
+  signal: AbortSignal | undefined,
+): Promise<ReadonlyMap<string, PreparedPart>> {
+  const { preparedPart } = await import("../delegates/device.ts");
+  const parts = new Map<string, PreparedPart>();
+  for (const provider of providers) {
+    const part = await preparedPart(context, delegation, provider, signal);
+    if (part !== undefined) parts.set(provider.account, part);
+  }
+  return parts;
 }
 
 function refused({ key, account }: Delegation, check: string, expected: string, received: string): TallystickError {

@@ -16,6 +16,7 @@ import type { AgentContext, CommitteeLink } from "../context.ts";
 import { type DataSetLane, openDataSetLane } from "../data-sets/lane.ts";
 import type { DataSetReport } from "../data-sets/lane-report.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
+import type { PreparedPart } from "../delegates/device.ts";
 import type { NodeReport } from "../keys/quorum.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
 import { relayOrder } from "../keys/relay-entry.ts";
@@ -39,7 +40,7 @@ import { accountStubs } from "../stubs/account-stubs.ts";
 import { keepStubs, latestEpoch } from "../stubs/owner-stubs.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
-import { storingDelegation } from "./for-account.ts";
+import { preparedParts, storingDelegation } from "./for-account.ts";
 import { knownOwnership } from "./known-ownership.ts";
 import { LeftOut, type LeftOutReport } from "./left-out.ts";
 import { type EntrySource, type InputTotals, measure, openSource, type PutInput } from "./source.ts";
@@ -64,7 +65,7 @@ export interface PutOptions extends SnapshotLabels, SourceOptions {
   readonly providers?: readonly string[];
   /**
    * Wishes for the data sets; `false` to be in none, which nobody proves. Default: what the providers offer. What a
-   * delegate puts is in none: its owner adds it to one.
+   * delegate puts is in the set that its owner has prepared for it; in none, where there is none.
    */
   readonly dataSet?: LaneWishes | false;
   readonly onProgress?: ProgressListener<PutProgress | DataSetProgress> | undefined;
@@ -179,6 +180,8 @@ class Put {
   #measured: InputTotals = { entries: 0, bytes: 0 };
   /** Present when this account stores for another one. */
   #delegation: Delegation | undefined;
+  /** Of such an account: what the other one has prepared at providers, by their accounts. */
+  #prepared: ReadonlyMap<string, PreparedPart> | undefined;
 
   constructor(context: AgentContext, inputs: readonly PutInput[], options: PutOptions, stages: DataStages | undefined) {
     this.#context = context;
@@ -199,6 +202,9 @@ class Put {
     this.#tell("scanning");
     this.#delegation = await storingDelegation(context, this.#options);
     const providers = await chosenProviders(context, wanted);
+    if (this.#delegation !== undefined) {
+      this.#prepared = await preparedParts(context, this.#delegation, providers, signal);
+    }
     if (onProgress !== undefined) this.#measured = await measure(this.#source, signal);
     const committee = await context.committee();
     for (let attempt = 1; ; attempt += 1) {
@@ -422,10 +428,15 @@ class Put {
   /** Checks the wishes against the offers of all providers before anything is stored. */
   async #openLanes(providers: readonly StorageProvider[]): Promise<Lane[]> {
     const { dataSet: wishes } = this.#options;
-    if (wishes === false || this.#delegation !== undefined) return providers.map((provider) => ({ provider }));
+    if (wishes === false) return providers.map((provider) => ({ provider }));
     const lanes: Lane[] = [];
     for (const provider of providers) {
-      const dataSet = await openDataSetLane(this.#context, provider, wishes);
+      const subject = this.#prepared?.get(provider.account)?.subject;
+      if (this.#prepared !== undefined && subject === undefined) {
+        lanes.push({ provider });
+        continue;
+      }
+      const dataSet = await openDataSetLane(this.#context, provider, wishes, subject);
       lanes.push({ provider, dataSet, tagger: new SerialTagger(dataSet.tagger) });
     }
     return lanes;

@@ -5,13 +5,16 @@
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
 import type { DelegateView } from "../../agent/index.ts";
-import { formatEther } from "../../core/encoding/amounts.ts";
+import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Scope } from "../../core/identity/delegation.ts";
 import { formatTime } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { address, amountInWei, dataSetId, duration } from "../values.ts";
+import { shortId, tellingCosts } from "./data-set-lines.ts";
+import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
 import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
+import { fundOnDevelopmentChain } from "./init.ts";
 
 const DEFAULT_SECONDS = 90 * 86_400;
 
@@ -19,11 +22,13 @@ const HELP = `
 A device with a scope of its own cannot do more than that, whoever holds it: one that writes neither reads nor deletes,
 one that reads changes nothing. The identity of the device becomes the delegate, for good.
 
-The device asks, the owner of the account grants. What a device that writes has put, its owner restores by data id.
+The device asks, the owner of the account grants. For a device that writes, the owner then prepares a data set, once:
+from then on the device adds what it puts to it, and the owner's balance pays. What it has put, its owner restores.
 
 Examples:
   $ tallystick delegate request 0xf39F… --scope write --for 90d > request.json    # on the device
   $ tallystick delegate grant request.json                                        # as the owner
+  $ tallystick delegate prepare request.json --expected-size 200GiB
   $ tallystick delegate limit 0x7099… 0x3fd2… 40000000000000
   $ tallystick delegate ls
   $ tallystick delegate revoke 0x7099…`;
@@ -35,6 +40,7 @@ export function registerDelegate(program: Command): void {
     .addHelpText("after", HELP);
   registerRequest(delegate);
   registerGrant(delegate);
+  registerPrepare(delegate);
   registerLimit(delegate);
   registerList(delegate);
   registerRevoke(delegate);
@@ -81,6 +87,56 @@ function registerGrant(delegate: Command): void {
         output.result({ account: agent.account, delegate: granted }, [
           `granted: ${delegateText(granted)}`,
           `  gas ${granted.gasUsed}, ${formatEther(granted.gasFee)}`,
+        ]);
+      });
+    });
+}
+
+interface PrepareCommandOptions extends GasFeeOptions, DataSetWishOptions {
+  readonly provider?: string;
+  readonly limit?: bigint;
+  readonly token?: string;
+  readonly new?: boolean;
+}
+
+function registerPrepare(delegate: Command): void {
+  const prepare = delegate
+    .command("prepare")
+    .description("as the owner: make a data set for a device that writes, to which it then adds what it puts")
+    .argument("<file>", "the request of the device, which was granted")
+    .option("--provider <address>", "account of the provider (default: the one that puts go to)", address)
+    .option(
+      "--limit <amount>",
+      "highest fee per epoch that the device may let it cost, in wei or the smallest unit of the token (default: " +
+        "what the expected size costs)",
+      amountInWei("The limit"),
+    )
+    .option("--token <address>", "token that the data set is paid in (default: the chain's coin)", address)
+    .option("--new", "begin another one: the home folder of the device was lost");
+  dataSetWishOptions(prepare, { expectedSize: "4GiB", mode: "every-epoch" })
+    .addOption(gasFeeOption())
+    .addHelpText("after", "\nExample:\n  $ tallystick delegate prepare request.json --expected-size 200GiB")
+    .action(async (file: string, options: PrepareCommandOptions, command: Command) => {
+      const { parseDelegationRequest } = await import("../../core/wire/delegation.ts");
+      const request = parseDelegationRequest(readRequest(file));
+      await withAgent(command, async (session) => {
+        const { agent, output, signal } = session;
+        await fundOnDevelopmentChain(session, agent.account);
+        const prepared = await agent.delegates.prepare(request, {
+          ...readDataSetWishes(options),
+          ...maximumFee(options),
+          ...(options.token === undefined ? {} : { token: options.token }),
+          provider: options.provider,
+          feeLimit: options.limit,
+          isAnother: options.new === true,
+          onProgress: tellingCosts(session),
+          signal,
+        });
+        const { key, dataSet, isNew, feePerEpoch, feeLimit, deposited, token } = prepared;
+        output.result({ account: agent.account, prepared }, [
+          `${key} adds what it puts to data set ${shortId(dataSet)}${isNew ? ", new" : ""}`,
+          `  costs     ${formatAmount(feePerEpoch, token)} per epoch, and may grow to ${formatAmount(feeLimit, token)}`,
+          `  deposited ${formatAmount(deposited, token)} into your balance`,
         ]);
       });
     });

@@ -104,7 +104,7 @@ export function registerPut(program: Command): void {
           report.dataId,
           report.storedFor === undefined
             ? `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`
-            : `  stored for ${report.storedFor}: its owner pays with \`tallystick data-set add <data id>\``,
+            : `  stored for ${report.storedFor}, ${paidBy(report)}`,
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
           `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ` +
             `${counted(report.objects, "object")}` +
@@ -118,6 +118,12 @@ export function registerPut(program: Command): void {
       };
       await withAgent(command, put, { contents: true });
     });
+}
+
+function paidBy({ dataSets }: PutReport): string {
+  return dataSets.length > 0
+    ? "who pays for it"
+    : "who pays with `tallystick data-set add <data id>`, or prepares a data set for this device";
 }
 
 /** The put has succeeded: what keeps this from being told is told by `status`. */

@@ -1,4 +1,5 @@
 /** Public entry point `tallystick/core/identity`. */
+export * from "./delegate-secrets.ts";
 export * from "./delegation.ts";
 export * from "./identity.ts";
 export * from "./keystore.ts";

@@ -264,6 +264,15 @@ export interface DelegateRevocationMessage {
   key: string;
 }
 
+/** What a device signs about the key that the owner of an account seals to. */
+export interface DelegateEncryptionKeyMessage {
+  account: string;
+  /** The delegate. */
+  key: string;
+  /** HPKE public key of the device, 32 bytes, 0x hex. */
+  encryptionKey: string;
+}
+
 /** What a key node signs of its answer to a batch of blinded elements, so that it pays for a wrong one. */
 export interface OprfAnswerMessage {
   committeeId: bigint;
@@ -416,6 +425,11 @@ const TYPES = {
   DelegateRevocation: [
     { name: "by", type: "address" },
     { name: "key", type: "address" },
+  ],
+  DelegateEncryptionKey: [
+    { name: "account", type: "address" },
+    { name: "key", type: "address" },
+    { name: "encryptionKey", type: "bytes32" },
   ],
   OprfAnswer: [
     { name: "committeeId", type: "uint64" },
@@ -626,6 +640,15 @@ export function delegateRevocationTypedData(
   message: DelegateRevocationMessage,
 ): TypedData<DelegateRevocationMessage> {
   return typedData("DelegateRevocation", contractDomain(chainId, directory), message);
+}
+
+/** Message for a device's request. @throws InvalidInputError for a malformed field. */
+export function delegateEncryptionKeyTypedData(
+  chainId: bigint,
+  directory: string,
+  message: DelegateEncryptionKeyMessage,
+): TypedData<DelegateEncryptionKeyMessage> {
+  return typedData("DelegateEncryptionKey", contractDomain(chainId, directory), message);
 }
 
 /** Message for the answer to `POST /v1/oprf/evaluate`. @throws InvalidInputError for a malformed field. */

@@ -1,6 +1,7 @@
 /**
  * What a device hands to the owner of an account, so that the owner makes it a delegate: the delegation as the device
- * wants it, signed by the device. The owner signs the same message, or none.
+ * wants it, signed by the device. The owner signs the same message, or none. With it comes the key that the owner seals
+ * to, signed by the device as well.
  */
 
 import type { Static } from "@sinclair/typebox";
@@ -23,12 +24,14 @@ export const DelegationRequest = Type.Object(
     expiresAt: UnixSeconds,
     deadline: UnixSeconds,
     keySignature: HexBytes(65),
+    encryptionKey: HexBytes(32),
+    encryptionKeySignature: HexBytes(65),
   },
   { additionalProperties: false },
 );
 export type DelegationRequest = Static<typeof DelegationRequest>;
 
-/** Longest text that is looked at: a request has 400 characters. */
+/** Longest text that is looked at: a request has 700 characters. */
 const MAX_DELEGATION_REQUEST_BYTES = 4096;
 
 /**

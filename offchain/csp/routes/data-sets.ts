@@ -69,7 +69,6 @@ export function addDataSetRoutes(
   const { chain, heldRanges, verifyWaitSeconds } = services;
   const onRequest = forAccounts(sessions, quotas);
   const writing = forAccounts(sessions, quotas, "write");
-  const withPlace = { onRequest: [...onRequest, bodies.take], onSend: bodies.giveBack };
   const writingWithPlace = { onRequest: [...writing, bodies.take], onSend: bodies.giveBack };
   /** A delegate's sessions reach the sets that were given to it only. */
   const setOf = async (request: FastifyRequest, salt: string): Promise<DataSetRow> => {
@@ -102,14 +101,14 @@ export function addDataSetRoutes(
   server.put(
     "/v1/data-sets/:salt/:part",
     {
-      ...withPlace,
+      ...writingWithPlace,
       handlerTimeout: UPLOAD_MILLISECONDS,
       schema: { params: PowersParams, querystring: StreamQuery, response: { 200: DataSetStatus } },
     },
     async (request) => {
       const { salt, part } = request.params;
       const offsetBytes = Number(request.query.offset ?? "0");
-      const { account } = sessionOf(request);
+      const { account } = await setOf(request, salt);
       return sets.status(
         await withBody(request, async (body) => {
           await quotas.requireDisk();

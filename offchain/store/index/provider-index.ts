@@ -11,6 +11,7 @@
 import type { ChunkIndex } from "./chunk-index.ts";
 import type { ClaimIndex } from "./claim-index.ts";
 import type { DataSetIndex } from "./data-set-index.ts";
+import type { DelegateIndex } from "./delegate-index.ts";
 import type { HeadIndex } from "./head-index.ts";
 import type { Leases } from "./leases.ts";
 import type { OwnerGroupIndex } from "./owner-group-index.ts";
@@ -38,6 +39,7 @@ export interface ProviderIndex {
   readonly stubFiles: StubFileIndex;
   readonly ownerGroups: OwnerGroupIndex;
   readonly successions: SuccessionIndex;
+  readonly delegates: DelegateIndex;
   /** Asks the database something trivial. @throws DiskFailedError when it does not answer */
   ping(): Promise<void>;
 }

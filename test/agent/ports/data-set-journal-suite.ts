@@ -133,6 +133,17 @@ export function testDataSetJournal(makeFixture: () => Promise<JournalFixture>): 
     expect((await journal.sets()).map(({ salt }) => salt)).to.deep.equal([word("a3"), word("a1"), word("a2")]);
   });
 
+  it("begins one set for each delegate, beside that of the device", async () => {
+    const own = await journal.begin(JOURNALED_SET);
+    const prepared = { ...JOURNALED_SET, salt: word("d1"), delegate: address("d2") };
+    expect(await journal.begin(prepared)).to.deep.equal(prepared);
+    const another = { ...JOURNALED_SET, salt: word("d3"), delegate: address("d4") };
+    expect(await journal.begin(another)).to.deep.equal(another);
+    await reopen();
+    expect(await journal.begin({ ...prepared, salt: word("d5") })).to.deep.equal(prepared);
+    expect(await journal.begin({ ...JOURNALED_SET, salt: word("d6") })).to.deep.equal(own);
+  });
+
   it("never appends to a set that was found by recovery", async () => {
     await journal.save({ ...JOURNALED_SET, isOwn: false, state: "running" });
     const own = { ...JOURNALED_SET, salt: word("a2") };

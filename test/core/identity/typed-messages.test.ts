@@ -11,6 +11,7 @@ import {
   auditAnswerTypedData,
   challengeKeyTypedData,
   dataSetUpdateTypedData,
+  delegateEncryptionKeyTypedData,
   delegateRevocationTypedData,
   delegationTypedData,
   keyRecordsTypedData,
@@ -148,6 +149,11 @@ const messages: Record<string, TypedData<object>> = {
     deadline: 1_790_000_600n,
   }),
   DelegateRevocation: delegateRevocationTypedData(31_337n, ledger, { by: account, key: other }),
+  DelegateEncryptionKey: delegateEncryptionKeyTypedData(31_337n, ledger, {
+    account,
+    key: other,
+    encryptionKey: word("9"),
+  }),
   OprfAnswer: oprfAnswerTypedData(31_337n, ledger, {
     committeeId: 3n,
     generation: 1n,

@@ -78,7 +78,7 @@ describe("the holders of a record's shares", () => {
     expect([...predecessorsOf(named("abcde", "abXde"), "a")]).to.deep.equal([]);
   });
 
-  it("names predecessors in bounded time, whatever anybody has made of a committee: those of the latest records", () => {
+  it("names predecessors in bounded time, whatever became of a committee: those of the latest records", () => {
     let looks = 0;
     const often = Array.from({ length: 20_000 }, (_, place) => ({
       activatedAt: place,

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
 import { Kysely, PGliteDialect, sql } from "kysely";
 import { definitionsFor } from "../../../offchain/store/index/sql/column-types.ts";
+import { DELEGATE_TABLES } from "../../../offchain/store/index/sql/delegates.ts";
 import { type Migrations, migrate } from "../../../offchain/store/index/sql/migrate.ts";
 import { parseInteger } from "../../../offchain/store/index/sql/open-postgresql.ts";
 import { openSqliteDatabase } from "../../../offchain/store/index/sql/open-sqlite.ts";
@@ -17,6 +18,7 @@ import type { IndexPlace } from "./provider-index-suite.ts";
 export const INDEX_MIGRATIONS: Migrations = {
   "0001 tables": PROVIDER_INDEX_TABLES,
   "0002 ownership groups": OWNER_GROUP_TABLES,
+  "0003 delegates": DELEGATE_TABLES,
 };
 
 /** Names of the tables that the migrations make. */

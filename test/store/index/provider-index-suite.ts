@@ -592,6 +592,28 @@ export function describeProviderIndex(
     describeDataSets({ index: () => index, reopen });
     describeOwnerGroups(() => index, reopen);
 
+    describe("parcels of delegates", () => {
+      const DEVICE = `0x${"de".repeat(20)}`;
+      const sealed = (fill: number) => new Uint8Array(113).fill(fill);
+
+      it("are kept for one account and delegate, in any case of letters, and the last replaces others", async () => {
+        const { delegates } = index;
+        expect(await delegates.parcel(ALICE, DEVICE)).to.equal(undefined);
+        await delegates.setParcel(ALICE_LOWER, DEVICE.toUpperCase().replace("0X", "0x"), sealed(1));
+        await delegates.setParcel(BOB, DEVICE, sealed(2));
+        await delegates.setParcel(ALICE, BOB, sealed(3));
+        await delegates.setParcel(ALICE, DEVICE, sealed(4));
+        await reopen();
+        const found = await Promise.all([
+          index.delegates.parcel(ALICE, DEVICE),
+          index.delegates.parcel(BOB, DEVICE),
+          index.delegates.parcel(ALICE_LOWER, BOB),
+        ]);
+        expect(found.map((bytes) => bytes?.[0])).to.deep.equal([4, 2, 3]);
+        expect(found[0]?.length).to.equal(113);
+      });
+    });
+
     describe("heads of snapshot lists", () => {
       const head = (version: number, fill = version) => ({ version, sealed: new Uint8Array(40).fill(fill) });
 

@@ -329,8 +329,8 @@ async function putRows(
 }
 
 /**
- * Gives the groups that an account has founded to another one, and its revocations: a revoked account does not come back
- * under another name. Its places among the members have been passed before, each by a rekey. Comes after
+ * Gives the groups that an account has founded to another one, and its revocations: a revoked account does not come
+ * back under another name. Its places among the members have been passed before, each by a rekey. Comes after
  * `passStubFiles`, which locks both accounts.
  */
 export async function passGroups(transaction: Transaction<OwnerGroupTables>, from: string, to: string): Promise<void> {

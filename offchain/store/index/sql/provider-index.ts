@@ -5,6 +5,7 @@ import type { MetaIndex, ProviderIndex } from "../provider-index.ts";
 import { SqlChunkIndex } from "./chunks.ts";
 import { SqlClaimIndex } from "./claims.ts";
 import { SqlDataSetIndex } from "./data-sets.ts";
+import { SqlDelegateIndex } from "./delegates.ts";
 import { SqlHeadIndex } from "./heads.ts";
 import { type LeaseOptions, SqlLeases } from "./leases.ts";
 import { SqlOwnerGroupIndex } from "./owner-groups.ts";
@@ -69,6 +70,7 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly stubFiles: SqlStubFileIndex;
   readonly ownerGroups: SqlOwnerGroupIndex;
   readonly successions: SqlSuccessionIndex;
+  readonly delegates: SqlDelegateIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
   private constructor(
@@ -88,6 +90,7 @@ export class SqlProviderIndex implements ProviderIndex {
     this.stubFiles = new SqlStubFileIndex(database.part());
     this.ownerGroups = new SqlOwnerGroupIndex(database.part());
     this.successions = new SqlSuccessionIndex(database);
+    this.delegates = new SqlDelegateIndex(database.part());
   }
 
   /** @param database with the tables of `provider-tables.ts`; whoever opened it closes it, after the index */

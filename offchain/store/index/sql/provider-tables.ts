@@ -13,6 +13,7 @@ import type { Generated } from "kysely";
 import type { ColumnTypes, TableDefinitions } from "./column-types.ts";
 import { DATA_SET_STREAM_TABLES, type DataSetStreamTables } from "./data-set-streams.ts";
 import { DATA_SET_TABLES, type DataSetTables } from "./data-set-tables.ts";
+import type { DelegateTables } from "./delegates.ts";
 import { HEAD_TABLES, type HeadTables } from "./heads.ts";
 import type { OwnerGroupTables } from "./owner-group-tables.ts";
 import { STUB_FILE_TABLES, type StubFileTables } from "./stub-files.ts";
@@ -23,6 +24,7 @@ export interface ProviderTables
   extends HeadTables,
     StubFileTables,
     OwnerGroupTables,
+    DelegateTables,
     DataSetTables,
     DataSetStreamTables {
   meta: { name: string; value: string };
