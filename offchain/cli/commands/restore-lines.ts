@@ -7,7 +7,7 @@ const MOST_SHOWN = 20;
 const LOST_HINT =
   "hint: the provider has lost or damaged these. Put the same files again, or restore an older snapshot of them";
 const NO_STUBS_HINT =
-  "hint: who has left an ownership group, or was revoked from it, has no stub file of these: see `tallystick owners`. " +
+  "hint: who has left an ownership group, or was revoked from it, has no stub file: see `tallystick owners`. " +
   "Else put the same files again with --revocable";
 
 /** Of a revocable put, for an account that has no stub file of it (`withStub`). */
