@@ -2,7 +2,7 @@
  * Rotates the identity of a page's store: a new one takes its place, as `tallystick rotate` has it. An entry point of
  * its own (`tallystick/browser/rotation`), because pages that do not rotate need not load it:
  *
- *   const { openRotation, planPageRotation, rotatePage } = await import("tallystick/browser/rotation");
+ *   import { openRotation, planPageRotation, rotatePage } from "tallystick/browser/rotation";
  *   const next = await openRotation("main", key);
  *   // Show phraseOf(next) and the plan, have both confirmed, then:
  *   await rotatePage({ name: "main", deployment, old: identity, next });
