@@ -17,16 +17,23 @@ export interface Mutation {
 export const MUTATIONS: readonly Mutation[] = [
   {
     file: "DataSetRules.sol",
-    original: "if (bytes4(call) != IStorageEscrow.update.selector)",
-    replacement: "if (false)",
+    original: "if (bytes4(call) == IStorageEscrow.update.selector) {",
+    replacement: "if (call.length > 0) {",
     breaks: "a delegate opens a data set",
     tests: "DelegateUpdates",
   },
   {
     file: "DataSetRules.sol",
-    original: "if (limit == 0) revert",
-    replacement: "if (limit == 0 && key == user) revert",
+    original: "if (limit > 0) return _checkDelegate(key, limit, call);",
+    replacement: "if (key != user) return _checkDelegate(key, type(uint256).max, call);",
     breaks: "whoever signs updates another one's data set",
+    tests: "DelegateUpdates",
+  },
+  {
+    file: "StorageEscrow.sol",
+    original: "!_isKeySignature(user, digest, next.userSignature)",
+    replacement: "!AccountSignature.isValid(user, digest, next.userSignature)",
+    breaks: "code of a user runs before the key of its delegate is tried",
     tests: "DelegateUpdates",
   },
   {
@@ -572,8 +579,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     file: "StorageEscrow.sol",
-    original: "if (msg.sender != user && !AccountSignature.isValid",
-    replacement: "if (false && !AccountSignature.isValid",
+    original: "if (msg.sender != user && !_isKeySignature",
+    replacement: "if (false && !_isKeySignature",
     breaks: "no signature of the user is needed",
   },
   {
