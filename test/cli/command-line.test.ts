@@ -362,8 +362,8 @@ describe("command line", () => {
   it("takes no secret as an argument", () => {
     for (const command of commands(buildProgram())) {
       for (const option of command.options) {
-        // How keys are derived is no secret.
-        if (option.long === "--key-mode") continue;
+        // How keys are derived is no secret, nor is the address of a wallet.
+        if (option.long === "--key-mode" || option.long === "--keystore-wallet") continue;
         if (/passphrase|phrase|secret|key/.test(option.long ?? "")) expect(option.long).to.match(/-file$/);
       }
     }

@@ -14,6 +14,14 @@ const DAMAGE: ReadonlySet<ErrorCode> = new Set([
   "UNKNOWN_VERSION",
 ]);
 
+/** What providers answer for objects that were released. */
+const GONE: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "NOT_OWNER"]);
+
+/** Whether data is not readable because nobody keeps it for the account any more. */
+export function isGone({ code }: TallystickError): boolean {
+  return GONE.has(code);
+}
+
 export function isDamage(error: unknown): error is TallystickError {
   return error instanceof TallystickError && DAMAGE.has(error.code);
 }

@@ -6,7 +6,6 @@
  */
 
 import type { Deployment } from "../../chain/deployment.ts";
-import type { ErrorCode } from "../../core/error-codes.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { CataloguedPut } from "../catalogue.ts";
 import type { AgentContext } from "../context.ts";
@@ -15,14 +14,6 @@ import type { VerifiedRecord } from "../keys/archives.ts";
 import { madeBefore, type OwnedRecord, openSelf, ownedBy } from "../keys/file-key.ts";
 import { openStoredRoot } from "./open-root.ts";
 import { readListing } from "./read-content.ts";
-
-/** What providers answer for objects that were released. */
-const GONE: ReadonlySet<ErrorCode> = new Set(["NOT_FOUND", "NOT_OWNER"]);
-
-/** Whether a record is not readable because nobody keeps its data for the account any more. */
-export function isGone({ code }: TallystickError): boolean {
-  return GONE.has(code);
-}
 
 export interface RecoverOptions {
   readonly signal?: AbortSignal | undefined;

@@ -6,7 +6,8 @@
 import type { Command } from "commander";
 import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts";
 import type { Agent } from "../../agent/node/index.ts";
-import { isGone, type RecoverReport } from "../../agent/read/recover.ts";
+import { isGone } from "../../agent/read/damage.ts";
+import type { RecoverReport } from "../../agent/read/recover.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
 import type { AgentNeeds, AgentSession } from "../agent-session.ts";

@@ -60,8 +60,11 @@ describe("healing beside a read", () => {
       opened("shares"),
       dataId,
     );
+    const closing = contextOf(() => new Promise(() => {}));
+    healBeside(closing, named("0x01"), dataId);
     const started = performance.now();
-    expect(await healing.finish()).to.deep.equal([]);
+    const [healed] = await Promise.all([healing.finish(), settleHealing(closing)]);
+    expect(healed).to.deep.equal([]);
     expect(performance.now() - started).to.be.within(4900, 9000);
   });
 
@@ -115,17 +118,12 @@ describe("healing beside a read", () => {
     }
   });
 
-  it("says why it did not work, and keeps nobody who closes waiting for long", async () => {
+  it("says why it did not work", async () => {
     const told: string[] = [];
     const logger = { ...SILENT, warn: (_: unknown, message: string) => told.push(message) };
     const context = Object.assign(contextOf(down), { logger });
     healBeside(context, named("0x01"), dataId);
     await settleHealing(context);
     expect(told).to.deep.equal(["the key shares of this data were not looked after: the chain does not answer"]);
-    const silent = contextOf(() => new Promise(() => {}));
-    healBeside(silent, named("0x01"), dataId);
-    const started = performance.now();
-    await settleHealing(silent);
-    expect(performance.now() - started).to.be.within(4900, 9000);
   });
 });
