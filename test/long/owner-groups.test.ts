@@ -285,7 +285,10 @@ describe("ownership groups with real processes", function () {
     // Its own put makes a stub file of its own.
     await run(carol, "put", dir("in"), "--revocable", "--no-data-set");
     await reads(carol, "out-carol-own");
-    expect(await refused(bob, "owners", "revoke", dataId, carol.account)).to.include({ code: "NOT_OWNER", check: "founder of the group" });
+    expect(await refused(bob, "owners", "revoke", dataId, carol.account)).to.include({
+      code: "NOT_OWNER",
+      check: "founder of the group",
+    });
   });
 
   it("end when the founder closes them, which keeps the stub file for itself", async () => {
