@@ -220,24 +220,44 @@ export class ChainView {
   /**
    * Slices that this provider may be asked for: of all levels that are not over and of all states that may still reach
    * the chain.
+   * @param row may be older than the index: a round that stores another schedule removes what only the old one names
+   * @throws TallystickError CHAIN_UNAVAILABLE (retryable) while the endpoint's logs do not have what a level names
    */
   async heldRanges(row: DataSetRow, epoch: number): Promise<SliceRange[]> {
+    const { rows } = this.#parts;
+    let asked = row;
+    for (;;) {
+      const held = await this.#heldLists(asked, epoch);
+      if (Array.isArray(held)) {
+        return held.reduce<SliceRange[]>((joined, list) => joinRanges(joined, decodeLiveRanges(list)), []);
+      }
+      const now = await rows.find(row.id);
+      if (now === undefined || sameSchedule(now.scheduled, asked.scheduled)) throw unknownRanges(held.missing);
+      asked = now;
+    }
+  }
+
+  async #heldLists(row: DataSetRow, epoch: number): Promise<Uint8Array[] | { readonly missing: string }> {
     const { rows } = this.#parts;
     const { scheduled } = row;
     const lists = (await rows.statesOf(row.id)).map(({ ranges }) => ranges);
     if (scheduled !== undefined) {
       const byHash = await rows.rangesOf(row.id);
       const { levels } = scheduleOf(scheduled);
-      levels.forEach(({ rangesHash, sliceCount }, position) => {
+      for (const [position, { rangesHash, sliceCount }] of levels.entries()) {
         const endsBefore = levels[position + 1]?.fromEpoch ?? Number.POSITIVE_INFINITY;
-        if (endsBefore <= epoch - KEPT_EPOCHS || sliceCount === 0) return;
+        if (endsBefore <= epoch - KEPT_EPOCHS || sliceCount === 0) continue;
         const ranges = byHash.get(rangesHash);
-        if (ranges === undefined) throw unknownRanges(rangesHash);
+        if (ranges === undefined) return { missing: rangesHash };
         lists.push(ranges);
-      });
+      }
     }
-    return lists.reduce<SliceRange[]>((joined, list) => joinRanges(joined, decodeLiveRanges(list)), []);
+    return lists;
   }
+}
+
+function sameSchedule(one: StoredSchedule | undefined, other: StoredSchedule | undefined): boolean {
+  return one !== undefined && other !== undefined && toHex(one.schedule) === toHex(other.schedule);
 }
 
 /** The logs that the endpoint gave did not have them. */

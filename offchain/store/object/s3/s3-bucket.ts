@@ -187,11 +187,9 @@ export class S3Bucket {
     return await this.#call(`looking up ${key}`, 0, async () => (await this.#client.objectExists(key)) !== false);
   }
 
-  /** Removes an object; nothing happens if there is none. */
+  /** Removes an object; nothing happens if there is none, which some services answer with 404. */
   async delete(key: string): Promise<void> {
-    await this.#call(`removing ${key}`, 0, async () => {
-      await this.#client.deleteObject(key);
-    });
+    await this.#call(`removing ${key}`, 0, () => absentAsUndefined(() => this.#client.deleteObject(key)));
   }
 
   #call<T>(what: string, movedBytes: number, operation: () => Promise<T>): Promise<T> {

@@ -309,6 +309,23 @@ describe("object store on an S3 service that fails", () => {
     await fresh.close();
   });
 
+  it("takes a removal for done where there is nothing, though the service answers 404 in place of 204", async () => {
+    await store.put(ID, BYTES);
+    await store.delete(ID);
+    server.fault = ({ method }) =>
+      method === "DELETE"
+        ? { kind: "answer", answer: { status: 404, headers: XML, body: "<Error><Code>NoSuchKey</Code></Error>" } }
+        : undefined;
+    await store.compact();
+    server.fault = ({ method }) =>
+      method === "DELETE"
+        ? { kind: "answer", answer: { status: 404, headers: XML, body: "<Error><Code>NoSuchBucket</Code></Error>" } }
+        : undefined;
+    await store.put(ID, BYTES);
+    await store.delete(ID);
+    expect(String(await failure(store.compact()))).to.contain("NoSuchBucket");
+  });
+
   /** Removes what another process has begun to remove, and stores the same bytes again. */
   const goneOnElsewhere = async (): Promise<void> => {
     const elsewhere = await open("elsewhere");
