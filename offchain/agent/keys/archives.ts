@@ -63,6 +63,12 @@ export interface ArchivesOptions {
   readonly graceSeconds?: number;
 }
 
+export interface FindOptions {
+  readonly most?: number;
+  /** Of a search whose result is of no use any more; it is rejected then. */
+  readonly signal?: AbortSignal;
+}
+
 type FileOfAccount = RecordFilter & { readonly fileTag: string; readonly account: string };
 
 interface Candidate {
@@ -106,15 +112,16 @@ export class Archives {
    * Records that fit the filter, from all archives together. Unless an account is asked for, strangers can add to them:
    * then they are the first 16 of each archive.
    *
-   * @param first how many of each archive, those that were made first; all of an account's unless told
+   * @param most of each archive, those that were made first; all of an account's unless told
    * @returns each record once, confirmed by contract state; what is not confirmed is left out and logged. Empty when no
    *   archive knows one; `reports` tells what each archive said.
    * @throws TallystickError CHAIN_UNAVAILABLE
    */
-  async find(filter: RecordFilter, first?: number): Promise<ArchiveAnswer> {
+  async find(filter: RecordFilter, { most, signal }: FindOptions = {}): Promise<ArchiveAnswer> {
     const bad = new Badness();
-    const maximum = first ?? (filter.account === undefined ? MAXIMUM_OF_ANYBODY : MAXIMUM_OF_ACCOUNT);
-    const answers = await this.#askAll(filter, maximum, bad);
+    const maximum = most ?? (filter.account === undefined ? MAXIMUM_OF_ANYBODY : MAXIMUM_OF_ACCOUNT);
+    const answers = await this.#askAll(filter, maximum, bad, signal);
+    signal?.throwIfAborted();
     const candidates = answers.flatMap((answer) => answer.candidates);
     return {
       records: await this.#confirm(candidates, filter.account, bad),
@@ -149,12 +156,14 @@ export class Archives {
     filter: RecordFilter,
     maximum: number,
     bad: Badness,
+    unneeded: AbortSignal | undefined,
   ): Promise<{ candidates: Candidate[]; report: ArchiveReport }[]> {
     const patience = new AbortController();
+    const signal = unneeded === undefined ? patience.signal : AbortSignal.any([unneeded, patience.signal]);
     let timer: ReturnType<typeof setTimeout> | undefined;
     let answered = 0;
     const ask = async (node: NbmClient) => {
-      const answer = await this.#ask(node, filter, maximum, bad, patience.signal);
+      const answer = await this.#ask(node, filter, maximum, bad, signal);
       if (answer.report.error === undefined) answered += 1;
       if (answered >= this.#enough) timer ??= setTimeout(() => patience.abort(), this.#graceSeconds * 1000);
       return answer;

@@ -145,7 +145,7 @@ async function findOfDelegates(
 ): Promise<OwnedRecord<AnyHolder>[]> {
   const owned: OwnedRecord<AnyHolder>[] = [];
   for (const { key } of await readDelegates(await context.chain(), account)) {
-    const { records } = await archives.find({ fileTag: tag, account: key }, MOST_OF_DELEGATE);
+    const { records } = await archives.find({ fileTag: tag, account: key }, { most: MOST_OF_DELEGATE });
     const dated: { readonly found: VerifiedRecord; readonly at: bigint }[] = [];
     for (const found of records) {
       const at = await readRecordedAt(await context.chain(), found.recordId);

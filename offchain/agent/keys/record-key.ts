@@ -91,23 +91,32 @@ export async function ensureKeyOwnership(
   recipients: ShareRecipient | undefined,
 ): Promise<KeyOwnership> {
   const tag = toHex(fileTag(dataId));
-  const own = await ownRecords(context, tag);
-  if (own.length === 0) context.onUnrecorded?.();
-  if (recipients === "self") {
-    // More recipients than before can be had by a new record; fewer cannot, since the ledger's log keeps the old one.
-    const shared = own.find(({ payload }) => payload.policy.recipients !== "self");
-    if (shared !== undefined) throw sharedAlready(shared);
+  const unneeded = new AbortController();
+  // Both at the same moment, since a node then looks at the chain once for them.
+  const ofAccount = ownRecords(context, tag);
+  const ofOthers = recipients === "self" ? undefined : findJoinable(context, tag, fileKey, unneeded.signal);
+  ofOthers?.catch(() => undefined);
+  try {
+    const own = await ofAccount;
+    if (own.length === 0) context.onUnrecorded?.();
+    if (recipients === "self") {
+      // More recipients than before can be had by a new record; fewer cannot, since the ledger's log keeps the old one.
+      const shared = own.find(({ payload }) => payload.policy.recipients !== "self");
+      if (shared !== undefined) throw sharedAlready(shared);
+    }
+    for (const found of own) {
+      if (recipients !== undefined && recipients !== found.payload.policy.recipients) continue;
+      if (!(await isGood(context, found, dataId, fileKey))) continue;
+      return { recordId: found.recordId, role: "recorder", isNew: false };
+    }
+    if (own.length === 0 && ofOthers !== undefined) {
+      const joined = await joinExisting(context, await ofOthers, dataId, fileKey, recipients ?? "sealed");
+      if (joined !== undefined) return joined;
+    }
+    return await recordOwn(context, dataId, fileKey, recipients ?? "sealed");
+  } finally {
+    unneeded.abort();
   }
-  for (const found of own) {
-    if (recipients !== undefined && recipients !== found.payload.policy.recipients) continue;
-    if (!(await isGood(context, found, dataId, fileKey))) continue;
-    return { recordId: found.recordId, role: "recorder", isNew: false };
-  }
-  if (own.length === 0 && recipients !== "self") {
-    const joined = await joinExisting(context, tag, dataId, fileKey, recipients ?? "sealed");
-    if (joined !== undefined) return joined;
-  }
-  return await recordOwn(context, dataId, fileKey, recipients ?? "sealed");
 }
 
 function sharedAlready({ recordId, record }: VerifiedRecord): TallystickError {
@@ -233,18 +242,26 @@ async function shareState(context: RecordKeyContext, node: NbmClient, recordId: 
   return state ?? "unknown";
 }
 
+/** Records of the key itself. Whoever records others under the tag of the file makes nobody download or verify them. */
+async function findJoinable(
+  { archives, committee }: RecordKeyContext,
+  tag: string,
+  fileKey: Uint8Array,
+  signal: AbortSignal,
+): Promise<readonly VerifiedRecord[]> {
+  const filter = { fileTag: tag, ownershipKey: ownershipAddress(fileKey), committeeId: committee.id };
+  return (await archives.find(filter, { signal })).records;
+}
+
 /** Joins a good record of somebody else; undefined when there is none among the first candidates. */
 async function joinExisting(
   context: RecordKeyContext,
-  tag: string,
+  records: readonly VerifiedRecord[],
   dataId: string,
   fileKey: Uint8Array,
   recipients: ShareRecipient,
 ): Promise<KeyOwnership | undefined> {
   const { chain, account } = context;
-  // Whoever records others under the tag of the file makes nobody download or verify them.
-  const joinable = { fileTag: tag, ownershipKey: ownershipAddress(fileKey), committeeId: context.committee.id };
-  const { records } = await context.archives.find(joinable);
   const others = records.filter(({ record }) => !isAddressEqual(record.account, account.address));
   for (const found of candidatesOf(others, context.committee, recipients)) {
     if (!(await isGood(context, found, dataId, fileKey))) continue;

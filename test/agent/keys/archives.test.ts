@@ -300,7 +300,7 @@ describe("archives of key records", () => {
       return { records: [entryOf(own)], next: null };
     };
     const filter = { fileTag: own.fileTag, account: us.address };
-    expect((await (await archivesOf([archive])).find(filter, 3)).records).to.have.length(1);
+    expect((await (await archivesOf([archive])).find(filter, { most: 3 })).records).to.have.length(1);
     expect(asked).to.deep.equal(["3"]);
   });
 

@@ -164,9 +164,9 @@ describe("the key of a data id", () => {
       deployment: { chainId: 1, contracts },
       chain: async () => ({ provider, deployment: { chainId: 1, contracts } }),
       archives: async () => ({
-        find: async ({ account }: { account?: string }, first?: number) => {
+        find: async ({ account }: { account?: string }, { most }: { most?: number } = {}) => {
           if (account !== device) return nothing;
-          asked.push(first);
+          asked.push(most);
           return { records: made.toReversed(), reports: [] };
         },
         findOrScan: async () => nothing,

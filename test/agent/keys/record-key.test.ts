@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { Wallet } from "ethers";
 import { AgentAccount } from "../../../offchain/agent/account.ts";
-import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
+import type { FindOptions, VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
 import type { RecordFilter } from "../../../offchain/agent/keys/nbm-client.ts";
 import { ensureKeyOwnership, type RecordKeyContext } from "../../../offchain/agent/keys/record-key.ts";
 import { SILENT } from "../../../offchain/agent/progress.ts";
@@ -118,6 +118,8 @@ describe("the key record that an account relies on", () => {
   let committeeId: bigint;
   /** What archives were asked for. */
   let filters: RecordFilter[];
+  /** What a search for records of an ownership key waits for. */
+  let searching: ((signal: AbortSignal | undefined) => Promise<void>) | undefined;
   /** Records that were found wrong. */
   let blamed: unknown[];
 
@@ -133,6 +135,7 @@ describe("the key record that an account relies on", () => {
     judged = new Set();
     committeeId = 1n;
     filters = [];
+    searching = undefined;
     blamed = [];
     joined = new Set();
     states = Array(SIZE).fill("valid");
@@ -186,8 +189,9 @@ describe("the key record that an account relies on", () => {
       },
       nodes,
       archives: {
-        find: async (filter: RecordFilter) => {
+        find: async (filter: RecordFilter, { signal }: FindOptions = {}) => {
           filters.push(filter);
+          if (filter.ownershipKey !== undefined) await searching?.(signal);
           const records = archived ? [...others, found] : others;
           return { records: records.filter(({ record }) => fits(filter, record)), reports: [] };
         },
@@ -250,6 +254,26 @@ describe("the key record that an account relies on", () => {
     found = await recordBy(us.address, usual, { keyTime: 1001n });
     others = [await recordBy(us.address, usual), await recordBy(us.address, usual, wrong)];
     expect(await ensure()).to.deep.equal({ recordId: found.recordId, role: "recorder", isNew: false });
+    expect([...asked]).to.deep.equal([]);
+  });
+
+  it("is its own while others' are still being looked for, which ends then", async () => {
+    found = await recordBy(us.address, committeePolicy(SIZE, THRESHOLD));
+    let asks: AbortSignal | undefined;
+    searching = async (signal) => {
+      asks = signal;
+      await new Promise((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+    };
+    expect(await ensure()).to.deep.equal({ recordId: found.recordId, role: "recorder", isNew: false });
+    expect(asks?.aborted).to.equal(true);
+  });
+
+  it("is none when others' cannot be looked for, rather than a second transaction for the same key", async () => {
+    found = await recordBy(somebody, committeePolicy(SIZE, THRESHOLD));
+    searching = async () => {
+      throw new TallystickError("no archive can be asked", { code: "CHAIN_UNAVAILABLE" });
+    };
+    await expectAsyncRejection(() => ensure(), "CHAIN_UNAVAILABLE");
     expect([...asked]).to.deep.equal([]);
   });
 
