@@ -110,6 +110,15 @@ export function tooManyRevoked(): TallystickError {
   });
 }
 
+export function noGroupStubFile(): TallystickError {
+  return new TallystickError("the group has no stub file", {
+    code: "NOT_FOUND",
+    party: "client",
+    check: "stub file of the group",
+    hint: "its founder stores it: `tallystick owners create` completes what was interrupted",
+  });
+}
+
 export function busy(): TallystickError {
   return new TallystickError("others keep changing the ownership group", {
     code: "CONFLICT",
@@ -121,7 +130,7 @@ export function busy(): TallystickError {
   });
 }
 
-/** A member reads the group's stub file, and has none of its own. */
+/** A member that has joined reads the group's stub file, and has none of its own. */
 export function memberHasNone(): TallystickError {
   return new TallystickError("the account is in an ownership group of this put, and has no stub file of its own", {
     code: "CONFLICT",
