@@ -251,6 +251,31 @@ describe("ownership groups at a provider", () => {
     expect(path.epoch).to.equal(epoch);
   });
 
+  it("have manager keys of the keystore's secret, which a daemon wipes once its services are made", async () => {
+    const { provider, group } = await founded();
+    const { index, claims, budgets } = provider;
+    const managerOf = async (operatorSecret: Uint8Array, wipe: boolean): Promise<string> => {
+      const parts = { index, claims, quotas: noQuotas, budgets, operatorSecret };
+      const service = new OwnerGroupService(parts, () => provider.clock.seconds);
+      if (wipe) operatorSecret.fill(0);
+      return (await service.proof(group.groupId)).managerKey;
+    };
+    const right = await managerOf(OPERATOR_SECRET.slice(), false);
+    expect(await managerOf(OPERATOR_SECRET.slice(), true)).to.equal(right);
+    expect(await managerOf(new Uint8Array(32), false)).to.not.equal(right);
+  });
+
+  it("are changed by no provider with another keystore, which says so", async () => {
+    const { provider, group } = await founded();
+    const { index, claims, budgets } = provider;
+    const parts = { index, claims, quotas: noQuotas, budgets, operatorSecret: randomBytes(32) };
+    const other = new OwnerGroupService(parts, () => provider.clock.seconds);
+    expect(await rejection(other.path(ALICE, group.groupId))).to.include({
+      code: "INTEGRITY",
+      check: "manager of the group",
+    });
+  });
+
   it("make one epoch of each change, however many are asked for at once", async () => {
     const { groups, group, join, read } = await founded();
     await Promise.all([join(BOB), join(CAROL)]);

@@ -1,5 +1,5 @@
 /** What the provider refuses about ownership groups. */
-import { TallystickError } from "../../core/errors.ts";
+import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { MAX_GROUP_MEMBERS, MEMBER_SECRET_CHECK } from "../../core/wire/owner-groups.ts";
 
 /** Also to those that are no members, or not the founder: to them the group does not exist. */
@@ -116,6 +116,16 @@ export function noGroupStubFile(): TallystickError {
     party: "client",
     check: "stub file of the group",
     hint: "its founder stores it: `tallystick owners create` completes what was interrupted",
+  });
+}
+
+/** The database was opened with a keystore that is not its own. */
+export function ofAnotherKeystore(groupId: string): IntegrityError {
+  return new IntegrityError("the provider's keystore is not that of this ownership group", {
+    party: "provider",
+    check: "manager of the group",
+    received: groupId,
+    hint: "the operator starts the provider with the keystore that belongs to its database",
   });
 }
 
