@@ -214,7 +214,7 @@ describe("ownership groups at a provider", () => {
     expect(await stubFiles.find(BOB, group.dataId)).to.deep.equal(own(1));
   });
 
-  it("take a founder's own stub file beside that of the group, which it stores before it closes the group", async () => {
+  it("take a founder's own stub file beside the group's, which it stores before it closes the group", async () => {
     const { groups, stubFiles, group, states, read, own } = await founded();
     await stubFiles.replace(ALICE, group.dataId, 0, once(own(1)));
     expect(await states()).to.deep.equal({ [ALICE]: "member" });

@@ -64,7 +64,7 @@ function registerJoin(owners: Command): void {
     .addHelpText(
       "after",
       "\nOnce the group's stub file has the stubs of this account's own, its own at that provider is removed: from\n" +
-        "then on the account reads the put while it is in the group. When the command is interrupted, run it again.\n\n" +
+        "then on the account reads the put while it is in the group. If the command is interrupted, run it again.\n\n" +
         `Example:\n  $ tallystick owners join 0x${"5f".repeat(32)}`,
     )
     .action(async (group: string, _options: unknown, command: Command) => {

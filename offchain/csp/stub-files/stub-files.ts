@@ -46,7 +46,7 @@ export class StubFileService {
    * @param body at most `MAX_STUB_FILE_BYTES`
    * @returns its epoch
    * @throws UnknownVersionError, IntegrityError for what is no stub file; InvalidInputError for one of no later epoch
-   * @throws TallystickError CONFLICT when another epoch is in place, or the account has joined a group of the put, which
+   * @throws TallystickError CONFLICT when another epoch is in place, or the account has joined a group of the put that
    *   it has not founded; RATE_LIMITED, STORAGE_UNAVAILABLE
    */
   async replace(account: string, dataId: string, expected: number, body: AsyncIterable<Uint8Array>): Promise<number> {

@@ -28,8 +28,8 @@ export class RecordOwnership {
    * rule of `OwnersPolicy`.
    *
    * @throws TallystickError NOT_FOUND when there is no such record, NOT_OWNER when the account does not own it on
-   *   chain, was replaced, or succeeds none of its owners; NOT_DELEGATED, OUT_OF_SCOPE for a delegate that may not read;
-   *   CHAIN_UNAVAILABLE
+   *   chain, was replaced, or succeeds none of its owners; NOT_DELEGATED, OUT_OF_SCOPE for a delegate that may not
+   *   read; CHAIN_UNAVAILABLE
    */
   async recordOf(recordId: string, account: string, owner: string): Promise<KeyRecord> {
     const record = await this.onChain(recordId);

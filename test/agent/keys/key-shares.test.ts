@@ -222,7 +222,7 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
     });
   }
 
-  it("goes on with other sets of members where one lacks shares or refuses, and tells a refusal in the end", async () => {
+  it("goes on with other sets of members where one lacks shares or refuses, and tells a refusal at last", async () => {
     const no: Reply = async () => {
       throw new TallystickError("no owner", { code: "NOT_OWNER" });
     };
