@@ -38,7 +38,7 @@ function registerCreate(owners: Command): void {
     .addOption(
       new Option(
         "--rejoin <policy>",
-        "how a revoked owner may join again: `proof`, by proving ownership; `founder`, also once the founder readmits it",
+        "how a revoked owner may join again: `proof`, by proving ownership; `founder`, only once it is readmitted",
       )
         .choices(["founder", "proof"] as const)
         .default("founder"),
