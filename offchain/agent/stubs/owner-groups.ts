@@ -124,7 +124,11 @@ export class OwnerGroups {
         (found === undefined || !equalBytes(found.stubs, before.stubs))
       ) {
         await ownerGroups.leave(groupId, signal);
-        throw otherStubs(provider.name, group.founder);
+        throw otherStubs(
+          provider.name,
+          group.founder,
+          "this account has left the group again and keeps its own stub file; ask the founder about the group's",
+        );
       }
       if (before !== undefined) await ownerGroups.complete(groupId, signal);
       return { dataId, groups: [{ provider: provider.account, groupId, ...changeOf(joined) }], failures: [] };

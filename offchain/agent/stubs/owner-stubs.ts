@@ -127,11 +127,15 @@ export async function keepStubs(
 }
 
 /** A group whose stub file does not hold the stubs of the put. */
-export function otherStubs(party: string, founder: string): IntegrityError {
+export function otherStubs(
+  party: string,
+  founder: string,
+  hint = "leave the group (`tallystick owners leave`), then put the same files with --revocable",
+): IntegrityError {
   return new IntegrityError("the ownership group has no stub file with the stubs of this put", {
     party: `founder ${founder}`,
     check: `stub file of the group at ${party}`,
-    hint: "leave the group (`tallystick owners leave`), then put the same files with --revocable",
+    hint,
   });
 }
 
