@@ -8,6 +8,7 @@ import type { NodeAnswer } from "../core/wire/nbm.ts";
 import { type RunningDaemon, startDaemon } from "../daemon/boot.ts";
 import { cachedFor } from "../daemon/cached.ts";
 import { LocalDatabase } from "../daemon/database.ts";
+import { Delegates } from "../daemon/delegates.ts";
 import type { Logger } from "../daemon/logger.ts";
 import type { DaemonBase, DaemonProgram, DaemonWork } from "../daemon/program.ts";
 import { refreshCommand, replaceCommand, reshareCommand } from "./commands/generations.ts";
@@ -95,7 +96,8 @@ function build(base: DaemonBase<NbmConfig, LocalDatabase>): DaemonWork {
     spacingMilliseconds: SCAN_SPACING_MILLISECONDS,
   });
   const records = { archive, follower, shares, memberships };
-  const ownership = new RecordOwnership({ chain, operator, archive, follower });
+  const delegates = Delegates.on(chain);
+  const ownership = new RecordOwnership({ chain, operator, delegates, archive, follower });
   const keeping = { chain, operator, hpkePrivateKey, memberships, lines, own, held, archive };
   const deliveries = new ShareDeliveries({ ...keeping, checkSignature, ownership });
   const handovers = new ShareHandovers(keeping);

@@ -72,6 +72,17 @@ export async function foundGroup(folder: string, rejoin: "proof" | "founder" = "
     return openStubFile(key, scope, inner, "provider");
   };
   const read = async (account: string) => open(await memberOf(account), await groups.stubFile(account, group.groupId));
+  /** States by account, as the founder is told. */
+  const states = async (founder = ALICE) =>
+    Object.fromEntries(
+      (await groups.members(founder, group.groupId)).members.map(({ account, state }) => [
+        account.toLowerCase(),
+        state,
+      ]),
+    );
+  /** A stub file that an owner without a group might have. */
+  const owned = [1, 2].map((epoch) => sealStubFile(FILE_KEY, { dataId, epoch }, STUBS));
+  const own = (epoch: 1 | 2) => owned[epoch - 1] ?? new Uint8Array(0);
   const passed = new PassedPlaces({ index, budgets, operatorSecret: OPERATOR_SECRET }, () => provider.clock.seconds);
   return {
     provider,
@@ -87,6 +98,8 @@ export async function foundGroup(folder: string, rejoin: "proof" | "founder" = "
     memberOf,
     open,
     read,
+    states,
+    own,
     sealed,
   };
 }

@@ -152,13 +152,75 @@ describe("ownership groups at a provider", () => {
     }
   });
 
-  it("take the place of a member's own stub file, which it cannot have beside", async () => {
-    const { provider, stubFiles, group, join, sealed } = await founded();
-    await stubFiles.replace(BOB, group.dataId, 0, once(sealed));
+  it("leave a joining member its own stub file, also when it is revoked", async () => {
+    const { provider, groups, stubFiles, group, join, read, states, own } = await founded();
+    await stubFiles.replace(BOB, group.dataId, 0, once(own(1)));
     await join(BOB);
-    expect((await rejection(stubFiles.find(BOB, group.dataId))).code).to.equal("NOT_FOUND");
-    expect(await rejection(stubFiles.replace(BOB, group.dataId, 0, once(sealed)))).to.include({ code: "CONFLICT" });
+    expect(await states()).to.deep.equal({ [ALICE]: "member", [BOB]: "joining" });
+    expect(await read(BOB)).to.deep.equal(STUBS);
+    expect(await provider.index.stubFiles.bytesOf(BOB)).to.equal(MEMBER_BYTES + own(1).length + STUB_ROW_BYTES);
+    // It leads its own to the next epoch, as an owner without a group does.
+    await stubFiles.replace(BOB, group.dataId, 1, once(own(2)));
+    expect(await join(BOB), "again").to.include({ epoch: 2, messages: 0 });
+    await groups.revoke(ALICE, group.groupId, BOB);
+    expect(await rejection(groups.complete(BOB, group.groupId))).to.include({ code: "NOT_FOUND" });
+    expect(await stubFiles.find(BOB, group.dataId)).to.deep.equal(own(2));
+    expect((await rejection(groups.stubFile(BOB, group.groupId))).code).to.equal("NOT_FOUND");
+  });
+
+  it("remove a member's own stub file when it completes its join, and take no other", async () => {
+    const { provider, groups, stubFiles, group, join, states, own } = await founded();
+    await stubFiles.replace(BOB, group.dataId, 0, once(own(1)));
+    expect(await rejection(groups.complete(BOB, group.groupId)), "no member").to.include({ code: "NOT_FOUND" });
+    await join(BOB);
+    for (const time of ["first", "again"]) {
+      await groups.complete(BOB, group.groupId);
+      expect((await rejection(stubFiles.find(BOB, group.dataId))).code, time).to.equal("NOT_FOUND");
+    }
+    expect(await states()).to.deep.equal({ [ALICE]: "member", [BOB]: "member" });
+    for (const [expected, epoch] of [
+      [0, 1],
+      [1, 2],
+    ] as const) {
+      const refused = await rejection(stubFiles.replace(BOB, group.dataId, expected, once(own(epoch))));
+      expect(refused).to.include({ code: "CONFLICT", check: "ownership group of the put" });
+    }
     expect(await provider.index.stubFiles.bytesOf(BOB)).to.equal(MEMBER_BYTES);
+  });
+
+  it("either complete a join or leave the own stub file when the member is revoked at the same time", async () => {
+    const { groups, stubFiles, group, join, own } = await founded("proof");
+    await stubFiles.replace(BOB, group.dataId, 0, once(own(1)));
+    await join(BOB);
+    const completing = groups.complete(BOB, group.groupId).then(
+      () => true,
+      () => false,
+    );
+    await groups.revoke(ALICE, group.groupId, BOB);
+    const kept = await stubFiles.find(BOB, group.dataId).then(
+      () => true,
+      () => false,
+    );
+    expect(kept).to.equal(!(await completing));
+  });
+
+  it("complete no join while the group has no stub file", async () => {
+    const { provider, groups, stubFiles, group, join, own } = await founded();
+    provider.database.exec("DELETE FROM group_stub_files");
+    await stubFiles.replace(BOB, group.dataId, 0, once(own(1)));
+    await join(BOB);
+    const refused = await rejection(groups.complete(BOB, group.groupId));
+    expect(refused).to.include({ code: "NOT_FOUND", check: "stub file of the group" });
+    expect(await stubFiles.find(BOB, group.dataId)).to.deep.equal(own(1));
+  });
+
+  it("take a founder's own stub file beside the group's, which it stores before it closes the group", async () => {
+    const { groups, stubFiles, group, states, read, own } = await founded();
+    await stubFiles.replace(ALICE, group.dataId, 0, once(own(1)));
+    expect(await states()).to.deep.equal({ [ALICE]: "member" });
+    expect(await read(ALICE)).to.deep.equal(STUBS);
+    await groups.close(ALICE, group.groupId);
+    expect(await stubFiles.find(ALICE, group.dataId)).to.deep.equal(own(1));
   });
 
   it("are as they were after the provider starts anew, and keep the newest messages only", async () => {
@@ -187,6 +249,31 @@ describe("ownership groups at a provider", () => {
     );
     const path = openMemberPath(await restarted.path(BOB, group.groupId), named(group), secretOf(BOB));
     expect(path.epoch).to.equal(epoch);
+  });
+
+  it("have manager keys of the keystore's secret, which a daemon wipes once its services are made", async () => {
+    const { provider, group } = await founded();
+    const { index, claims, budgets } = provider;
+    const managerOf = async (operatorSecret: Uint8Array, wipe: boolean): Promise<string> => {
+      const parts = { index, claims, quotas: noQuotas, budgets, operatorSecret };
+      const service = new OwnerGroupService(parts, () => provider.clock.seconds);
+      if (wipe) operatorSecret.fill(0);
+      return (await service.proof(group.groupId)).managerKey;
+    };
+    const right = await managerOf(OPERATOR_SECRET.slice(), false);
+    expect(await managerOf(OPERATOR_SECRET.slice(), true)).to.equal(right);
+    expect(await managerOf(new Uint8Array(32), false)).to.not.equal(right);
+  });
+
+  it("are changed by no provider with another keystore, which says so", async () => {
+    const { provider, group } = await founded();
+    const { index, claims, budgets } = provider;
+    const parts = { index, claims, quotas: noQuotas, budgets, operatorSecret: randomBytes(32) };
+    const other = new OwnerGroupService(parts, () => provider.clock.seconds);
+    expect(await rejection(other.path(ALICE, group.groupId))).to.include({
+      code: "INTEGRITY",
+      check: "manager of the group",
+    });
   });
 
   it("make one epoch of each change, however many are asked for at once", async () => {

@@ -19,21 +19,14 @@ describe("places in ownership groups that pass to successors", () => {
   /** As when a successor opens a session. */
   async function founded(rejoin?: "proof" | "founder") {
     const made = await foundGroup(folder(), rejoin);
-    const { provider, passed, groups, group } = made;
+    const { provider, passed, group } = made;
     const succeed = async (from: string, to: string) => {
       await passed.pass(from, to);
       await provider.index.successions.takeOver(from, to, provider.clock.seconds);
     };
     const tell = async (account: string) =>
       passed.tellSecret(account, group.groupId, { secret: toHex(secretOf(account)) });
-    const states = async (founder = ALICE) =>
-      Object.fromEntries(
-        (await groups.members(founder, group.groupId)).members.map(({ account, state }) => [
-          account.toLowerCase(),
-          state,
-        ]),
-      );
-    return { ...made, succeed, tell, states };
+    return { ...made, succeed, tell };
   }
 
   it("give the successor the place, and the predecessor's keys nothing newer", async () => {
@@ -124,6 +117,22 @@ describe("places in ownership groups that pass to successors", () => {
     expect(await states(), "nor in another one's place").to.deep.equal({ [ALICE]: "member", [NEW_BOB]: "revoked" });
     await groups.readmit(ALICE, group.groupId, NEW_BOB);
     await join(NEW_BOB);
+    expect(await states()).to.deep.equal({ [ALICE]: "member", [NEW_BOB]: "member" });
+  });
+
+  it("pass from a joining member together with its own stub file", async () => {
+    const { groups, stubFiles, group, join, read, succeed, tell, states, own } = await founded();
+    await stubFiles.replace(BOB, group.dataId, 0, once(own(1)));
+    await join(BOB);
+    await succeed(BOB, NEW_BOB);
+    expect(await states()).to.deep.equal({ [ALICE]: "member", [NEW_BOB]: "joining" });
+    await tell(NEW_BOB);
+    expect(await read(NEW_BOB)).to.deep.equal(STUBS);
+    // It seals the file anew, under its own keys.
+    await stubFiles.replace(NEW_BOB, group.dataId, 1, once(own(2)));
+    await succeed(BOB, NEW_BOB);
+    expect(await stubFiles.find(NEW_BOB, group.dataId), "again").to.deep.equal(own(2));
+    await groups.complete(NEW_BOB, group.groupId);
     expect(await states()).to.deep.equal({ [ALICE]: "member", [NEW_BOB]: "member" });
   });
 

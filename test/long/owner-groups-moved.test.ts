@@ -71,6 +71,14 @@ describe("ownership groups whose owners move", function () {
   });
   after(async () => await net?.stop());
 
+  it("keep nothing of the old keys in stub files at providers without a data set", async () => {
+    const dave = await newPerson(net, "dave");
+    const put = await run(dave, "put", join(net.dir, "in"), "--revocable", "--no-data-set");
+    expect(put.dataId).to.equal(dataId);
+    await rotate(dave);
+    await reads(dave);
+  });
+
   it("give a member's place to its successor, in a rotation", async () => {
     const successor = await rotate(carol);
     const accounts = (await shown(alice))?.owners.map(({ account }) => account.toLowerCase());

@@ -2,15 +2,22 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
+import { AgentContext } from "../../offchain/agent/context.ts";
+import { openFileKey } from "../../offchain/agent/keys/file-key.ts";
 import type { Agent } from "../../offchain/agent/node/index.ts";
+import { nodePlatform } from "../../offchain/agent/node/platform.ts";
+import { SILENT } from "../../offchain/agent/progress.ts";
+import { accountStubs } from "../../offchain/agent/stubs/account-stubs.ts";
+import { readGroupStubs, storeGroupStubs } from "../../offchain/agent/stubs/group-stubs.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
 import { isAddressEqual } from "../../offchain/core/encoding/address.ts";
 import { fromHex } from "../../offchain/core/encoding/hex.ts";
+import { identityFromPhrase } from "../../offchain/core/identity/identity.ts";
 import type { GroupMember } from "../../offchain/core/revocable/group-member.ts";
 import { unwrapGroupStubs, wrappedEpoch } from "../../offchain/core/revocable/group-stubs.ts";
 import { openMemberPath } from "../../offchain/core/revocable/member-path.ts";
 import type { OwnerGroupAnswer } from "../../offchain/core/wire/owner-groups.ts";
-import { type CommandResult, tallystick } from "../../scripts/demo/command.ts";
+import { type CommandResult, startTallystick, tallystick } from "../../scripts/demo/command.ts";
 import { DROP, HttpProxy, type ProxiedAnswer, type ProxiedRequest } from "../helpers/http-proxy.ts";
 import { type LocalNet, SMALL_COMMITTEE, startLocalNet } from "../helpers/local-net.ts";
 import { agentOf, newPerson, type Person, personFrom } from "../helpers/people.ts";
@@ -298,5 +305,97 @@ describe("ownership groups with real processes", function () {
     await readsNothing(bob, "out-closed");
     await reads(carol, "out-carol-closed");
     expect(await refused(bob, "owners", "join", group.groupId)).to.include({ code: "NOT_FOUND", check: "group id" });
+  });
+
+  /** State of an account as the founder is told. */
+  async function stateOf({ account }: Person): Promise<string | undefined> {
+    const { owners } = firstGroup(await run(people.alice, "owners", "list", dataId)) as {
+      owners: { account: string; state: string }[];
+    };
+    return owners.find((one) => isAddressEqual(one.account, account))?.state;
+  }
+
+  /** `owners join`, killed with the provider's answer to a request on the way, or before the provider gets it. */
+  async function killedJoin(person: Person, groupId: string, request: "join" | "complete", at: "before" | "after") {
+    let kills = 0;
+    const child = startTallystick(person, ["owners", "join", groupId]);
+    const kill = (): typeof DROP => {
+      kills += 1;
+      child.process.kill("SIGKILL");
+      return DROP;
+    };
+    const isMeant = ({ path }: ProxiedRequest) => path.endsWith(`/${request}`);
+    strike = (asked) => (at === "before" && isMeant(asked) ? Promise.resolve(kill()) : undefined);
+    proxy.alter = async (asked) => (at === "after" && isMeant(asked) ? kill() : undefined);
+    await child.ended;
+    strike = () => undefined;
+    proxy.alter = () => undefined;
+    expect(kills, `${at} ${request}`).to.equal(1);
+  }
+
+  it("are joined in two steps: who is killed between them reads its own stub file, and goes on", async () => {
+    const { alice, bob } = people;
+    await run(bob, "put", dir("in"), "--revocable", "--no-data-set");
+    const { groupId } = firstGroup(await run(alice, "owners", "create", dataId)) as { groupId: string };
+    for (const [request, at, state] of [
+      ["join", "before", undefined],
+      ["join", "after", "joining"],
+      ["complete", "before", "joining"],
+      ["complete", "after", "member"],
+    ] as const) {
+      const when = `${at} ${request}`;
+      await killedJoin(bob, groupId, request, at);
+      expect(await stateOf(bob), when).to.equal(state);
+      await reads(bob, `out-killed-${at}-${request}`);
+      if (state === undefined) continue;
+      expect(firstGroup(await run(bob, "owners", "list", dataId)), when).to.include({
+        isJoining: state === "joining",
+      });
+    }
+    // Revoked before it has completed, it is the owner without a group that it was.
+    await run(bob, "owners", "leave", dataId);
+    await run(bob, "put", dir("in"), "--revocable", "--no-data-set");
+    await killedJoin(bob, groupId, "complete", "before");
+    await run(bob, "put", dir("in"), "--revocable", "--no-data-set");
+    await run(bob, "rekey", dataId);
+    expect(await stateOf(bob), "puts and rekeys meanwhile").to.equal("joining");
+    await run(alice, "owners", "revoke", dataId, bob.account);
+    await reads(bob, "out-joining-revoked");
+    await run(alice, "owners", "readmit", dataId, bob.account);
+    await run(bob, "owners", "join", groupId);
+    expect(await stateOf(bob)).to.equal("member");
+    await run(alice, "owners", "revoke", dataId, bob.account);
+    await readsNothing(bob, "out-member-revoked");
+    await run(alice, "owners", "readmit", dataId, bob.account);
+  });
+
+  it("take nothing from who is killed while it joins the group of a founder that lies about the stubs", async () => {
+    const { alice, bob } = people;
+    await run(bob, "put", dir("in"), "--revocable", "--no-data-set");
+    const identity = identityFromPhrase(alice.recoveryPhrase);
+    const platform = nodePlatform(dir("alice-lies"));
+    const liar = new AgentContext({ identity, deployment: net.deployment, platform, logger: SILENT, confirmations: 1 });
+    const { fileKey } = await openFileKey(liar, dataId);
+    const owner = accountStubs(liar, dataId, fileKey);
+    const { ownerGroups: groups } = liar.providers().byAccount(net.provider.account);
+    const lied = await groups?.ofPut(dataId);
+    if (groups === undefined || lied === undefined) throw new Error("no group");
+    const right = await readGroupStubs(groups, lied, owner);
+    await storeGroupStubs(groups, lied, owner, new Uint8Array(right?.stubs.length ?? 0).fill(1));
+
+    await killedJoin(bob, lied.groupId, "join", "after");
+    expect(await stateOf(bob)).to.equal("joining");
+    await reads(bob, "out-lied-killed");
+    await run(bob, "put", dir("in"), "--revocable", "--no-data-set");
+    expect(await refused(bob, "owners", "join", lied.groupId)).to.include({
+      code: "INTEGRITY",
+      party: `founder ${lied.founder}`,
+    });
+    expect(await stateOf(bob)).to.equal(undefined);
+    await reads(bob, "out-lied");
+    await storeGroupStubs(groups, lied, owner, right?.stubs ?? new Uint8Array(0));
+    await run(bob, "owners", "join", lied.groupId);
+    await reads(bob, "out-honest-again");
+    await platform.close();
   });
 });

@@ -21,7 +21,7 @@ import { fileTag, openOwnKey } from "../../core/record/key-record.ts";
 import type { AgentContext, CommitteeLink } from "../context.ts";
 import type { Predecessor } from "../predecessors.ts";
 import type { ArchiveReport, Archives, VerifiedRecord } from "./archives.ts";
-import { rebuildFromRecord, type SharePlace } from "./key-shares.ts";
+import { fromAnySet, rebuildFromRecord, type SharePlace } from "./key-shares.ts";
 import type { NodeReport } from "./quorum.ts";
 import { readShareHolders } from "./share-holders.ts";
 
@@ -216,17 +216,10 @@ async function openFromRecord(
     logger: context.logger,
     owner,
   };
-  let failure: unknown;
-  for await (const members of placesOf(context, link, found)) {
-    try {
-      const rebuilt = await rebuildFromRecord(found, dataId, link.committee, members, collecting);
-      return { ...rebuilt, source: "committee" };
-    } catch (error) {
-      if (!(error instanceof TallystickError) || error.code !== "SHARES_MISSING") throw error;
-      failure ??= error;
-    }
-  }
-  throw failure;
+  const rebuilt = await fromAnySet(placesOf(context, link, found), (members) =>
+    rebuildFromRecord(found, dataId, link.committee, members, collecting),
+  );
+  return { ...rebuilt, source: "committee" };
 }
 
 /**

@@ -41,8 +41,8 @@ export interface RebuiltKey {
  * Rebuilds the key of a file from the shares of its record.
  *
  * @param members who has the shares, one for each share, each with a way to reach it.
- * @throws TallystickError SHARES_MISSING when fewer than k nodes give right shares; `details.nodes` says what each
- *   answered.
+ * @throws TallystickError SHARES_MISSING when fewer than k nodes give right shares, or the refusal of so many that no k
+ *   are left; `details.nodes` says what each answered.
  * @throws IntegrityError when right shares rebuild no key of this file: the recorder made the record wrongly.
  */
 export async function rebuildFromRecord(
@@ -57,6 +57,30 @@ export async function rebuildFromRecord(
   const quorum = { committeeId: committee.id, threshold, account: context.account.address };
   const { shares, nodes } = await collectShares(quorum, members, ask, context.logger);
   return { fileKey: rebuildFileKey(found.payload, found.record, shares, dataId), nodes };
+}
+
+/**
+ * Tries several sets of members, which may have the shares of a record, one after the other. Whom the nodes of one set
+ * refuse as no owner, another set may still serve: those of a set that is out of date follow no chain any more.
+ * @throws the refusal of a set, or else the first failure; at once what is neither that nor SHARES_MISSING
+ */
+export async function fromAnySet<Rebuilt>(
+  sets: AsyncIterable<readonly SharePlace[]>,
+  rebuild: (members: readonly SharePlace[]) => Promise<Rebuilt>,
+): Promise<Rebuilt> {
+  let missing: unknown;
+  let refusal: unknown;
+  for await (const members of sets) {
+    try {
+      return await rebuild(members);
+    } catch (error) {
+      const code = error instanceof TallystickError ? error.code : undefined;
+      if (code === "NOT_OWNER") refusal ??= error;
+      else if (code === "SHARES_MISSING") missing ??= error;
+      else throw error;
+    }
+  }
+  throw refusal ?? missing;
 }
 
 /** Asks the member, then those that held its share before it and may have it still. */

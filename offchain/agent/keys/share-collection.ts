@@ -15,7 +15,13 @@ export const REQUEST_SECONDS = 600;
 /** A node that takes longer is waited for, but another one is asked as well. */
 const PATIENCE_SECONDS = 5;
 /** What a node refuses an account for. When so many do that no k are left, waiting does not help. */
-const REFUSALS: readonly ErrorCode[] = ["NOT_RELEASED", "NOT_DELEGATED", "OUT_OF_SCOPE", "ACCOUNT_REPLACED"];
+const REFUSALS: readonly ErrorCode[] = [
+  "NOT_RELEASED",
+  "NOT_OWNER",
+  "NOT_DELEGATED",
+  "OUT_OF_SCOPE",
+  "ACCOUNT_REPLACED",
+];
 
 export interface ShareMember extends QuorumMember, AssignableMember {
   readonly client: NbmClient;
@@ -39,9 +45,9 @@ export interface Collected {
 /**
  * @param members those of one generation, each with a way to reach it
  * @param ask resolves with a member's right share; throws when it fails or does not verify
- * @throws TallystickError SHARES_MISSING when fewer than k members give right shares; NOT_RELEASED, NOT_DELEGATED,
- *   OUT_OF_SCOPE or ACCOUNT_REPLACED when so many refuse the account that no k are left; `details.nodes` says what each
- *   answered
+ * @throws TallystickError SHARES_MISSING when fewer than k members give right shares; NOT_RELEASED, NOT_OWNER,
+ *   NOT_DELEGATED, OUT_OF_SCOPE or ACCOUNT_REPLACED when so many refuse the account that no k are left;
+ *   `details.nodes` says what each answered
  */
 export async function collectShares<Member extends ShareMember>(
   { committeeId, threshold, account }: ShareQuorum,

@@ -11,6 +11,7 @@ import {
   type FoundGroupRequest,
   GroupChangeAnswer,
   GroupClosedAnswer,
+  GroupCompletedAnswer,
   GroupMembersAnswer,
   GroupProofAnswer,
   MEMBER_SECRET_CHECK,
@@ -34,13 +35,15 @@ export interface OwnerGroupKeeper {
   found(request: FoundGroupRequest, signal?: AbortSignal): Promise<OwnerGroupAnswer>;
   /** @returns what to prove to join; undefined when the provider says that there is no such group */
   proof(groupId: string, signal?: AbortSignal): Promise<GroupProofAnswer | undefined>;
-  /** Claims the objects, and joins with the answers. @param secret 32 bytes */
+  /** Claims the objects, and joins with the answers. An own stub file stays until `complete`. @param secret 32 bytes */
   join(
     groupId: string,
     objects: readonly SealedObject[],
     secret: Uint8Array,
     signal?: AbortSignal,
   ): Promise<GroupChangeAnswer>;
+  /** Removes this account's own stub file of the put, as a member that reads the group's from here on. */
+  complete(groupId: string, signal?: AbortSignal): Promise<void>;
   /** Of a member that took the place of its predecessor, whose path needs it. @param secret 32 bytes */
   tellSecret(groupId: string, secret: Uint8Array, signal?: AbortSignal): Promise<GroupChangeAnswer>;
   leave(groupId: string, signal?: AbortSignal): Promise<GroupChangeAnswer>;
@@ -102,6 +105,10 @@ export class OwnerGroupClient implements OwnerGroupKeeper {
     // A claim is answered once.
     const request = { json, signal, retries: 0 };
     return await this.#calls.json("POST", `${PATH}/${groupId}/join`, GroupChangeAnswer, request);
+  }
+
+  async complete(groupId: string, signal?: AbortSignal): Promise<void> {
+    await this.#calls.json("POST", `${PATH}/${groupId}/complete`, GroupCompletedAnswer, { signal });
   }
 
   async tellSecret(groupId: string, secret: Uint8Array, signal?: AbortSignal): Promise<GroupChangeAnswer> {

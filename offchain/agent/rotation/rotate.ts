@@ -20,6 +20,7 @@ import { quoteFee } from "../../chain/fee-limit.ts";
 import type { RecoveryPlan } from "../../chain/recovery-policy.ts";
 import { isShortOfFunds } from "../../chain/short-funds.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
 import { DataSets } from "../data-sets/data-sets.ts";
 import { type DataSetOnChain, hasEnded, readOnChain } from "../data-sets/following.ts";
@@ -335,11 +336,32 @@ async function relist(
   };
   const needed = { releases: await to.releases(signal), ids };
   const { appended } = await snapshotListAt(next, to).appendAll(snapshots, needed, signal);
-  for (const dataId of inventory?.revocable ?? []) {
+  for await (const dataId of withStubFile(next, to, snapshots, inventory, signal)) {
     const error = await resealStubs(asSuccessor, next, to, dataId, signal);
     if (error !== undefined) damaged.push({ id: dataId, error });
   }
   return appended;
+}
+
+/**
+ * Puts of which a stub file has to be sealed anew at a provider. Without a data set there, nothing has told which puts
+ * are revocable: the provider is asked for the file of each that may be there.
+ */
+async function* withStubFile(
+  next: AgentContext,
+  to: StorageProvider,
+  snapshots: readonly Pick<Snapshot, "dataId">[],
+  inventory: Inventory | undefined,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<string> {
+  if (inventory !== undefined) {
+    yield* inventory.revocable;
+    return;
+  }
+  const puts = await next.catalogue.puts();
+  for (const dataId of new Set([...snapshots, ...puts].map((put) => put.dataId))) {
+    if ((await to.stubFile(dataId, signal)) !== undefined) yield dataId;
+  }
 }
 
 /** The provider has passed the file on to the new account: it opens under the old keys until it is sealed anew. */

@@ -37,6 +37,8 @@ export interface OwnerGroupView extends Pick<OwnerGroupAnswer, "groupId" | "foun
 export interface ListedGroup extends OwnerGroupView {
   /** Members and revoked accounts; only the founder is told. */
   readonly owners: readonly GroupMemberView[];
+  /** Whether this account's own stub file is still in place, so that `join` has to go on; false for the founder. */
+  readonly isJoining: boolean;
 }
 
 /** A provider where nothing was done. */
@@ -99,10 +101,11 @@ export class OwnerGroups {
 
   /**
    * Joins a group by proof of ownership: this account has put the same files with `--revocable` before. Its own stub
-   * file at the provider of the group is removed.
+   * file at the provider of the group is removed once the group's has the same stubs. Interrupted before, the account
+   * reads its own as before, and another call goes on.
    * @throws TallystickError NOT_FOUND when no provider has the group; NOT_OWNER for a put that this account does not
    *   own, and for an account that was revoked and may not come back
-   * @throws IntegrityError when the group does not have the stubs of the put; the account is as before then
+   * @throws IntegrityError when the group does not have the stubs of the put; the account has left it then
    */
   async join(groupId: string, { signal }: Options = {}): Promise<GroupsReport<ChangedGroup>> {
     const { provider, proof } = await this.#groupNamed(groupId, signal);
@@ -121,9 +124,13 @@ export class OwnerGroups {
         (found === undefined || !equalBytes(found.stubs, before.stubs))
       ) {
         await ownerGroups.leave(groupId, signal);
-        await storeStubs(provider, owner, before.stubs, before.epoch + 1, signal);
-        throw otherStubs(provider.name, group.founder);
+        throw otherStubs(
+          provider.name,
+          group.founder,
+          "this account has left the group again and keeps its own stub file; ask the founder about the group's",
+        );
       }
+      if (before !== undefined) await ownerGroups.complete(groupId, signal);
       return { dataId, groups: [{ provider: provider.account, groupId, ...changeOf(joined) }], failures: [] };
     });
   }
@@ -138,7 +145,8 @@ export class OwnerGroups {
       const owners: GroupMemberView[] = [];
       if (view.isFounder)
         for await (const owner of provider.ownerGroups.members(group.groupId, signal)) owners.push(owner);
-      return { ...view, owners };
+      const isJoining = !view.isFounder && (await provider.stubFile(dataId, signal)) !== undefined;
+      return { ...view, isJoining, owners };
     });
   }
 
@@ -175,8 +183,9 @@ export class OwnerGroups {
         if (group === undefined) return undefined;
         this.#requireFounder(group);
         const found = await readGroupStubs(ownerGroups, group, owner, signal);
-        await ownerGroups.close(group.groupId, signal);
+        // Before the group is gone: interrupted between the two, the founder has both.
         if (found !== undefined) await storeStubs(provider, owner, found.stubs, found.epoch + 1, signal);
+        await ownerGroups.close(group.groupId, signal);
         return this.#view(provider, group);
       }),
     );

@@ -100,7 +100,8 @@ export async function latestEpoch(
 
 /**
  * Makes sure that the account can read these stubs at a provider: from the ownership group that it is in, whose founder
- * mends what is missing or damaged, or from a stub file of its own, as `storeStubs`.
+ * mends what is missing or damaged, or from a stub file of its own, as `storeStubs`. A member that is still joining
+ * keeps its own.
  * @throws IntegrityError when the group has other stubs, and the account is not its founder; as `storeStubs`
  */
 export async function keepStubs(
@@ -112,12 +113,13 @@ export async function keepStubs(
 ): Promise<void> {
   const groups = provider.ownerGroups;
   const group = await groups?.ofPut(owner.dataId, signal);
-  if (groups === undefined || group === undefined) {
-    await storeStubs(provider, owner, stubs, fromEpoch, signal);
+  if (groups !== undefined && group !== undefined && isAddressEqual(group.founder, account)) {
+    await storeGroupStubs(groups, group, owner, stubs, signal);
     return;
   }
-  if (isAddressEqual(group.founder, account)) {
-    await storeGroupStubs(groups, group, owner, stubs, signal);
+  const isOwn = group === undefined || (await provider.stubFile(owner.dataId, signal)) !== undefined;
+  if (groups === undefined || group === undefined || isOwn) {
+    await storeStubs(provider, owner, stubs, fromEpoch, signal);
     return;
   }
   const found = await readGroupStubs(groups, group, owner, signal);
@@ -125,11 +127,15 @@ export async function keepStubs(
 }
 
 /** A group whose stub file does not hold the stubs of the put. */
-export function otherStubs(party: string, founder: string): IntegrityError {
+export function otherStubs(
+  party: string,
+  founder: string,
+  hint = "leave the group (`tallystick owners leave`), then put the same files with --revocable",
+): IntegrityError {
   return new IntegrityError("the ownership group has no stub file with the stubs of this put", {
     party: `founder ${founder}`,
     check: `stub file of the group at ${party}`,
-    hint: "leave the group (`tallystick owners leave`), then put the same files with --revocable",
+    hint,
   });
 }
 

@@ -1,13 +1,20 @@
 /** `tallystick owners`: who reads the stub file of a revocable put. */
 import { type Command, Option } from "commander";
-import type { ChangedGroup, GroupsReport, OwnerGroupView } from "../../agent/stubs/owner-groups.ts";
+import type { ChangedGroup, GroupsReport, ListedGroup, OwnerGroupView } from "../../agent/stubs/owner-groups.ts";
 import { counted } from "../../core/encoding/counted.ts";
+import type { RejoinPolicy } from "../../core/wire/owner-groups.ts";
 import type { AgentSession } from "../agent-session.ts";
 import { formatTime, printable } from "../output.ts";
 import { withAgent } from "../session.ts";
 import { address } from "../values.ts";
 
 const SNAPSHOT = "beginning of an id, latest, latest:<host> or a data id of a put with --revocable";
+
+/** What the founder has chosen for owners that it revokes. A proof is an account's: nothing ties accounts to people. */
+const REJOIN_TEXTS: Readonly<Record<RejoinPolicy, string>> = {
+  founder: "a revoked address joins again once the founder readmits it; another address that proves ownership may join",
+  proof: "a revoked address joins again by proving ownership anew",
+};
 
 export function registerOwners(program: Command): void {
   const owners = program
@@ -29,11 +36,18 @@ function registerCreate(owners: Command): void {
     .description("found an ownership group of a put; its id lets other accounts that have put the same files join")
     .argument("<snapshot>", SNAPSHOT)
     .addOption(
-      new Option("--rejoin <policy>", "how a revoked owner may join again: by proof, or once the founder readmits it")
+      new Option(
+        "--rejoin <policy>",
+        "how a revoked owner may join again: `proof`, by proving ownership; `founder`, only once it is readmitted",
+      )
         .choices(["founder", "proof"] as const)
         .default("founder"),
     )
-    .addHelpText("after", "\nExample:\n  $ tallystick owners create latest")
+    .addHelpText(
+      "after",
+      "\nA revocation binds the address of an account, with either policy: a person that has the files and the id of\n" +
+        "the group can join it from another account.\n\nExample:\n  $ tallystick owners create latest",
+    )
     .action(async (place: string, { rejoin }: { rejoin: "founder" | "proof" }, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, signal } = session;
@@ -49,7 +63,8 @@ function registerJoin(owners: Command): void {
     .argument("<group>", "id of the group, from its founder")
     .addHelpText(
       "after",
-      "\nThis account's own stub file at that provider is removed: it reads the put while it is in the group.\n\n" +
+      "\nOnce the group's stub file has the stubs of this account's own, its own at that provider is removed: from\n" +
+        "then on the account reads the put while it is in the group. If the command is interrupted, run it again.\n\n" +
         `Example:\n  $ tallystick owners join 0x${"5f".repeat(32)}`,
     )
     .action(async (group: string, _options: unknown, command: Command) => {
@@ -69,12 +84,7 @@ function registerListOwners(owners: Command): void {
     .action(async (place: string, _options: unknown, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, signal } = session;
-        tell(session, await agent.owners.list(place, { signal }), (group) => [
-          ...groupLines(group),
-          ...group.owners.map(
-            ({ account, state, since }) => `    ${state.padEnd(8)} ${account}, ${formatTime(since * 1000)}`,
-          ),
-        ]);
+        tell(session, await agent.owners.list(place, { signal }), listedLines);
       });
     });
 }
@@ -85,7 +95,12 @@ function registerRevoke(owners: Command): void {
     .description("revoke an owner: it gets nothing new with its keys and sessions; what it read stays read")
     .argument("<snapshot>", SNAPSHOT)
     .argument("<account>", "address of the owner", address)
-    .addHelpText("after", `\nExample:\n  $ tallystick owners revoke latest 0x${"7a".repeat(20)}`)
+    .addHelpText(
+      "after",
+      "\nThe group gets a new key, which is sealed for all other members (`rekey messages`). An owner that is still\n" +
+        "`joining` keeps its own stub file. The address alone is revoked, not the person.\n" +
+        `\nExample:\n  $ tallystick owners revoke latest 0x${"7a".repeat(20)}`,
+    )
     .action(async (place: string, account: string, _options: unknown, command: Command) => {
       await withAgent(command, async (session) => {
         const { agent, signal } = session;
@@ -142,15 +157,33 @@ function groupLines({ provider, groupId, founder, rejoin, epoch, members, isFoun
     `  group      ${groupId}`,
     `    provider ${provider}`,
     `    founder  ${founder}${isFounder ? ", this account" : ""}`,
-    `    ${counted(members, "member")}, epoch ${epoch}, a revoked owner comes back by ${rejoin}`,
+    `    ${counted(members, "member")}, epoch ${epoch} of the group's key`,
+    `    ${REJOIN_TEXTS[rejoin]}`,
   ];
 }
 
-function changeLines({ provider, groupId, epoch, members, messages }: ChangedGroup): string[] {
+function listedLines({ owners, isJoining, ...group }: ListedGroup): string[] {
+  const lines = owners.map(({ account, state, since }) => {
+    return `    ${state.padEnd(8)} ${account}, ${formatTime(since * 1000)}`;
+  });
+  const notes = [
+    ...(isJoining ? [`    this account is still joining: \`tallystick owners join ${group.groupId}\` goes on`] : []),
+    ...(owners.some(({ state }) => state === "joining")
+      ? ["    joining: it still has a stub file of its own, which a revocation does not take away"]
+      : []),
+  ];
+  return [...groupLines(group), ...lines, ...notes];
+}
+
+function changeLines({ provider, groupId, epoch, members, messages, rewrittenBytes }: ChangedGroup): string[] {
+  const isChanged = rewrittenBytes > 0;
   return [
     `  group      ${groupId}`,
     `    provider ${provider}`,
-    `    ${counted(members, "member")}, epoch ${epoch}, ${counted(messages, "rekey message")}`,
+    `    ${counted(members, "member")}, epoch ${epoch} of the group's key`,
+    isChanged
+      ? `    the group has a new key, sealed for its members in ${counted(messages, "rekey message")}`
+      : "    the group's key has not changed",
   ];
 }
 

@@ -87,7 +87,7 @@ export type GroupProofAnswer = Static<typeof GroupProofAnswer>;
 
 /**
  * `POST /v1/owner-groups/{id}/join`: the answers to a claim of all proven objects, and the secret. A stub file that the
- * account has of the put is removed: it reads the group's from here on.
+ * account has of the put stays until it completes the join.
  */
 export const JoinGroupRequest = Type.Object(
   {
@@ -109,7 +109,7 @@ export const MEMBER_SECRET_CHECK = "secret of the member";
 export const GroupSecretRequest = Type.Object({ secret: Bytes32Text }, closed);
 export type GroupSecretRequest = Static<typeof GroupSecretRequest>;
 
-/** `POST …/revoke` and `…/readmit`, of the founder: whom. `POST …/leave` and `…/close` have no body. */
+/** `POST …/revoke` and `…/readmit`, of the founder: whom. `POST …/leave`, `…/complete` and `…/close` have no body. */
 export const GroupMemberRequest = Type.Object({ account: AddressText }, closed);
 export type GroupMemberRequest = Static<typeof GroupMemberRequest>;
 
@@ -124,11 +124,21 @@ export const GroupChangeAnswer = Type.Object({
 });
 export type GroupChangeAnswer = Static<typeof GroupChangeAnswer>;
 
+/**
+ * `POST …/complete`, of a member that has compared the group's stub file with its own: its own is removed, and it reads
+ * the group's from here on. Repeated, it changes nothing. 404 while the group has no stub file.
+ */
+export const GroupCompletedAnswer = Type.Object({ completed: Type.Boolean() });
+export type GroupCompletedAnswer = Static<typeof GroupCompletedAnswer>;
+
 /** `POST …/close`: the group is gone, with all that belongs to it. */
 export const GroupClosedAnswer = Type.Object({ closed: Type.Boolean() });
 export type GroupClosedAnswer = Static<typeof GroupClosedAnswer>;
 
-/** `GET …/members?after=`, for the founder: owners by account, the revoked ones among them. */
+/**
+ * `GET …/members?after=`, for the founder: owners by account, the revoked ones among them. A member is `joining` while
+ * it has a stub file of its own as well, which it keeps when it is revoked.
+ */
 export const GroupMembersQuery = Type.Object({ after: Type.Optional(AddressText) }, closed);
 export type GroupMembersQuery = Static<typeof GroupMembersQuery>;
 
@@ -136,7 +146,7 @@ export const GroupMembersAnswer = Type.Object({
   members: Type.Array(
     Type.Object({
       account: AddressText,
-      state: Type.Union([Type.Literal("member"), Type.Literal("revoked")]),
+      state: Type.Union([Type.Literal("joining"), Type.Literal("member"), Type.Literal("revoked")]),
       /** When it joined, or was revoked. */
       since: UnixSeconds,
     }),

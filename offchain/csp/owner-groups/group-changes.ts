@@ -1,5 +1,7 @@
 /** How a group is led from the epoch that the index has to the next one. */
+import { equalBytes } from "#primitives";
 import { kdf } from "../../core/crypto/kdf.ts";
+import { toHex } from "../../core/encoding/hex.ts";
 import { encodeRow, restoreGroup } from "../../core/revocable/group-state.ts";
 import type { GroupChange, GroupRekey, OwnerGroup } from "../../core/revocable/owner-group.ts";
 import { type GroupChangeAnswer, KEPT_REKEYS } from "../../core/wire/owner-groups.ts";
@@ -10,7 +12,7 @@ import type {
   StoredGroup,
   StoredMember,
 } from "../../store/index/owner-group-index.ts";
-import { busy, inAnotherGroup, noGroup } from "./group-errors.ts";
+import { busy, inAnotherGroup, noGroup, ofAnotherKeystore } from "./group-errors.ts";
 
 /** Attempts at a change while others change the group as well. */
 const ATTEMPTS = 32;
@@ -31,25 +33,30 @@ export interface Wish {
 
 export interface GroupChangesParts {
   readonly index: { readonly ownerGroups: Pick<OwnerGroupIndex, "load" | "member" | "write"> };
-  /** 32 bytes of the keystore. */
+  /** 32 bytes of the keystore; a key is derived from it, and it is not kept. */
   readonly operatorSecret: Uint8Array;
 }
 
 /** Changes of groups that are in the index. */
 export class GroupChanges {
-  readonly #parts: GroupChangesParts;
+  readonly #index: GroupChangesParts["index"];
+  readonly #managerSecret: Uint8Array;
 
-  constructor(parts: GroupChangesParts) {
-    this.#parts = parts;
+  constructor({ index, operatorSecret }: GroupChangesParts) {
+    this.#index = index;
+    this.#managerSecret = kdf(operatorSecret, "group-managers");
   }
 
-  /** Of the key with which the provider signs as manager of a group. */
+  /** Of the key with which the provider signs as manager of a group. All its processes derive the same. */
   seed(nonce: Uint8Array): Uint8Array {
-    return managerSeed(this.#parts.operatorSecret, nonce);
+    return kdf(this.#managerSecret, "group-manager", nonce);
   }
 
+  /** @throws IntegrityError for a group that was made with another keystore */
   open(group: StoredGroup, rows: Iterable<Uint8Array>): OwnerGroup {
-    return openGroup(group, rows, this.seed(group.nonce));
+    const opened = openGroup(group, rows, this.seed(group.nonce));
+    if (!equalBytes(opened.groupId, group.groupId)) throw ofAnotherKeystore(toHex(group.groupId));
+    return opened;
   }
 
   /**
@@ -62,7 +69,7 @@ export class GroupChanges {
     wish: (group: StoredGroup, member: StoredMember | undefined) => Wish | undefined | Promise<Wish | undefined>,
     account: string,
   ): Promise<GroupChangeAnswer> {
-    const { ownerGroups } = this.#parts.index;
+    const { ownerGroups } = this.#index;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const loaded = await ownerGroups.load(groupId);
       if (loaded === undefined) throw noGroup();
@@ -114,13 +121,8 @@ function fits(group: OwnerGroup, { leave = [], join = [] }: GroupChange): boolea
   return leave.every(isIn) && join.every(({ account }) => left.has(account.toLowerCase()) || !isIn(account));
 }
 
-/** The seed of the key with which the provider signs as manager of a group. All its processes derive the same. */
-export function managerSeed(operatorSecret: Uint8Array, nonce: Uint8Array): Uint8Array {
-  return kdf(operatorSecret, "group-manager", nonce);
-}
-
 /** @param rows of the tree, all of the group's epoch */
-export function openGroup(group: StoredGroup, rows: Iterable<Uint8Array>, seed: Uint8Array): OwnerGroup {
+function openGroup(group: StoredGroup, rows: Iterable<Uint8Array>, seed: Uint8Array): OwnerGroup {
   const { nonce, epoch, salt, messageDigest: digest, nextNode: nextId } = group;
   return restoreGroup({ seed, nonce, epoch, salt, digest, nextId }, rows);
 }

@@ -1,5 +1,5 @@
 /** What the provider refuses about ownership groups. */
-import { TallystickError } from "../../core/errors.ts";
+import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { MAX_GROUP_MEMBERS, MEMBER_SECRET_CHECK } from "../../core/wire/owner-groups.ts";
 
 /** Also to those that are no members, or not the founder: to them the group does not exist. */
@@ -110,6 +110,25 @@ export function tooManyRevoked(): TallystickError {
   });
 }
 
+export function noGroupStubFile(): TallystickError {
+  return new TallystickError("the group has no stub file", {
+    code: "NOT_FOUND",
+    party: "client",
+    check: "stub file of the group",
+    hint: "its founder stores it: `tallystick owners create` completes what was interrupted",
+  });
+}
+
+/** The database was opened with a keystore that is not its own. */
+export function ofAnotherKeystore(groupId: string): IntegrityError {
+  return new IntegrityError("the provider's keystore is not that of this ownership group", {
+    party: "provider",
+    check: "manager of the group",
+    received: groupId,
+    hint: "the operator starts the provider with the keystore that belongs to its database",
+  });
+}
+
 export function busy(): TallystickError {
   return new TallystickError("others keep changing the ownership group", {
     code: "CONFLICT",
@@ -121,7 +140,7 @@ export function busy(): TallystickError {
   });
 }
 
-/** A member reads the group's stub file, and has none of its own. */
+/** A member that has joined reads the group's stub file, and has none of its own. */
 export function memberHasNone(): TallystickError {
   return new TallystickError("the account is in an ownership group of this put, and has no stub file of its own", {
     code: "CONFLICT",

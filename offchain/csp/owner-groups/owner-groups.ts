@@ -32,7 +32,12 @@ import {
   type RejoinPolicy,
 } from "../../core/wire/owner-groups.ts";
 import type { SharedBudgets } from "../../daemon/quota.ts";
-import { MEMBER_BYTES, type StoredGroup, type StoredMember } from "../../store/index/owner-group-index.ts";
+import {
+  type ListedMember,
+  MEMBER_BYTES,
+  type StoredGroup,
+  type StoredMember,
+} from "../../store/index/owner-group-index.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
 import type { ClaimService } from "../chunks/claims.ts";
 import type { AccountQuotas } from "../quotas.ts";
@@ -44,6 +49,7 @@ import {
   inAnotherGroup,
   mayNotRejoin,
   noGroup,
+  noGroupStubFile,
   noMember,
   nonceTaken,
   noSecretYet,
@@ -129,7 +135,8 @@ export class OwnerGroupService {
 
   /**
    * Takes an account in that proves ownership of the put. One that is a member already stays as it is, but for its
-   * secret.
+   * secret. An own stub file of the account stays: until `complete` removes it, the member is joining, and a revocation
+   * leaves it what it had before.
    * @throws as `ClaimService.answer`; TallystickError NOT_OWNER for a claim that did not prove all objects, and for an
    *   account that was revoked and may not come back; CONFLICT when it is in another group of the put, or the group is
    *   full; RATE_LIMITED
@@ -159,6 +166,19 @@ export class OwnerGroupService {
       },
       account,
     );
+  }
+
+  /**
+   * Completes the join of an account that has compared the group's stub file with its own: its own is removed. Durable
+   * when this resolves. Repeated, it changes nothing.
+   * @throws TallystickError NOT_FOUND for others, and while the group has no stub file
+   */
+  async complete(account: string, groupId: string): Promise<void> {
+    const group = await this.#requireMember(account, groupId);
+    if (await this.#parts.index.ownerGroups.removeOwnStubFile(group.groupId, account)) return;
+    // It has been revoked meanwhile, or the group is not complete itself.
+    await this.#requireMember(account, groupId);
+    throw noGroupStubFile();
   }
 
   /** @throws TallystickError NOT_FOUND; CONFLICT for the founder, which closes the group instead */
@@ -210,7 +230,9 @@ export class OwnerGroupService {
   async members(founder: string, groupId: string, after?: string): Promise<GroupMembersAnswer> {
     const { groupId: id } = await this.#requireFounder(founder, groupId);
     const members = await this.#parts.index.ownerGroups.members(id, after, MEMBERS_PER_PAGE);
-    return { members: members.map(({ account, state, since }) => ({ account, state, since })) };
+    const stateOf = ({ account, state, hasOwnStubFile }: ListedMember) =>
+      state === "member" && hasOwnStubFile && !isSame(account, founder) ? "joining" : state;
+    return { members: members.map((one) => ({ account: one.account, state: stateOf(one), since: one.since })) };
   }
 
   /** The way of a member through the tree. @throws TallystickError NOT_FOUND for others */
@@ -242,14 +264,7 @@ export class OwnerGroupService {
   async stubFile(account: string, groupId: string): Promise<Uint8Array> {
     const group = await this.#requireMember(account, groupId);
     const file = await this.#parts.index.ownerGroups.stubFile(group.groupId);
-    if (file === undefined) {
-      throw new TallystickError("the group has no stub file", {
-        code: "NOT_FOUND",
-        party: "client",
-        check: "stub file of the group",
-        hint: "its founder stores it: `tallystick owners create` completes what was interrupted",
-      });
-    }
+    if (file === undefined) throw noGroupStubFile();
     return wrapGroupStubs(group, file.sealed);
   }
 

@@ -5,6 +5,7 @@ import {
   FoundGroupRequest,
   GroupChangeAnswer,
   GroupClosedAnswer,
+  GroupCompletedAnswer,
   GroupMemberRequest,
   GroupMembersAnswer,
   GroupMembersQuery,
@@ -65,6 +66,15 @@ export function addOwnerGroupRoutes(
     `${GROUP}/join`,
     { onRequest, schema: { params, body: JoinGroupRequest, response: { 200: GroupChangeAnswer } } },
     async (request) => groups.join(sessionOf(request).account, request.params.groupId, request.body),
+  );
+
+  server.post(
+    `${GROUP}/complete`,
+    { onRequest, schema: { params, response: { 200: GroupCompletedAnswer } } },
+    async (request) => {
+      await groups.complete(sessionOf(request).account, request.params.groupId);
+      return { completed: true };
+    },
   );
 
   server.post(

@@ -8,6 +8,7 @@ import { digestOf } from "../../core/encoding/content-id.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { OwnerGroupIndex } from "../../store/index/owner-group-index.ts";
 import type { StubFileIndex } from "../../store/index/stub-file-index.ts";
+import { isSame } from "../owner-groups/group-changes.ts";
 import { memberHasNone } from "../owner-groups/group-errors.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { readStubFile, requireLater, stubFileConflict } from "./stub-file-body.ts";
@@ -45,8 +46,8 @@ export class StubFileService {
    * @param body at most `MAX_STUB_FILE_BYTES`
    * @returns its epoch
    * @throws UnknownVersionError, IntegrityError for what is no stub file; InvalidInputError for one of no later epoch
-   * @throws TallystickError CONFLICT when another epoch is in place, or the account is in a group of the
-   *   put; RATE_LIMITED, STORAGE_UNAVAILABLE
+   * @throws TallystickError CONFLICT when another epoch is in place, or the account has joined a group of the put that
+   *   it has not founded; RATE_LIMITED, STORAGE_UNAVAILABLE
    */
   async replace(account: string, dataId: string, expected: number, body: AsyncIterable<Uint8Array>): Promise<number> {
     const file = requireLater(await readStubFile(body), expected);
@@ -55,7 +56,9 @@ export class StubFileService {
     const found = await this.#index.find(account, digest);
     // The answer to an earlier request was lost.
     if (found !== undefined && equalBytes(found.sealed, sealed)) return epoch;
-    if ((await this.#groups.findOf(account, digest)) !== undefined) throw memberHasNone();
+    // A joining member still has its own. Nobody revokes a founder, which stores its own before it closes the group.
+    const group = found === undefined ? await this.#groups.findOf(account, digest) : undefined;
+    if (group !== undefined && !isSame(group.founder, account)) throw memberHasNone();
     await this.#quotas.requireStubFile(account, sealed.length - (found?.sealed.length ?? 0), found === undefined);
     if (await this.#index.replace(account, digest, expected, file)) return epoch;
     throw stubFileConflict((await this.#index.find(account, digest))?.epoch ?? 0, expected);

@@ -79,7 +79,8 @@ export class ShareService {
    * @param asked the request, and the address that it comes from
    * @throws InvalidSignatureError when it is expired, or not signed by the account for this node; TallystickError
    *   NOT_FOUND when there is no such record or no share of it here, NOT_OWNER when the account does not own it on
-   *   chain, was replaced, or succeeds none of its owners; CHAIN_UNAVAILABLE.
+   *   chain, was replaced, or succeeds none of its owners; NOT_DELEGATED, OUT_OF_SCOPE for a delegate that may not
+   *   read; CHAIN_UNAVAILABLE.
    */
   async release(
     recordId: string,

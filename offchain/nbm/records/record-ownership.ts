@@ -4,12 +4,14 @@ import { mayActFor } from "../../chain/account-directory.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { headerOf, isOwner, type KeyRecord, verifyArchivedRecord } from "../../chain/ledger.ts";
 import { IntegrityError, TallystickError } from "../../core/errors.ts";
+import { type Delegates, requireScope } from "../../daemon/delegates.ts";
 import type { Archive } from "./archive.ts";
 import type { ArchiveFollower } from "./archive-follower.ts";
 
 export interface RecordOwnershipOptions {
   readonly chain: ChainReader;
   readonly operator: string;
+  readonly delegates: Pick<Delegates, "find">;
   readonly archive: Pick<Archive, "find">;
   readonly follower: Pick<ArchiveFollower, "refresh">;
 }
@@ -26,21 +28,29 @@ export class RecordOwnership {
    * rule of `OwnersPolicy`.
    *
    * @throws TallystickError NOT_FOUND when there is no such record, NOT_OWNER when the account does not own it on
-   *   chain, was replaced, or succeeds none of its owners; CHAIN_UNAVAILABLE
+   *   chain, was replaced, or succeeds none of its owners; NOT_DELEGATED, OUT_OF_SCOPE for a delegate that may not
+   *   read; CHAIN_UNAVAILABLE
    */
   async recordOf(recordId: string, account: string, owner: string): Promise<KeyRecord> {
     const record = await this.onChain(recordId);
-    const { chain } = this.#options;
-    const refuse = (message: string, check: string): never => {
-      throw new TallystickError(message, { code: "NOT_OWNER", party: `account ${account}`, check });
+    const { chain, delegates } = this.#options;
+    const refuse = (message: string, check: string, hint: string): never => {
+      throw new TallystickError(message, { code: "NOT_OWNER", party: `account ${account}`, check, hint });
     };
     if (!(await isOwner(chain, headerOf(record), owner))) {
-      refuse("the account does not own the record", "ownership on chain");
+      refuse(
+        "the account does not own the record",
+        "ownership on chain",
+        "open the identity that stored it, or put the same files to become an owner",
+      );
     }
     if (!(await mayActFor(chain, account, owner))) {
+      const delegation = await delegates.find(account);
+      if (delegation !== undefined) requireScope(delegation, ["read"]);
       refuse(
         "the account was replaced, or is no successor of the one that owns the record",
         "successor in the directory of accounts",
+        "open the identity that took the place of the owner",
       );
     }
     return record;

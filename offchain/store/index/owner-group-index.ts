@@ -38,6 +38,11 @@ export interface StoredMember {
   readonly since: number;
 }
 
+export interface ListedMember extends StoredMember {
+  /** Whether the account has a stub file of its own of the put as well. */
+  readonly hasOwnStubFile: boolean;
+}
+
 /** What becomes of one account. `undefined`: it has left. */
 export interface MemberChange {
   readonly account: string;
@@ -68,16 +73,20 @@ export interface OwnerGroupIndex {
   load(groupId: Uint8Array): Promise<{ group: StoredGroup; rows: readonly Uint8Array[] } | undefined>;
   member(groupId: Uint8Array, account: string): Promise<StoredMember | undefined>;
   /** By account. @param after the last account of the page before */
-  members(groupId: Uint8Array, after: string | undefined, limit: number): Promise<readonly StoredMember[]>;
+  members(groupId: Uint8Array, after: string | undefined, limit: number): Promise<readonly ListedMember[]>;
   /** How many accounts have been revoked and not come back. */
   revokedCount(groupId: Uint8Array): Promise<number>;
 
   /**
-   * Writes the next epoch of a group, the first one for a new group, and removes the own stub file of an account that
-   * becomes a member.
+   * Writes the next epoch of a group, the first one for a new group. Stub files of the accounts' own stay.
    * @param expected epoch in place, 0 for none
    */
   write(change: GroupChangeRows, expected: number): Promise<GroupWrite>;
+  /**
+   * Removes the own stub file of a member, which reads the group's from here on. Repeated, it changes nothing.
+   * @returns false, with nothing removed, when the account is no member or the group has no stub file
+   */
+  removeOwnStubFile(groupId: Uint8Array, account: string): Promise<boolean>;
   /** Forgets that an account was revoked. @returns whether it was */
   readmit(groupId: Uint8Array, account: string): Promise<boolean>;
   /** Removes a group with all that belongs to it. */

@@ -3,7 +3,7 @@ import { expect } from "chai";
 import { HDNodeWallet, keccak256 } from "ethers";
 import { AgentAccount } from "../../../offchain/agent/account.ts";
 import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
-import { rebuildFromRecord } from "../../../offchain/agent/keys/key-shares.ts";
+import { fromAnySet, rebuildFromRecord } from "../../../offchain/agent/keys/key-shares.ts";
 import type { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
 import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
 import type { ShareMember } from "../../../offchain/agent/keys/share-collection.ts";
@@ -208,7 +208,7 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
     expect(answers).to.deep.equal(["UNREACHABLE", "right", "INTEGRITY", "right", "INTEGRITY"]);
   });
 
-  for (const code of ["NOT_DELEGATED", "OUT_OF_SCOPE", "ACCOUNT_REPLACED"] as const) {
+  for (const code of ["NOT_OWNER", "NOT_DELEGATED", "OUT_OF_SCOPE", "ACCOUNT_REPLACED"] as const) {
     it(`says ${code}, and not to wait, when so many nodes do that no k are left`, async () => {
       const no: Reply = async () => {
         throw new TallystickError("no", { code, check: "revocation", expected: "none", hint: "make a new key" });
@@ -221,6 +221,34 @@ describe("key shares: a file key out of nodes that fail and lie", () => {
       expect(few).to.include({ code: "SHARES_MISSING", retryable: true });
     });
   }
+
+  it("goes on with other sets of members where one lacks shares or refuses, and tells a refusal at last", async () => {
+    const no: Reply = async () => {
+      throw new TallystickError("no owner", { code: "NOT_OWNER" });
+    };
+    const replaced: Reply = async () => {
+      throw new TallystickError("replaced", { code: "ACCOUNT_REPLACED" });
+    };
+    const all = (reply: Reply): Reply[] => Array(SIZE).fill(reply);
+    let asked = 0;
+    const tried = async (...sets: Reply[][]) => {
+      asked = 0;
+      const places = async function* () {
+        for (const replies of sets) yield members(replies);
+      };
+      return await fromAnySet(places(), async (some) => {
+        asked += 1;
+        return await rebuildFromRecord(found, dataId, { id: 1n }, some, { account, ledger: SCOPE });
+      });
+    };
+    expect((await tried(all(no), all(down), all(honestly))).fileKey).to.deep.equal(fileKey);
+    const refused = async (...sets: Reply[][]) => await tried(...sets).catch((failure: unknown) => failure);
+    expect(await refused(all(down), all(no))).to.include({ code: "NOT_OWNER", party: "committee 1" });
+    expect(asked).to.equal(2);
+    expect(await refused(all(down), all(down))).to.include({ code: "SHARES_MISSING" });
+    expect(await refused(all(replaced), all(honestly))).to.include({ code: "ACCOUNT_REPLACED" });
+    expect(asked).to.equal(1);
+  });
 
   it("says that this computer's clock is wrong when every node refuses for that reason", async () => {
     const early: Reply = async () => {

@@ -30,7 +30,13 @@ describe("a request for the share of a record that the archive lacks", () => {
       refresh: async () => atHead,
       catchUp: async () => expect.fail("a scan of its own"),
     } as unknown as ArchiveFollower;
-    return new RecordOwnership({ chain: {} as ChainReader, operator: account, archive, follower });
+    return new RecordOwnership({
+      chain: {} as ChainReader,
+      operator: account,
+      delegates: { find: async () => undefined },
+      archive,
+      follower,
+    });
   };
 
   it("shares its scan of the chain with others", async () => {

@@ -121,7 +121,8 @@ export function describeOwnerGroups(current: () => ProviderIndex, reopen: () => 
       expect(await groups().stubFile(bytes(5))).to.deep.equal({ epoch: 2, sealed: bytes(2, 240) });
       expect(await current().stubFiles.find(ALICE, bytes(1))).to.equal(undefined);
       await groups().write(change(group(5, 2, 2), BOB, "member"), 1);
-      expect(await current().stubFiles.find(BOB, bytes(1)), "what the group has instead").to.equal(undefined);
+      expect(await current().stubFiles.find(BOB, bytes(1)), "until it completes its join").to.deep.equal(own(300));
+      expect(await groups().removeOwnStubFile(bytes(5), BOB.toUpperCase().replace("0X", "0x"))).to.equal(true);
       const others = 50 + STUB_ROW_BYTES;
       expect(await charged()).to.deep.equal([MEMBER_BYTES + 240 + STUB_ROW_BYTES, MEMBER_BYTES + others, 0]);
       await groups().write(change(group(5, 3), BOB, undefined), 2);
@@ -132,6 +133,34 @@ export function describeOwnerGroups(current: () => ProviderIndex, reopen: () => 
       expect(await groups().find(bytes(5))).to.equal(undefined);
       expect(await groups().members(bytes(5), undefined, 10)).to.deep.equal([]);
       await groups().remove(bytes(5));
+    });
+
+    it("remove the own stub file of a member, once the group has one, and of nobody else", async () => {
+      const own = { epoch: 1, sealed: bytes(1, 300) };
+      for (const account of [ALICE, BOB, CAROL]) await current().stubFiles.replace(account, bytes(1), 0, own);
+      await current().stubFiles.replace(BOB, bytes(2), 0, own);
+      await groups().write(change(group(5, 1), ALICE, "member"), 0);
+      await groups().write(change(group(5, 2, 2), BOB, "member"), 1);
+      await groups().write(change(group(5, 3, 3), CAROL, "member"), 2);
+      const remove = async () =>
+        await Promise.all([BOB, CAROL].map((account) => groups().removeOwnStubFile(bytes(5), account)));
+      expect(await remove(), "the group has none").to.deep.equal([false, false]);
+      await groups().replaceStubFile(bytes(5), 0, { epoch: 1, sealed: bytes(1, 200) });
+      await groups().write(change(group(5, 4, 2), CAROL, "revoked"), 3);
+      const listed = async () =>
+        Object.fromEntries(
+          (await groups().members(bytes(5), undefined, 10)).map((one) => [
+            one.account.toLowerCase(),
+            one.hasOwnStubFile,
+          ]),
+        );
+      expect(await listed()).to.deep.equal({ [ALICE.toLowerCase()]: false, [BOB]: true, [CAROL]: true });
+      for (const time of ["first", "again"]) expect(await remove(), time).to.deep.equal([true, false]);
+      expect(await groups().removeOwnStubFile(bytes(6), BOB), "no group").to.equal(false);
+      expect(await listed()).to.deep.equal({ [ALICE.toLowerCase()]: false, [BOB]: false, [CAROL]: true });
+      expect(await current().stubFiles.find(BOB, bytes(2)), "of another put").to.deep.equal(own);
+      const file = 300 + STUB_ROW_BYTES;
+      expect(await charged()).to.deep.equal([MEMBER_BYTES + 200 + STUB_ROW_BYTES, MEMBER_BYTES + file, file]);
     });
 
     it("pass to the successor of their founder, with the charge, but not to that of a member", async () => {

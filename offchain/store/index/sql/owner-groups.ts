@@ -3,6 +3,7 @@ import { sql, type Transaction } from "kysely";
 import {
   type GroupChangeRows,
   type GroupWrite,
+  type ListedMember,
   MEMBER_BYTES,
   type MemberChange,
   type OwnerGroupIndex,
@@ -85,18 +86,19 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
     );
   }
 
-  async members(groupId: Uint8Array, after: string | undefined, limit: number): Promise<readonly StoredMember[]> {
+  async members(groupId: Uint8Array, after: string | undefined, limit: number): Promise<readonly ListedMember[]> {
     const last = after === undefined ? "" : canonicalAddress(after);
-    return this.#database.run((database) =>
+    const rows = await this.#database.run((database) =>
       database
         .selectFrom("group_members")
-        .select(["account", "state", "secret", "since"])
+        .select(["account", "state", "secret", "since", ownStubFiles.as("own")])
         .where("group_id", "=", groupId)
         .where("account", ">", last)
         .orderBy("account")
         .limit(limit)
         .execute(),
     );
+    return rows.map(({ own, ...member }) => ({ ...member, hasOwnStubFile: Number(own) > 0 }));
   }
 
   async revokedCount(groupId: Uint8Array): Promise<number> {
@@ -152,6 +154,28 @@ export class SqlOwnerGroupIndex implements OwnerGroupIndex {
     const isHere = before !== undefined && Buffer.compare(before.group_id, groupId) === 0;
     if (joins && before !== undefined && !isHere) return "elsewhere";
     return (joins ? MEMBER_BYTES : 0) - (isHere ? MEMBER_BYTES : 0);
+  }
+
+  async removeOwnStubFile(groupId: Uint8Array, account: string): Promise<boolean> {
+    const owner = canonicalAddress(account);
+    return this.#database.write(
+      async (transaction) => {
+        // Locks the account: a revocation at the same time comes before all of this, or after it.
+        await chargeStubBytes(stubPart(transaction), owner, 0);
+        const member = await transaction
+          .selectFrom("group_members")
+          .innerJoin("group_stub_files", "group_stub_files.group_id", "group_members.group_id")
+          .select("digest")
+          .where("group_members.group_id", "=", groupId)
+          .where("account", "=", owner)
+          .where("state", "=", "member")
+          .executeTakeFirst();
+        if (member === undefined) return false;
+        await dropStubFile(stubPart(transaction), owner, member.digest);
+        return true;
+      },
+      { repeatable: true },
+    );
   }
 
   async readmit(groupId: Uint8Array, account: string): Promise<boolean> {
@@ -260,6 +284,10 @@ function stubPart(transaction: Transaction<OwnerGroupTables>): Transaction<StubF
   return transaction as unknown as Transaction<StubFileTables>;
 }
 
+/** How many own stub files of the put the account of a row of `group_members` has: none or one. */
+const ownStubFiles = sql<number>`(SELECT CAST(COUNT(*) AS BIGINT) FROM stub_files
+  WHERE stub_files.account = group_members.account AND stub_files.digest = group_members.digest)`;
+
 const stubFileBytes = sql<number>`CAST(length(sealed) AS BIGINT)`;
 
 /** @returns whether the expected epoch was in place. The row is locked from here on. */
@@ -292,7 +320,7 @@ async function putGroup(
 
 async function putMember(
   transaction: Transaction<OwnerGroupTables>,
-  { groupId, digest, founder }: StoredGroup,
+  { groupId, digest }: StoredGroup,
   owner: string,
   becomes: MemberChange["becomes"],
 ): Promise<void> {
@@ -300,8 +328,6 @@ async function putMember(
   if (becomes === undefined) return;
   const row = { group_id: groupId, account: owner, digest, ...becomes };
   await transaction.insertInto("group_members").values(row).execute();
-  if (becomes.state !== "member" || owner === canonicalAddress(founder)) return;
-  await dropStubFile(stubPart(transaction), owner, digest);
 }
 
 async function putRows(
