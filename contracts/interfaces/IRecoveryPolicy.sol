@@ -397,8 +397,13 @@ interface IRecoveryPolicy is IReleasePolicy {
     /// @notice The digest that a guardian signs to approve a request.
     /// @param secretId `secretIdOf` the secret.
     /// @param request The request.
+    /// @param guardian Who approves: wallets that share a key each need a signature of their own.
     /// @return EIP-712 digest.
-    function approvalSignatureHash(bytes32 secretId, Request calldata request) external view returns (bytes32);
+    function approvalSignatureHash(
+        bytes32 secretId,
+        Request calldata request,
+        address guardian
+    ) external view returns (bytes32);
 
     /// @notice The digest that the author signs to veto.
     /// @param secretId `secretIdOf` the secret.
@@ -411,10 +416,12 @@ interface IRecoveryPolicy is IReleasePolicy {
     /// @param ledger Ledger of the secret.
     /// @param recordId Record id of the secret.
     /// @param firstVersion The first version that stays.
+    /// @param author Author of the secret.
     /// @return EIP-712 digest.
     function retirementSignatureHash(
         address ledger,
         bytes32 recordId,
-        uint32 firstVersion
+        uint32 firstVersion,
+        address author
     ) external view returns (bytes32);
 }

@@ -25,6 +25,7 @@ import { CommitteeId } from "../types/CommitteeId.sol";
 /// INV-5  Releases nothing of a version that was retired. The first live version never falls.
 /// INV-6  What one proposer does never changes the request of another.
 /// INV-7  A publication is changed by its author's own transaction only, and its version only rises.
+/// INV-8  A signature counts for the account that it names alone, also where contract wallets share a key.
 contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
     uint256 public constant MAX_GUARDIANS = 16;
     /// @dev Longest payload of a sealed secret, 1024 bytes, and what sealing adds.
@@ -39,11 +40,11 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
     );
     bytes32 private constant APPROVAL_TYPEHASH = keccak256(
         "RecoveryApproval(bytes32 secretId,uint8 path,address proposer,address requester,bytes32 sessionKey,"
-        "uint64 number)"
+        "uint64 number,address guardian)"
     );
     bytes32 private constant VETO_TYPEHASH = keccak256("RecoveryVeto(bytes32 secretId,uint8 path,address proposer)");
     bytes32 private constant RETIREMENT_TYPEHASH = keccak256(
-        "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion)"
+        "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion,address author)"
     );
 
     /// @dev By `_placeOf` secret, path and proposer.
@@ -141,7 +142,7 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
         if (state.approvers & approver != 0) revert AlreadyApproved(requestId, guardian);
         if (state.releasableAt != 0) revert AlreadyScheduled(requestId);
         if (block.timestamp > state.closesAt) revert RequestClosed(state.closesAt, uint64(block.timestamp));
-        _authorise(guardian, approvalSignatureHash(secretId, request), signature);
+        _authorise(guardian, approvalSignatureHash(secretId, request, guardian), signature);
 
         _approve(state, secret.author, secretId, request, data, guardian, approver);
     }
@@ -176,7 +177,7 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
     ) external {
         uint32 current = firstLiveVersion[ledger][recordId][author];
         if (firstVersion <= current) revert NothingToRetire(current, firstVersion);
-        _authorise(author, retirementSignatureHash(ledger, recordId, firstVersion), signature);
+        _authorise(author, retirementSignatureHash(ledger, recordId, firstVersion, author), signature);
 
         _retire(ledger, recordId, author, firstVersion);
     }
@@ -238,8 +239,12 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
     }
 
     /// @inheritdoc IRecoveryPolicy
-    function approvalSignatureHash(bytes32 secretId, Request calldata request) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(APPROVAL_TYPEHASH, secretId, request)));
+    function approvalSignatureHash(
+        bytes32 secretId,
+        Request calldata request,
+        address guardian
+    ) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(APPROVAL_TYPEHASH, secretId, request, guardian)));
     }
 
     /// @inheritdoc IRecoveryPolicy
@@ -251,9 +256,10 @@ contract RecoveryPolicy is IRecoveryPolicy, EIP712 {
     function retirementSignatureHash(
         address ledger,
         bytes32 recordId,
-        uint32 firstVersion
+        uint32 firstVersion,
+        address author
     ) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(RETIREMENT_TYPEHASH, ledger, recordId, firstVersion)));
+        return _hashTypedDataV4(keccak256(abi.encode(RETIREMENT_TYPEHASH, ledger, recordId, firstVersion, author)));
     }
 
     function _approve(

@@ -5,7 +5,8 @@ import { IERC1271 } from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import { AccountSignature } from "../libraries/AccountSignature.sol";
 import { TestBase } from "./TestBase.sol";
 import { vm } from "./Vm.sol";
-import { MultiKeyWallet, OddWallet, PasskeyWallet, SingleKeyWallet } from "./zoo/SignatureWallets.sol";
+import { PasskeyWallet } from "./zoo/PasskeyWallet.sol";
+import { MultiKeyWallet, OddWallet, SingleKeyWallet } from "./zoo/SignatureWallets.sol";
 
 /// @dev Calls the library with a signature in call data, as the ledger does.
 contract AccountSignatureHarness {

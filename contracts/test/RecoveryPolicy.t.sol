@@ -153,9 +153,12 @@ contract RecoveryPolicyTest is RecoveryPolicyBase {
         vm.assertEq(secretId, _idOf(_secret()));
         vm.assertEq(_policy.requestIdOf(secretId, r), _idOf(secretId, r));
         vm.assertEq(_policy.openingSignatureHash(secretId, r, 9), _openingDigest(secretId, r, 9));
-        vm.assertEq(_policy.approvalSignatureHash(secretId, r), _approvalDigest(secretId, r));
+        vm.assertEq(_policy.approvalSignatureHash(secretId, r, _thief), _approvalDigest(secretId, r, _thief));
         vm.assertEq(_policy.vetoSignatureHash(secretId, WALLET, _wallet), _vetoDigest(secretId, WALLET, _wallet));
-        vm.assertEq(_policy.retirementSignatureHash(_secret().ledger, bytes32("record"), 2), _retirementDigest(2));
+        vm.assertEq(
+            _policy.retirementSignatureHash(_secret().ledger, bytes32("record"), 2, _author),
+            _retirementDigest(2)
+        );
     }
 
     // Who may request
@@ -282,7 +285,7 @@ contract RecoveryPolicyTest is RecoveryPolicyBase {
         other.version = 2;
         vm.prank(_guardians[0]);
         _policy.open(other, _data(), r, 0, "");
-        bytes memory signature = _signature(_guardianKeys[1], _approvalDigest(_idOf(_secret()), r));
+        bytes memory signature = _signature(_guardianKeys[1], _approvalDigest(_idOf(_secret()), r, _guardians[1]));
         vm.expectRevert(abi.encodeWithSelector(IRecoveryPolicy.InvalidSignature.selector, _guardians[1]));
         _policy.approve(other, _data(), r, _guardians[1], signature);
         _policy.approve(_secret(), _data(), r, _guardians[1], signature);
@@ -293,6 +296,35 @@ contract RecoveryPolicyTest is RecoveryPolicyBase {
         bytes32 dataHash = keccak256(abi.encode(_data()));
         vm.expectRevert(abi.encodeWithSelector(IRecoveryPolicy.InvalidSignature.selector, _author));
         _policy.veto(_secret(), dataHash, GUARDIANS, _guardians[0], elsewhere);
+    }
+
+    /// @dev Wallets that share a key and do not bind signatures to their own address.
+    function test_aSignatureIsNoOtherGuardians() public {
+        IRecoveryPolicy.RecoveryData memory data = _data();
+        address one = address(new SingleKeyWallet(_guardians[1]));
+        address other = address(new SingleKeyWallet(_guardians[1]));
+        (address low, address high) = one < other ? (one, other) : (other, one);
+        data.guardians = new address[](2);
+        (data.guardians[0], data.guardians[1]) = (low, high);
+        IRecoveryPolicy.Request memory r = IRecoveryPolicy.Request(GUARDIANS, low, _requester, KEY, 1);
+        vm.prank(low);
+        _policy.open(_secret(), data, r, 0, "");
+        bytes32 secretId = _idOf(_secret(), data);
+        bytes memory byLow = _signature(_guardianKeys[1], _approvalDigest(secretId, r, low));
+        vm.expectRevert(abi.encodeWithSelector(IRecoveryPolicy.InvalidSignature.selector, high));
+        _policy.approve(_secret(), data, r, high, byLow);
+        _policy.approve(_secret(), data, r, high, _signature(_guardianKeys[1], _approvalDigest(secretId, r, high)));
+        vm.assertEq(_policy.requestOf(secretId, GUARDIANS, low).approvals, 2);
+    }
+
+    function test_aRetirementIsNoOtherAuthors() public {
+        IRecoveryPolicy.Secret memory s = _secret();
+        bytes memory byAuthor = _signature(_authorKey, _retirementDigest(2));
+        address wallet = address(new SingleKeyWallet(_author));
+        vm.expectRevert(abi.encodeWithSelector(IRecoveryPolicy.InvalidSignature.selector, wallet));
+        _policy.retire(s.ledger, s.recordId, wallet, 2, byAuthor);
+        vm.assertEq(_policy.firstLiveVersion(s.ledger, s.recordId, wallet), 0);
+        _policy.retire(s.ledger, s.recordId, _author, 2, byAuthor);
     }
 
     function test_replacingARequestRestartsItsDelayAndDropsItsApprovals() public {

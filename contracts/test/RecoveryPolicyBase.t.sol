@@ -157,15 +157,28 @@ abstract contract RecoveryPolicyBase is TestBase {
             );
     }
 
-    function _approvalDigest(bytes32 secretId, IRecoveryPolicy.Request memory r) internal view returns (bytes32) {
+    function _approvalDigest(
+        bytes32 secretId,
+        IRecoveryPolicy.Request memory r,
+        address guardian
+    ) internal view returns (bytes32) {
         bytes32 typeHash = keccak256(
             "RecoveryApproval(bytes32 secretId,uint8 path,address proposer,address requester,bytes32 sessionKey,"
-            "uint64 number)"
+            "uint64 number,address guardian)"
         );
         return
             _typed(
                 keccak256(
-                    abi.encode(typeHash, secretId, uint8(r.path), r.proposer, r.requester, r.sessionKey, r.number)
+                    abi.encode(
+                        typeHash,
+                        secretId,
+                        uint8(r.path),
+                        r.proposer,
+                        r.requester,
+                        r.sessionKey,
+                        r.number,
+                        guardian
+                    )
                 )
             );
     }
@@ -180,7 +193,9 @@ abstract contract RecoveryPolicyBase is TestBase {
     }
 
     function _retirementDigest(uint32 firstVersion) internal view returns (bytes32) {
-        bytes32 typeHash = keccak256("RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion)");
-        return _typed(keccak256(abi.encode(typeHash, _secret().ledger, _secret().recordId, firstVersion)));
+        bytes32 typeHash = keccak256(
+            "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion,address author)"
+        );
+        return _typed(keccak256(abi.encode(typeHash, _secret().ledger, _secret().recordId, firstVersion, _author)));
     }
 }

@@ -67,7 +67,9 @@ contract RecoveryPolicyHandler is RecoveryPolicyBase {
         Facts storage facts = _facts[version][proposer];
         IRecoveryPolicy.Secret memory s = _secretOf(version);
         bytes memory signature =
-            signs ? _signature(_guardianKeys[guardian], _approvalDigest(_idOf(s), facts.request)) : bytes("");
+            signs
+                ? _signature(_guardianKeys[guardian], _approvalDigest(_idOf(s), facts.request, _guardians[guardian]))
+                : bytes("");
         vm.prank(signs ? _thief : _guardians[guardian]);
         try _policy.approve(s, _data(), facts.request, _guardians[guardian], signature) {
             for (uint256 i = 0; i < facts.approvers.length; ++i) {

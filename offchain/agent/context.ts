@@ -64,7 +64,7 @@ export interface ContextOptions {
   readonly successor?: AgentAccount | undefined;
 }
 
-/** A record's time may be so far from the block's. */
+/** A record's time may be so far ahead of the block's: `MAX_CLOCK_SKEW_SECONDS` of the ledger. */
 const CLOCK_SECONDS = 300n;
 
 /** An activation of so long ago is not replaced any more. */

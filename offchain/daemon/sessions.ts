@@ -50,9 +50,17 @@ export const SESSION_TABLES: TableDefinitions = ({ bytes, integer, clustered }) 
   "CREATE INDEX sessions_by_expiry ON sessions (expires_at)",
 ];
 
-/** Most live sessions per account. */
+/** A later migration: sessions of the delegates of an account are counted together. */
+export const DELEGATE_SESSION_TABLES: TableDefinitions = () => [
+  "CREATE INDEX sessions_by_principal ON sessions (principal, expires_at)",
+];
+
+/** Most live sessions per account, and as many of all of its delegates together. */
 const MAXIMUM_SESSIONS = 1024;
-/** Openings per account, and in all: they bound the rows that a flood of openings leaves in the database. */
+/**
+ * Openings per key, per account by all of its delegates together, and in all: they bound the rows that a flood of
+ * openings leaves in the database. Delegates use up nothing of their account's own, since a device may be stolen.
+ */
 const OPENINGS_PER_ACCOUNT = { scope: "session openings per account", capacity: 120, periodSeconds: 60 };
 const OPENINGS = { scope: "session openings", capacity: 6000, periodSeconds: 60 };
 
@@ -169,6 +177,7 @@ export class Sessions {
     this.#openings.takeOwn(`account ${account}`);
     const delegation = await delegates?.find(account);
     const principal = delegation?.account ?? account;
+    if (delegation !== undefined) this.#openings.takeOwn(`delegates of account ${principal}`);
     await replaced?.requireCurrent(principal);
     await admit?.(principal);
     this.#openings.takeTotal();
@@ -182,7 +191,7 @@ export class Sessions {
 
   async #add(row: SessionTables["sessions"], now: number): Promise<void> {
     const { database } = this.#options;
-    const { account, nonce } = row;
+    const { account, principal, nonce } = row;
     // Not at once: a process on this database whose clock is behind still takes the message, and must know its nonce.
     const forgotten = now - CLOCK_SKEW_SECONDS;
     await database.run((all) => all.deleteFrom("sessions").where("expires_at", "<=", forgotten).execute());
@@ -190,15 +199,16 @@ export class Sessions {
       all
         .selectFrom("sessions")
         .select((build) => build.fn.countAll<number>().as("live"))
-        .where("account", "=", account)
+        .where(principal === null ? "account" : "principal", "=", principal ?? account)
         .where("expires_at", ">", now)
         .executeTakeFirstOrThrow(),
     );
     // Of openings at the same time, a few may pass above the limit. It bounds the rows, not a right.
     if (live >= MAXIMUM_SESSIONS) {
-      throw new TallystickError("the account has too many live sessions", {
+      const whose = principal === null ? "the account has" : "the delegates of the account have";
+      throw new TallystickError(`${whose} too many live sessions`, {
         code: "RATE_LIMITED",
-        check: "sessions per account",
+        check: principal === null ? "sessions per account" : "sessions of the delegates of an account",
         expected: `at most ${MAXIMUM_SESSIONS}`,
         retryable: true,
         retryAfterSeconds: 60,

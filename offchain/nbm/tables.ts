@@ -4,7 +4,7 @@
  */
 
 import { BUDGET_TABLES } from "../daemon/quota.ts";
-import { SESSION_TABLES } from "../daemon/sessions.ts";
+import { DELEGATE_SESSION_TABLES, SESSION_TABLES } from "../daemon/sessions.ts";
 import { sqliteScript } from "../store/index/sql/column-types.ts";
 import { HELD_SHARE_TABLES } from "./records/held-shares.ts";
 import { RELEASE_TABLES } from "./releases/release-receipts.ts";
@@ -120,4 +120,5 @@ export const NBM_MIGRATIONS: readonly string[] = [
   CREATE TABLE key_material (hash TEXT NOT NULL PRIMARY KEY, material TEXT NOT NULL) STRICT, WITHOUT ROWID;
   `,
   HELD_SHARE_TABLES,
+  sqliteScript(DELEGATE_SESSION_TABLES),
 ];

@@ -3,7 +3,7 @@
  * dropped by then.
  */
 
-import { SESSION_TABLES } from "../daemon/sessions.ts";
+import { DELEGATE_SESSION_TABLES, SESSION_TABLES } from "../daemon/sessions.ts";
 import { sqliteScript } from "../store/index/sql/column-types.ts";
 
 /** Migrations in order; the database's `user_version` counts those that have run. Never edit one that was released. */
@@ -103,4 +103,5 @@ export const VERIFIER_MIGRATIONS: readonly string[] = [
     UNIQUE (block_hash, log_index)
   ) STRICT;
   `,
+  sqliteScript(DELEGATE_SESSION_TABLES),
 ];

@@ -124,6 +124,7 @@ export async function measurePolicyGas(rules: GasRules): Promise<GasFigure[]> {
       secretId,
       ...byGuardian,
       path: BigInt(GUARDIANS_PATH),
+      guardian: signing.address,
     });
     const signature = await signing.signTypedData(approval.domain, approval.types, approval.message);
     await meter.measure(
@@ -146,9 +147,9 @@ export async function measurePolicyGas(rules: GasRules): Promise<GasFigure[]> {
       secretIdOf: [secret, dataHash],
       requestIdOf: [secretId, byGuardian],
       openingSignatureHash: [secretId, byGuardian, 0n],
-      approvalSignatureHash: [secretId, byGuardian],
+      approvalSignatureHash: [secretId, byGuardian, first.at],
       vetoSignatureHash: [secretId, GUARDIANS_PATH, first.at],
-      retirementSignatureHash: [secret.ledger, secret.recordId, 2n],
+      retirementSignatureHash: [secret.ledger, secret.recordId, 2n, authorAddress],
     });
     await meter.measure(
       "retire",

@@ -130,7 +130,10 @@ describe("recovery policy on a chain", () => {
       releasableAt: undefined,
       isBarred: false,
     });
-    const approval = recoveryApprovalTypedData(chainId(), policy, message(request));
+    const approval = recoveryApprovalTypedData(chainId(), policy, {
+      ...message(request),
+      guardian: second.address,
+    });
     const byRequester = await signed(requester, approval);
     const approving = (relayed: { signature: string }) =>
       approveRecoveryCall(deployment, secret, request, second.address, relayed);
@@ -155,6 +158,7 @@ describe("recovery policy on a chain", () => {
       ledger: secret.ledger,
       recordId: secret.recordId,
       firstVersion: 4n,
+      author: author.address,
     });
     expect(await readFirstLiveVersion(local.chain, secret)).to.equal(0);
     await relay.send(retireVersionsCall(deployment, secret, 4, await signed(author, retirement)));

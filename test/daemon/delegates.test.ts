@@ -29,6 +29,8 @@ describe("sessions of delegates", () => {
   let questions: number;
   let answer: () => RecordedDelegation | undefined;
   let admitted: string[];
+  /** Further delegates of the account. */
+  const others = new Set<string>();
   let prepared: string[];
   let sessions: Sessions;
 
@@ -38,7 +40,7 @@ describe("sessions of delegates", () => {
     answer = () => LIVE;
     const read = async (asked: string) => {
       questions += 1;
-      return asked === key ? answer() : undefined;
+      return asked === account ? undefined : others.has(asked) ? { ...LIVE, key: asked } : answer();
     };
     sessions = new Sessions({
       database: statementsOn(database),
@@ -130,6 +132,26 @@ describe("sessions of delegates", () => {
     answer = () => undefined;
     milliseconds += KNOWN_SECONDS * 1000;
     expect(await expectAsyncRejection(() => use(token), "NOT_DELEGATED")).to.include({ received: "none" });
+  });
+
+  it("are bounded for all delegates of an account together, and take nothing from the account's own", async () => {
+    const keys = Array.from({ length: 20 }, () => Wallet.createRandom().address);
+    for (const one of keys) others.add(one);
+    const openMany = async (count: number) => {
+      for (let k = 0; k < count; k += 1) await open(keys[k % keys.length]);
+    };
+    await openMany(120);
+    const fast = await expectAsyncRejection(() => open(keys[0]), "RATE_LIMITED");
+    expect(fast).to.include({ party: `delegates of account ${account}`, check: "session openings per account budget" });
+    await open(account);
+    for (let minute = 1; minute < 9; minute += 1) {
+      milliseconds += 60_000;
+      await openMany(minute === 8 ? 64 : 120);
+    }
+    milliseconds += 60_000;
+    const many = await expectAsyncRejection(() => open(keys[0]), "RATE_LIMITED");
+    expect(many).to.include({ check: "sessions of the delegates of an account", expected: "at most 1024" });
+    await open(account);
   });
 
   it("reach the routes of their scopes, and no route that names none", async () => {

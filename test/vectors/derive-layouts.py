@@ -707,9 +707,10 @@ def typed_message_vectors():
          [filled("8"), filled("2"), 3, account, other, filled("4"), filled("5"), account, filled("3"), 24_000_000,
           filled("b"), 1_790_000_600]),
         (ledger, f"RecoveryOpening({recovery_request},uint64 deadline)", [*recovery, 1_790_000_600]),
-        (ledger, f"RecoveryApproval({recovery_request})", recovery),
+        (ledger, f"RecoveryApproval({recovery_request},address guardian)", [*recovery, other]),
         (ledger, "RecoveryVeto(bytes32 secretId,uint8 path,address proposer)", recovery[:3]),
-        (ledger, "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion)", [other, filled("2"), 2]),
+        (ledger, "RecoveryRetirement(address ledger,bytes32 recordId,uint32 firstVersion,address author)",
+         [other, filled("2"), 2, account]),
         (ledger, "Succession(address account,address successor,bytes32 handoverHash,uint64 deadline)",
          [account, other, filled("7"), 1_790_000_600]),
         (ledger, "OprfAnswer(uint64 committeeId,uint32 generation,bytes32 keyMaterialHash,uint16 index,address account,"

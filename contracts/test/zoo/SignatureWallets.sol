@@ -3,7 +3,6 @@ pragma solidity 0.8.37;
 
 import { IERC1271 } from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import { ECDSA } from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
-import { WebAuthn } from "@openzeppelin/contracts/utils/cryptography/WebAuthn.sol";
 
 /// @notice A contract wallet (EIP-1271) whose signatures are those of one key, until the key is changed.
 contract SingleKeyWallet is IERC1271 {
@@ -36,22 +35,6 @@ contract MultiKeyWallet is IERC1271 {
             if (ECDSA.recoverCalldata(hash, signatures[65 * i:65 * (i + 1)]) != _owners[i]) return bytes4(0);
         }
         return IERC1271.isValidSignature.selector;
-    }
-}
-
-/// @notice A contract wallet whose signatures are those of a passkey.
-contract PasskeyWallet is IERC1271 {
-    bytes32 private immutable X;
-    bytes32 private immutable Y;
-
-    constructor(bytes32 x, bytes32 y) {
-        (X, Y) = (x, y);
-    }
-
-    function isValidSignature(bytes32 hash, bytes calldata signature) external view returns (bytes4) {
-        (bool decoded, WebAuthn.WebAuthnAuth calldata auth) = WebAuthn.tryDecodeAuth(signature);
-        bool valid = decoded && WebAuthn.verify(abi.encodePacked(hash), auth, X, Y);
-        return valid ? IERC1271.isValidSignature.selector : bytes4(0);
     }
 }
 

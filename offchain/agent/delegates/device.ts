@@ -13,7 +13,7 @@ import { IntegrityError, TallystickError } from "../../core/errors.ts";
 import { openParcel, type Parcel } from "../../core/identity/delegate-secrets.ts";
 import type { Delegation } from "../../core/identity/delegation.ts";
 import type { AgentContext } from "../context.ts";
-import { readOnChain } from "../data-sets/following.ts";
+import { hasEnded, readOnChain } from "../data-sets/following.ts";
 import { dataSetKeys } from "../data-sets/keys.ts";
 import type { LaneSubject } from "../data-sets/lane.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
@@ -24,7 +24,7 @@ const PREPARED_VERSION = 1n;
 
 /** What the owner has prepared for this device at one provider. */
 export interface PreparedPart {
-  readonly subject: LaneSubject;
+  readonly subject: LaneSubject & Required<Pick<LaneSubject, "given">>;
 }
 
 /**
@@ -73,16 +73,18 @@ async function adopt(
   const onChain = await readOnChain(chain, opened);
   if (onChain === undefined) throw notOfOwner(provider.name, "data set", "one on chain", dataSet);
   const { schedule, scheduled } = onChain;
+  const isOver = hasEnded(onChain);
   // Which indices another home has given away, only that one knows.
-  if (schedule.version > PREPARED_VERSION) throw appendedElsewhere(id, schedule.version);
-  const { powersBBytes } = await provider.dataSet(audit.salt);
+  if (!isOver && schedule.version > PREPARED_VERSION) throw appendedElsewhere(id, schedule.version);
+  // Nothing is appended to one that is over, and its provider may have forgotten it.
+  const { powersBBytes } = isOver ? { powersBBytes: 0 } : await provider.dataSet(audit.salt);
   const set = {
     salt: audit.salt,
     provider: provider.account,
     escrow: context.deployment.contracts.storageEscrow,
     token: terms.token,
     sliceElements: audit.sliceElements,
-    state: "running" as const,
+    state: isOver ? ("ended" as const) : ("running" as const),
     isOwn: true,
     createdAt: Math.floor(context.platform.clock.now() / 1000),
     revision: 0,

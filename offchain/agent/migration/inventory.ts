@@ -1,7 +1,8 @@
 /**
  * What has to be at the new provider so that the old one can be left: the objects of the data set, as this device's
  * journal has them, and the objects of all snapshots that are listed at the old provider, also of those that another
- * device has made. A set of another device is known by its snapshots and by the catalogue alone.
+ * device has made. A set of another device is known by its snapshots and by the catalogue alone. One of a device that
+ * only writes is shown by its provider.
  */
 
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
@@ -17,6 +18,7 @@ import type { ObjectSource } from "../read/object-source.ts";
 import { readingSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
 import { metadataObjects, snapshotObjects } from "../snapshots/snapshot-objects.ts";
 import { openTree } from "../snapshots/snapshot-tree.ts";
+import { isOfDelegate, takeShown, versionOnChain } from "./shown-objects.ts";
 
 /** An object, or a tree of objects, that no provider returns whole. */
 export interface Damaged {
@@ -67,7 +69,9 @@ export async function takeInventory(
       damaged.push({ id, error });
     }
   };
-  const journaled = await ownSet(context, opened);
+  const isShown = await isOfDelegate(context, opened);
+  const journaled = isShown ? undefined : await ownSet(context, opened);
+  if (isShown) damaged.push(...(await shownBy(context, opened, from, objects, signal)));
   if (journaled !== undefined) await takeJournaled(context, journaled, objects);
   const taken = new Set<string>();
   for (const snapshot of list.snapshots) {
@@ -77,7 +81,7 @@ export async function takeInventory(
     const ids = isTaken ? metadataObjects(keys, metadataId, { source }, signal) : objectsOf(context, snapshot);
     await take(isTaken ? metadataId : dataId, ids);
   }
-  if (journaled === undefined) {
+  if (journaled === undefined && !isShown) {
     for (const { dataId } of await context.catalogue.puts()) {
       if (taken.has(dataId) || !(await has(from, dataId, signal))) continue;
       taken.add(dataId);
@@ -93,6 +97,23 @@ export async function takeInventory(
     const tree = await openTree(agent, named, signal, source);
     if (tree.root.keyMode === "revocable") revocable.add(put.dataId);
     yield* snapshotObjects(keys, tree, signal);
+  }
+}
+
+/** As `takeShown`; a set that the provider does not have, or not for this account, is damaged as a whole. */
+async function shownBy(
+  context: AgentContext,
+  opened: OpenedDataSet,
+  from: StorageProvider,
+  objects: Map<string, number>,
+  signal: AbortSignal | undefined,
+): Promise<readonly Damaged[]> {
+  try {
+    return await takeShown(context, opened, from, objects, signal);
+  } catch (error) {
+    signal?.throwIfAborted();
+    if (!isDamage(error)) throw error;
+    return [{ id: opened.id, error }];
   }
 }
 
@@ -117,15 +138,19 @@ async function takeJournaled(
   }
 }
 
-/** Tells whether an inventory is out of date: the version of the old provider's list, and the segments of the set. */
+/**
+ * Tells whether an inventory is out of date: the version of the old provider's list, and the segments of the set, or its
+ * version when a device that only writes appends to it.
+ */
 export async function inventoryVersion(
   context: AgentContext,
-  { audit }: OpenedDataSet,
+  opened: OpenedDataSet,
   from: StorageProvider,
   signal?: AbortSignal,
 ): Promise<string> {
   const { version } = await snapshotListAt(context, from).read(signal);
-  const segments = await context.platform.dataSets.segments(audit.salt);
+  if (await isOfDelegate(context, opened)) return `${version} ${await versionOnChain(context, opened)}`;
+  const segments = await context.platform.dataSets.segments(opened.audit.salt);
   const included = segments.filter(({ state }) => state === "included");
   return `${version} ${included.map(({ firstIndex }) => firstIndex).join(" ")}`;
 }

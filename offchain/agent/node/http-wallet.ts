@@ -3,8 +3,11 @@
  * returns opens a keystore, so other machines are asked over TLS only.
  */
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
+import { parseJson, readBounded } from "../../http/bounded-body.ts";
 import type { Eip1193Provider } from "../wallet/eip1193.ts";
 
+/** Of an answer: a list of accounts, or a signature. */
+const MAXIMUM_ANSWER_BYTES = 64 * 1024;
 const LOOPBACK: ReadonlySet<string> = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** @param url https, or http on loopback @throws InvalidInputError for any other */
@@ -39,8 +42,9 @@ async function post(url: URL, body: object): Promise<unknown> {
   try {
     const headers = { "content-type": "application/json" };
     const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(body), redirect: "error" });
-    return await answer.json();
+    return parseJson(await readBounded(answer, MAXIMUM_ANSWER_BYTES, "wallet"), "wallet");
   } catch (cause) {
+    if (cause instanceof TallystickError) throw cause;
     throw new TallystickError("the wallet does not answer", {
       code: "WALLET_UNAVAILABLE",
       party: "wallet",

@@ -1,9 +1,11 @@
 /** What a put of a delegate is: objects and a key record for another account, which lists them and pays for them. */
 
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Delegation } from "../../core/identity/delegation.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
 import type { AgentContext } from "../context.ts";
+import { follow } from "../data-sets/following.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
 import type { PreparedPart } from "../delegates/device.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
@@ -27,20 +29,66 @@ export async function storingDelegation(
   return delegation;
 }
 
-/** What the account has prepared for this delegate, by provider. */
-export async function preparedParts(
+/** Where a put of a delegate goes to. */
+export interface DelegatePlaces {
+  readonly providers: readonly StorageProvider[];
+  /** What the account has prepared there, by account of the provider. */
+  readonly prepared: ReadonlyMap<string, PreparedPart>;
+}
+
+/**
+ * The providers that are named. By default the one with a data set for this delegate that goes on: the one that this
+ * device appends to already, else the first of the deployment that has one; the first provider when none has.
+ * @throws as `preparedPart`, of a provider that is named, has the set of this device, or is the first
+ */
+export async function placesOfDelegate(
   context: AgentContext,
   delegation: Delegation,
-  providers: readonly StorageProvider[],
+  wanted: readonly string[] | undefined,
   signal: AbortSignal | undefined,
-): Promise<ReadonlyMap<string, PreparedPart>> {
+): Promise<DelegatePlaces> {
   const { preparedPart } = await import("../delegates/device.ts");
-  const parts = new Map<string, PreparedPart>();
-  for (const provider of providers) {
-    const part = await preparedPart(context, delegation, provider, signal);
-    if (part !== undefined) parts.set(provider.account, part);
+  const named = context.providers().choose(wanted);
+  if (wanted !== undefined) {
+    const prepared = new Map<string, PreparedPart>();
+    for (const provider of named) {
+      const part = await preparedPart(context, delegation, provider, signal);
+      if (part !== undefined) prepared.set(provider.account, part);
+    }
+    return { providers: named, prepared };
   }
-  return parts;
+  let ended: DelegatePlaces | undefined;
+  for (const [place, provider] of (await inOrder(context)).entries()) {
+    let part: PreparedPart | undefined;
+    try {
+      part = await preparedPart(context, delegation, provider, signal);
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (place === 0 || !(error instanceof TallystickError) || !error.retryable) throw error;
+      context.logger.warn({ code: error.code }, `${error.message}: whether a data set is prepared there is not known`);
+    }
+    if (part === undefined) continue;
+    const places = { providers: [provider], prepared: new Map([[provider.account, part]]) };
+    if (await goesOn(context, part)) return places;
+    ended ??= places;
+  }
+  return ended ?? { providers: named, prepared: new Map() };
+}
+
+/** Those with a set that this device appends to first. */
+async function inOrder(context: AgentContext): Promise<StorageProvider[]> {
+  const { storageEscrow } = context.deployment.contracts;
+  const sets = (await context.platform.dataSets.sets()).filter(
+    ({ isOwn, state, escrow }) => isOwn && state === "running" && isAddressEqual(escrow, storageEscrow),
+  );
+  const isHere = ({ account }: StorageProvider) => sets.some(({ provider }) => isAddressEqual(provider, account));
+  const providers = [...context.providers()];
+  return [...providers.filter(isHere), ...providers.filter((one) => !isHere(one))];
+}
+
+async function goesOn(context: AgentContext, { subject }: PreparedPart): Promise<boolean> {
+  const set = await context.platform.dataSets.set(subject.given);
+  return set !== undefined && (await follow(context, set)).set.state !== "ended";
 }
 
 function refused({ key, account }: Delegation, check: string, expected: string, received: string): TallystickError {

@@ -40,7 +40,7 @@ import { accountStubs } from "../stubs/account-stubs.ts";
 import { keepStubs, latestEpoch } from "../stubs/owner-stubs.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
-import { preparedParts, storingDelegation } from "./for-account.ts";
+import { placesOfDelegate, storingDelegation } from "./for-account.ts";
 import { knownOwnership } from "./known-ownership.ts";
 import { LeftOut, type LeftOutReport } from "./left-out.ts";
 import { type EntrySource, type InputTotals, measure, openSource, type PutInput } from "./source.ts";
@@ -201,9 +201,11 @@ class Put {
     const { onProgress, providers: wanted, signal } = this.#options;
     this.#tell("scanning");
     this.#delegation = await storingDelegation(context, this.#options);
-    const providers = await chosenProviders(context, wanted);
-    if (this.#delegation !== undefined) {
-      this.#prepared = await preparedParts(context, this.#delegation, providers, signal);
+    let providers: readonly StorageProvider[];
+    if (this.#delegation === undefined) providers = await chosenProviders(context, wanted);
+    else {
+      const places = await placesOfDelegate(context, this.#delegation, wanted, signal);
+      ({ providers, prepared: this.#prepared } = places);
     }
     if (onProgress !== undefined) this.#measured = await measure(this.#source, signal);
     const committee = await context.committee();

@@ -113,7 +113,7 @@ export class RecoveryClaim {
     };
     const { deployment } = chain;
     const relayed = signature === undefined ? undefined : { signature, deadline };
-    const typedData = requestMessage(deployment, secret, request, deadline);
+    const typedData = requestMessage(deployment, secret, request, { deadline });
     return { request, call: openRecoveryCall(deployment, secret, request, relayed), typedData };
   }
 

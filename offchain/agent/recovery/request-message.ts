@@ -11,15 +11,15 @@ import {
 import { recoveryApprovalTypedData, recoveryOpeningTypedData } from "../../core/identity/typed-messages.ts";
 
 /**
- * The message of whoever opens a request, with a deadline, and of whoever approves one, without.
- * @param deadline unix seconds up to which the signature can be sent
+ * The message of whoever opens a request, with a deadline, and of a guardian who approves one.
+ * @param consent `deadline`: unix seconds up to which the signature can be sent
  * @returns as `eth_signTypedData_v4` takes it
  */
 export function requestMessage(
   { chainId, contracts }: Deployment,
   secret: RecoverableSecret,
   request: RecoveryRequest,
-  deadline?: bigint,
+  consent: { readonly deadline: bigint } | { readonly guardian: string },
 ): unknown {
   const named = {
     ...request,
@@ -27,8 +27,8 @@ export function requestMessage(
     secretId: recoverySecretId(secret),
   };
   const { domain, types, message } =
-    deadline === undefined
-      ? recoveryApprovalTypedData(BigInt(chainId), contracts.recoveryPolicy, named)
-      : recoveryOpeningTypedData(BigInt(chainId), contracts.recoveryPolicy, { ...named, deadline });
+    "guardian" in consent
+      ? recoveryApprovalTypedData(BigInt(chainId), contracts.recoveryPolicy, { ...named, ...consent })
+      : recoveryOpeningTypedData(BigInt(chainId), contracts.recoveryPolicy, { ...named, ...consent });
   return TypedDataEncoder.getPayload(domain, types, { ...message });
 }

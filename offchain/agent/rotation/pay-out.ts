@@ -22,17 +22,20 @@ export interface PaidOut {
   readonly from: "escrow" | "account";
 }
 
+/** Tokens of a payout that something waits for. Each costs questions to the chain, and may cost a transaction. */
+const MOST_URGENT_TOKENS = 16;
+
 /**
  * May be repeated: what was moved is there no more. What the chain refuses to move, or the account cannot pay for,
  * stays, and a warning says so.
  * @param old with the keys of the replaced account
  * @param notices that the old account still has to send
+ * @param isUrgent something waits for it: tokens that no listed provider has agreed on are left to `collect`
  * @returns what was moved now
  */
-export async function payOut(old: AgentContext, to: string, notices: number): Promise<PaidOut[]> {
+export async function payOut(old: AgentContext, to: string, notices: number, isUrgent = false): Promise<PaidOut[]> {
   const chain = await old.chain();
-  const tokens = new Set([NATIVE_TOKEN]);
-  for await (const { terms } of dataSetsOpened(chain, { user: old.account.address })) tokens.add(terms.token);
+  const tokens = await tokensOf(old, isUrgent);
   const sets = new DataSets(old);
   const moved: PaidOut[] = [];
   const perGas = await offeredPerGas(chain, undefined);
@@ -56,6 +59,26 @@ export async function payOut(old: AgentContext, to: string, notices: number): Pr
   const call: ContractCall = { to, data: "0x", value: coins - kept, description: "moving coins to the successor" };
   await old.send(call);
   return [...moved, { token: NATIVE_TOKEN, amount: coins - kept, from: "account" }];
+}
+
+/**
+ * The chain's coin, then the tokens of the account's sets, those at listed providers first. A thief of the key opens
+ * sets in any number of tokens, of which each may take a block's gas, but only at providers of its own.
+ */
+async function tokensOf(old: AgentContext, isUrgent: boolean): Promise<ReadonlySet<string>> {
+  const [listed, strange] = [new Set([NATIVE_TOKEN]), new Set<string>()];
+  for await (const { terms } of dataSetsOpened(await old.chain(), { user: old.account.address })) {
+    (old.providers().find(terms.provider) === undefined ? strange : listed).add(terms.token);
+  }
+  const all = new Set([...listed, ...strange]);
+  if (!isUrgent) return all;
+  const taken = new Set([...listed].slice(0, MOST_URGENT_TOKENS));
+  const left = all.size - taken.size;
+  if (left > 0) {
+    const facts = { account: old.account.address, tokens: left };
+    old.logger.warn(facts, `balances in ${left} tokens were not looked at: \`tallystick rotate --collect\` does`);
+  }
+  return taken;
 }
 
 /**

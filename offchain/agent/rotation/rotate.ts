@@ -179,7 +179,7 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
   }
   const { sets, left: unlisted } = await goingOn(asSuccessor);
   const left = [...unlisted];
-  const paidOut = await payOut(asSuccessor, successor, sets.length);
+  const paidOut = await payOut(asSuccessor, successor, sets.length, true);
   for (const put of await old.catalogue.puts()) await next.catalogue.savePut(put);
 
   const damaged: Damaged[] = [];
@@ -205,7 +205,7 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
     const rotated = dataSets[place];
     if (rotated !== undefined) ended.push({ ...rotated, ...(end instanceof TallystickError ? {} : end) });
   }
-  paidOut.push(...(await payOut(asSuccessor, successor, 0)));
+  paidOut.push(...(await payOut(asSuccessor, successor, 0, true)));
   return {
     account: old.account.address,
     successor,

@@ -260,7 +260,8 @@ async function approve(account: string, options: ApproveOptions, command: Comman
       const consent = await agent.recovery.consent(account, asked, approver);
       const { call, protection, request, isOpening, deadline: until } = consent;
       const { requestMessage } = await import("../../agent/recovery/request-message.ts");
-      const typedData = requestMessage(agent.deployment, protection.secret, request, until);
+      const signed = until === undefined ? { guardian } : { deadline: until };
+      const typedData = requestMessage(agent.deployment, protection.secret, request, signed);
       const again =
         `--guardian ${guardian} --proposer ${request.proposer}` +
         `${until === undefined ? "" : ` --deadline ${until}`} --signature <hex>`;

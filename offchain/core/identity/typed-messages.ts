@@ -215,6 +215,11 @@ export interface RecoveryRequestMessage {
   number: bigint;
 }
 
+/** What a guardian signs to approve a request. Wallets that share a key each need a signature of their own. */
+export interface RecoveryApprovalMessage extends RecoveryRequestMessage {
+  guardian: string;
+}
+
 /** What a proposer signs to have its request opened by any relay. */
 export interface RecoveryOpeningMessage extends RecoveryRequestMessage {
   /** Unix seconds. */
@@ -234,6 +239,7 @@ export interface RecoveryRetirementMessage {
   /** 32 bytes, 0x hex. */
   recordId: string;
   firstVersion: bigint;
+  author: string;
 }
 
 /** What an account and its successor both sign, so that the second takes the place of the first. */
@@ -398,7 +404,7 @@ const TYPES = {
     { name: "releasedAt", type: "uint64" },
   ],
   RecoveryOpening: [...RECOVERY_REQUEST, { name: "deadline", type: "uint64" }],
-  RecoveryApproval: RECOVERY_REQUEST,
+  RecoveryApproval: [...RECOVERY_REQUEST, { name: "guardian", type: "address" }],
   RecoveryVeto: [
     { name: "secretId", type: "bytes32" },
     { name: "path", type: "uint8" },
@@ -408,6 +414,7 @@ const TYPES = {
     { name: "ledger", type: "address" },
     { name: "recordId", type: "bytes32" },
     { name: "firstVersion", type: "uint32" },
+    { name: "author", type: "address" },
   ],
   Succession: [
     { name: "account", type: "address" },
@@ -592,8 +599,8 @@ export function recoveryOpeningTypedData(
 export function recoveryApprovalTypedData(
   chainId: bigint,
   policy: string,
-  message: RecoveryRequestMessage,
-): TypedData<RecoveryRequestMessage> {
+  message: RecoveryApprovalMessage,
+): TypedData<RecoveryApprovalMessage> {
   return typedData("RecoveryApproval", contractDomain(chainId, policy), message);
 }
 

@@ -106,6 +106,16 @@ describe("a rotation against a thief of the old phrase", () => {
     ]);
 
     const to = next.account.address;
+    // While the rotation waits for it, the thief's token is not even looked at.
+    const urgent = await payOut(old, to, 1, true);
+    expect(urgent.map(({ token, from }) => [token, from])).to.deep.equal([
+      [NATIVE_TOKEN, "escrow"],
+      [NATIVE_TOKEN, "account"],
+    ]);
+    expect(warnings.splice(0)).to.deep.equal([{ account: old.account.address, tokens: 1 }]);
+    await local.fund([old.account.address], COIN);
+    await old.send(depositCall(local.deployment, NATIVE_TOKEN, old.account.address, COIN / 4n));
+
     const moved = await payOut(old, to, 0);
     expect(moved.map(({ token, from }) => [token, from])).to.deep.equal([
       [NATIVE_TOKEN, "escrow"],

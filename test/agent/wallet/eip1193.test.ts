@@ -8,6 +8,8 @@ import { keystoreOpeners, openKeystore, sealKeystore } from "../../../offchain/c
 import { keystoreMessage } from "../../../offchain/core/identity/keystore-message.ts";
 import { openByWallet, setUpWallet } from "../../../offchain/core/identity/wallet-signature.ts";
 import { type Anvil, anvilWallet, startAnvil } from "../../helpers/anvil.ts";
+import { serveHandler } from "../../helpers/http-server.ts";
+import { until } from "../../helpers/promises.ts";
 import { expectAsyncRejection, expectRejection } from "../../helpers/rejection.ts";
 
 const secret = new Uint8Array(32).fill(5);
@@ -122,5 +124,37 @@ describe("wallets as signers", () => {
     const signer = eip1193Signer(httpWallet("http://127.0.0.1:9"));
     const error = await expectAsyncRejection(() => signer.accounts(), "WALLET_UNAVAILABLE", /does not answer/);
     expect(error.retryable).to.equal(true);
+  });
+
+  it("are read up to a bound, whatever they announce, and nothing but JSON is taken from them", async () => {
+    const piece = "x".repeat(16 * 1024);
+    let isClosed = false;
+    const { server, url } = await serveHandler((request, response) => {
+      if (request.url === "/text") return void response.end("not JSON");
+      if (request.url === "/announced") return void response.writeHead(200, { "content-length": 1e9 }).write(piece);
+      response.once("close", () => {
+        isClosed = true;
+      });
+      // Never ends by itself.
+      const go = () => {
+        while (!response.destroyed && response.write(piece));
+      };
+      response.on("drain", go);
+      go();
+    });
+    try {
+      for (const path of ["/endless", "/announced"]) {
+        const signer = eip1193Signer(httpWallet(url + path));
+        const error = await expectAsyncRejection(() => signer.accounts(), "BAD_RESPONSE", /a larger answer/);
+        expect(error).to.include({ party: "wallet", check: "size of the answer" });
+      }
+      await until("the connection is given up", () => isClosed);
+      const signer = eip1193Signer(httpWallet(`${url}/text`));
+      const error = await expectAsyncRejection(() => signer.accounts(), "BAD_RESPONSE", /else than JSON/);
+      expect(error.party).to.equal("wallet");
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 });

@@ -128,12 +128,13 @@ const messages: Record<string, TypedData<object>> = {
     releasedAt: 1_790_000_600n,
   }),
   RecoveryOpening: recoveryOpeningTypedData(31_337n, ledger, { ...recovery, deadline: 1_790_000_600n }),
-  RecoveryApproval: recoveryApprovalTypedData(31_337n, ledger, recovery),
+  RecoveryApproval: recoveryApprovalTypedData(31_337n, ledger, { ...recovery, guardian: other }),
   RecoveryVeto: recoveryVetoTypedData(31_337n, ledger, { secretId: word("f"), path: 1n, proposer: account }),
   RecoveryRetirement: recoveryRetirementTypedData(31_337n, ledger, {
     ledger: other,
     recordId: word("2"),
     firstVersion: 2n,
+    author: account,
   }),
   Succession: successionTypedData(31_337n, ledger, {
     account,

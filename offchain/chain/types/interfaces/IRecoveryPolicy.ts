@@ -38,7 +38,7 @@ export declare namespace IRecoveryPolicy {
 
     getEvent(nameOrSignatureOrTopic: "RecoveryApproved" | "RecoveryNamed" | "RecoveryRequested" | "RecoveryScheduled" | "RecoveryVetoed" | "SecretPublished" | "VersionsRetired"): EventFragment;
 
-    encodeFunctionData(functionFragment: 'approvalSignatureHash', values: [BytesLike, IRecoveryPolicy.RequestStruct]): string;
+    encodeFunctionData(functionFragment: 'approvalSignatureHash', values: [BytesLike, IRecoveryPolicy.RequestStruct, AddressLike]): string;
 encodeFunctionData(functionFragment: 'approve', values: [IRecoveryPolicy.SecretStruct, IRecoveryPolicy.RecoveryDataStruct, IRecoveryPolicy.RequestStruct, AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'dataHashOf', values: [IRecoveryPolicy.RecoveryDataStruct]): string;
 encodeFunctionData(functionFragment: 'firstLiveVersion', values: [AddressLike, BytesLike, AddressLike]): string;
@@ -50,7 +50,7 @@ encodeFunctionData(functionFragment: 'publish', values: [AddressLike, BytesLike,
 encodeFunctionData(functionFragment: 'requestIdOf', values: [BytesLike, IRecoveryPolicy.RequestStruct]): string;
 encodeFunctionData(functionFragment: 'requestOf', values: [BytesLike, BigNumberish, AddressLike]): string;
 encodeFunctionData(functionFragment: 'retire', values: [AddressLike, BytesLike, AddressLike, BigNumberish, BytesLike]): string;
-encodeFunctionData(functionFragment: 'retirementSignatureHash', values: [AddressLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'retirementSignatureHash', values: [AddressLike, BytesLike, BigNumberish, AddressLike]): string;
 encodeFunctionData(functionFragment: 'secretIdOf', values: [IRecoveryPolicy.SecretStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'veto', values: [IRecoveryPolicy.SecretStruct, BytesLike, BigNumberish, AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'vetoSignatureHash', values: [BytesLike, BigNumberish, AddressLike]): string;
@@ -193,7 +193,7 @@ decodeFunctionResult(functionFragment: 'vetoSignatureHash', data: BytesLike): Re
     
     
     approvalSignatureHash: TypedContractMethod<
-      [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, ],
+      [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, guardian: AddressLike, ],
       [string],
       'view'
     >
@@ -289,7 +289,7 @@ decodeFunctionResult(functionFragment: 'vetoSignatureHash', data: BytesLike): Re
 
     
     retirementSignatureHash: TypedContractMethod<
-      [ledger: AddressLike, recordId: BytesLike, firstVersion: BigNumberish, ],
+      [ledger: AddressLike, recordId: BytesLike, firstVersion: BigNumberish, author: AddressLike, ],
       [string],
       'view'
     >
@@ -323,7 +323,7 @@ decodeFunctionResult(functionFragment: 'vetoSignatureHash', data: BytesLike): Re
     getFunction<T extends ContractMethod = ContractMethod>(key: string | FunctionFragment): T;
 
     getFunction(nameOrSignature: 'approvalSignatureHash'): TypedContractMethod<
-      [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, ],
+      [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, guardian: AddressLike, ],
       [string],
       'view'
     >;
@@ -383,7 +383,7 @@ getFunction(nameOrSignature: 'retire'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'retirementSignatureHash'): TypedContractMethod<
-      [ledger: AddressLike, recordId: BytesLike, firstVersion: BigNumberish, ],
+      [ledger: AddressLike, recordId: BytesLike, firstVersion: BigNumberish, author: AddressLike, ],
       [string],
       'view'
     >;

@@ -42,7 +42,7 @@ export declare namespace IRecoveryPolicy {
 encodeFunctionData(functionFragment: 'MAX_SEALED_BYTES', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MAX_SECONDS', values?: undefined): string;
 encodeFunctionData(functionFragment: 'MIN_SECONDS', values?: undefined): string;
-encodeFunctionData(functionFragment: 'approvalSignatureHash', values: [BytesLike, IRecoveryPolicy.RequestStruct]): string;
+encodeFunctionData(functionFragment: 'approvalSignatureHash', values: [BytesLike, IRecoveryPolicy.RequestStruct, AddressLike]): string;
 encodeFunctionData(functionFragment: 'approve', values: [IRecoveryPolicy.SecretStruct, IRecoveryPolicy.RecoveryDataStruct, IRecoveryPolicy.RequestStruct, AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'dataHashOf', values: [IRecoveryPolicy.RecoveryDataStruct]): string;
 encodeFunctionData(functionFragment: 'eip712Domain', values?: undefined): string;
@@ -55,7 +55,7 @@ encodeFunctionData(functionFragment: 'publish', values: [AddressLike, BytesLike,
 encodeFunctionData(functionFragment: 'requestIdOf', values: [BytesLike, IRecoveryPolicy.RequestStruct]): string;
 encodeFunctionData(functionFragment: 'requestOf', values: [BytesLike, BigNumberish, AddressLike]): string;
 encodeFunctionData(functionFragment: 'retire', values: [AddressLike, BytesLike, AddressLike, BigNumberish, BytesLike]): string;
-encodeFunctionData(functionFragment: 'retirementSignatureHash', values: [AddressLike, BytesLike, BigNumberish]): string;
+encodeFunctionData(functionFragment: 'retirementSignatureHash', values: [AddressLike, BytesLike, BigNumberish, AddressLike]): string;
 encodeFunctionData(functionFragment: 'secretIdOf', values: [IRecoveryPolicy.SecretStruct, BytesLike]): string;
 encodeFunctionData(functionFragment: 'veto', values: [IRecoveryPolicy.SecretStruct, BytesLike, BigNumberish, AddressLike, BytesLike]): string;
 encodeFunctionData(functionFragment: 'vetoSignatureHash', values: [BytesLike, BigNumberish, AddressLike]): string;
@@ -247,7 +247,7 @@ decodeFunctionResult(functionFragment: 'vetoSignatureHash', data: BytesLike): Re
 
     
     approvalSignatureHash: TypedContractMethod<
-      [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, ],
+      [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, guardian: AddressLike, ],
       [string],
       'view'
     >
@@ -351,7 +351,7 @@ decodeFunctionResult(functionFragment: 'vetoSignatureHash', data: BytesLike): Re
 
     
     retirementSignatureHash: TypedContractMethod<
-      [ledger: AddressLike, recordId: BytesLike, firstVersion: BigNumberish, ],
+      [ledger: AddressLike, recordId: BytesLike, firstVersion: BigNumberish, author: AddressLike, ],
       [string],
       'view'
     >
@@ -405,7 +405,7 @@ getFunction(nameOrSignature: 'MIN_SECONDS'): TypedContractMethod<
       'view'
     >;
 getFunction(nameOrSignature: 'approvalSignatureHash'): TypedContractMethod<
-      [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, ],
+      [secretId: BytesLike, request: IRecoveryPolicy.RequestStruct, guardian: AddressLike, ],
       [string],
       'view'
     >;
@@ -470,7 +470,7 @@ getFunction(nameOrSignature: 'retire'): TypedContractMethod<
       'nonpayable'
     >;
 getFunction(nameOrSignature: 'retirementSignatureHash'): TypedContractMethod<
-      [ledger: AddressLike, recordId: BytesLike, firstVersion: BigNumberish, ],
+      [ledger: AddressLike, recordId: BytesLike, firstVersion: BigNumberish, author: AddressLike, ],
       [string],
       'view'
     >;

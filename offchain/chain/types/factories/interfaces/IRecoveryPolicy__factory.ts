@@ -669,6 +669,11 @@
         "internalType": "struct IRecoveryPolicy.Request",
         "name": "request",
         "type": "tuple"
+      },
+      {
+        "internalType": "address",
+        "name": "guardian",
+        "type": "address"
       }
     ],
     "name": "approvalSignatureHash",
@@ -1394,6 +1399,11 @@
         "internalType": "uint32",
         "name": "firstVersion",
         "type": "uint32"
+      },
+      {
+        "internalType": "address",
+        "name": "author",
+        "type": "address"
       }
     ],
     "name": "retirementSignatureHash",
