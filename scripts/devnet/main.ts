@@ -17,6 +17,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { RANDOMNESS_KINDS } from "../../offchain/chain/deployment.ts";
 import { endProcess, liveProcesses, nameProcesses, removePidFile, writePidFile } from "./pid-files.ts";
+import { proofWindowBlocks } from "./proof-window.ts";
 import { type Devnet, type DevnetOptions, pidFolderOf, startDevnet } from "./start-devnet.ts";
 
 /** Name of the process that runs the network, among its parts. */
@@ -97,6 +98,7 @@ function parseOptions(): Options | undefined {
   const threshold = wholeNumber(values.threshold, "threshold") ?? 3;
   if (threshold > nodes) throw new TypeError(`--threshold ${threshold} is more than ${nodes} nodes`);
   const allowed = values["allow-origin"] === undefined ? {} : { allowedOrigins: values["allow-origin"] };
+  const epochBlocks = wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? 30;
   const home = resolve(values.dir, ".tallystick");
   const network: DevnetOptions = {
     dir: join(home, "devnet"),
@@ -104,7 +106,8 @@ function parseOptions(): Options | undefined {
     threshold,
     ...(values.chain === undefined ? {} : { chain: values.chain }),
     randomness,
-    epochBlocks: wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? 30,
+    epochBlocks,
+    windowBlocks: proofWindowBlocks(epochBlocks),
     blockTimeSeconds: wholeNumber(values["block-time"], "block-time") ?? 1,
     nbmConfig: allowed,
     cspConfig: allowed,
@@ -148,7 +151,8 @@ async function request(action: "stop" | "restart", { part, network }: Options): 
   if (!existsSync(partsFileOf(network.dir))) throw new Error("the devnet is still starting: wait until it is ready");
   const parts = JSON.parse(readFileSync(partsFileOf(network.dir), "utf8")) as string[];
   if (!parts.includes(part)) {
-    throw new Error(`there is no part ${part} that can be started again; there are ${parts.join(", ")}`);
+    const verb = action === "stop" ? "stopped" : "started again";
+    throw new Error(`${part} is no part that can be ${verb} alone; those that can: ${parts.join(", ")}`);
   }
   const before = find(part)?.pid;
   const done = action === "stop" ? "stopped" : "started again";
