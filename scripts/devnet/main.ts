@@ -16,8 +16,8 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { RANDOMNESS_KINDS } from "../../offchain/chain/deployment.ts";
+import { DEVNET_EPOCH_BLOCKS } from "./epochs.ts";
 import { endProcess, liveProcesses, nameProcesses, removePidFile, writePidFile } from "./pid-files.ts";
-import { proofWindowBlocks } from "./proof-window.ts";
 import { type Devnet, type DevnetOptions, pidFolderOf, startDevnet } from "./start-devnet.ts";
 
 /** Name of the process that runs the network, among its parts. */
@@ -39,7 +39,7 @@ npm run devnet -- stop                 end the network of this folder, or what i
   --chain <anvil|hardhat> chain to run (default: anvil where it is packaged, else hardhat)
   --randomness <kind>     where challenges come from: block (hashes of blocks), prevrandao, or drand (with a network
                           of one member) (default block)
-  --epoch-blocks <n>      blocks from one audit to the next (default 30)
+  --epoch-blocks <n>      blocks from one audit to the next (default ${DEVNET_EPOCH_BLOCKS})
   --block-time <seconds>  seconds between blocks (default 1)
   --allow-origin <origin> origin of a web page that may use the network; may be given more than once
   --dir <folder>          where .tallystick/ is made (default: this folder)
@@ -98,7 +98,6 @@ function parseOptions(): Options | undefined {
   const threshold = wholeNumber(values.threshold, "threshold") ?? 3;
   if (threshold > nodes) throw new TypeError(`--threshold ${threshold} is more than ${nodes} nodes`);
   const allowed = values["allow-origin"] === undefined ? {} : { allowedOrigins: values["allow-origin"] };
-  const epochBlocks = wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? 30;
   const home = resolve(values.dir, ".tallystick");
   const network: DevnetOptions = {
     dir: join(home, "devnet"),
@@ -106,8 +105,7 @@ function parseOptions(): Options | undefined {
     threshold,
     ...(values.chain === undefined ? {} : { chain: values.chain }),
     randomness,
-    epochBlocks,
-    windowBlocks: proofWindowBlocks(epochBlocks),
+    epochBlocks: wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? DEVNET_EPOCH_BLOCKS,
     blockTimeSeconds: wholeNumber(values["block-time"], "block-time") ?? 1,
     nbmConfig: allowed,
     cspConfig: allowed,
