@@ -58,7 +58,8 @@ import { Watcher, type WatchOptions } from "./watch/watcher.ts";
 
 export { NoDeploymentError } from "../chain/deployment.ts";
 export type { RecoveryPath, RecoveryPlan } from "../chain/recovery-policy.ts";
-export type { DelegateOptions, DelegateState, DelegateView } from "./delegates/delegates.ts";
+export type { DelegateBudget } from "./delegates/budgets.ts";
+export type { DelegateAccount, DelegateOptions, DelegateState, DelegateView } from "./delegates/delegates.ts";
 export type { PreparedDevice, PrepareOptions } from "./delegates/prepare.ts";
 export type { Approver, AskedFor, Consent } from "./recovery/approving.ts";
 export type { ClaimState, Opening, RecoveryClaim } from "./recovery/claim.ts";

@@ -10,6 +10,7 @@ import type { AgentContext } from "./context.ts";
 import type { DataSetView } from "./data-sets/data-set-view.ts";
 import { DataSets } from "./data-sets/data-sets.ts";
 import type { UserBalance } from "./data-sets/user-balance.ts";
+import { type DelegateAccount, Delegates } from "./delegates/delegates.ts";
 import { Recovery } from "./recovery/recovery.ts";
 import { replacedWarnings } from "./recovery/replaced.ts";
 import type { RequestView } from "./recovery/requests.ts";
@@ -39,6 +40,8 @@ export interface PartyStatus {
 
 export interface StatusReport {
   readonly account: string;
+  /** Of the key of a device: whose delegate it is or was, and the data sets that it adds to. */
+  readonly actsFor?: DelegateAccount;
   readonly chainId: number;
   readonly blockNumber: number;
   /** Of the account, in wei. */
@@ -71,40 +74,42 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   const chainAhead = (block?.timestamp ?? 0) - Math.floor(Date.now() / 1000);
   const { committee, members } = await context.committee();
   const sets = new DataSets(context);
-  const [nodes, providers, dataSets, escrow, { noticeEpochs }, recoveries, replaced, clocks] = await Promise.all([
-    Promise.all(
-      members.map(async ({ index, url, operator, client }) => ({
-        name: `node ${index}`,
-        url,
-        account: operator,
-        ...(await answerOf(async () => {
-          const { committees } = await client.node();
-          const own = committees.find(({ committeeId }) => committeeId === String(committee.id));
-          return own?.ready === true ? "ready" : "not ready";
+  const [nodes, providers, dataSets, escrow, { noticeEpochs }, recoveries, replaced, clocks, actsFor] =
+    await Promise.all([
+      Promise.all(
+        members.map(async ({ index, url, operator, client }) => ({
+          name: `node ${index}`,
+          url,
+          account: operator,
+          ...(await answerOf(async () => {
+            const { committees } = await client.node();
+            const own = committees.find(({ committeeId }) => committeeId === String(committee.id));
+            return own?.ready === true ? "ready" : "not ready";
+          })),
         })),
-      })),
-    ),
-    Promise.all(
-      [...context.providers()].map(async (provider) => ({
-        name: "provider",
-        url: provider.url,
-        account: provider.account,
-        ...(await answerOf(async () => {
-          await provider.dataSetOffer();
-          return "ready";
+      ),
+      Promise.all(
+        [...context.providers()].map(async (provider) => ({
+          name: "provider",
+          url: provider.url,
+          account: provider.account,
+          ...(await answerOf(async () => {
+            await provider.dataSetOffer();
+            return "ready";
+          })),
         })),
-      })),
-    ),
-    sets.list(),
-    sets.balance(),
-    readEscrowClock(chain),
-    new Recovery(context).underWay(),
-    replacedWarnings(context),
-    clockOffsets([
-      ...members.flatMap(({ index, url }) => (url === "" ? [] : [{ name: `node ${index}`, url }])),
-      ...[...context.providers()].map(({ url }) => ({ name: "provider", url })),
-    ]),
-  ]);
+      ),
+      sets.list(),
+      sets.balance(),
+      readEscrowClock(chain),
+      new Recovery(context).underWay(),
+      replacedWarnings(context),
+      clockOffsets([
+        ...members.flatMap(({ index, url }) => (url === "" ? [] : [{ name: `node ${index}`, url }])),
+        ...[...context.providers()].map(({ url }) => ({ name: "provider", url })),
+      ]),
+      new Delegates(context).own(),
+    ]);
   const lists = await listsOf(context);
   const named = new Set(lists?.snapshots.map((snapshot) => snapshot.dataId));
   const isComplete = lists?.failures.length === 0;
@@ -117,6 +122,7 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
   const unkept = lists === undefined ? [] : await unkeptSnapshots(context, async () => lists);
   return {
     account: account.address,
+    ...(actsFor === undefined ? {} : { actsFor }),
     chainId: deployment.chainId,
     blockNumber: block?.number ?? 0,
     balance,
@@ -126,6 +132,7 @@ export async function status(context: AgentContext, dataId?: string): Promise<St
     warnings: [
       ...recoveries.map(warningOf),
       ...replaced,
+      ...delegateWarnings(actsFor),
       ...warningsOf(dataSets, noticeEpochs),
       ...unkeptWarnings(unkept),
     ],
@@ -162,6 +169,24 @@ function leftText({ id, status, provider, movedTo }: DataSetView): string[] {
   return [
     `data set ${name} was moved to data set ${target}, but no notice was given, and both are paid: run ` +
       `\`tallystick data-set ${command}\` again`,
+  ];
+}
+
+/** What the holder of a device should act on. */
+export function delegateWarnings(actsFor: DelegateAccount | undefined): string[] {
+  if (actsFor === undefined) return [];
+  const { account, scopes, state, budgets } = actsFor;
+  if (state !== "live") {
+    const reason = state === "replaced" ? "the account has a successor" : `it is ${state}`;
+    return [
+      `this device acts for account ${account} no more, since ${reason}: make another identity on it (\`tallystick ` +
+        "init --home <new folder>`), and have the owner grant that",
+    ];
+  }
+  if (!scopes.includes("write") || budgets.length > 0) return [];
+  return [
+    "no data set is prepared for this device, so that nobody is paid for keeping what it puts: the owner makes one " +
+      "with `tallystick delegate prepare`",
   ];
 }
 

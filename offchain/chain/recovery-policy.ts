@@ -326,5 +326,6 @@ function requireSeconds(what: string, seconds: number): void {
     check: what,
     expected: `${MIN_RECOVERY_SECONDS} to ${MAX_RECOVERY_SECONDS} seconds`,
     received: String(seconds),
+    hint: "name an hour (`1h`) to a year (`365d`), for example `3d`",
   });
 }

@@ -1,5 +1,7 @@
 /** Ctrl-C: the work ends in order, or is abandoned when that takes too long. Every step tolerates being cut off. */
 import { TallystickError } from "../core/errors.ts";
+import { EXIT } from "./exit-codes.ts";
+import { createOutput } from "./output.ts";
 
 /** The terminal and the launcher both pass one Ctrl-C on. What comes later than this is another one. */
 const SAME_KEYSTROKE_MILLISECONDS = 500;
@@ -16,6 +18,20 @@ export class InterruptedError extends TallystickError {
       retryable: true,
     });
   }
+}
+
+let endAtOnce: (() => void) | undefined;
+
+/**
+ * From now on Ctrl-C ends the process with the message and the exit code of an interrupted command, wherever no work
+ * runs that ends in order: while the program loads, and while the keystore is being opened.
+ */
+export function endAtInterrupt(argv: readonly string[]): void {
+  endAtOnce = () => {
+    createOutput(argv.includes("--json"), false).failure(new InterruptedError());
+    process.exit(EXIT.interrupted);
+  };
+  process.on("SIGINT", endAtOnce);
 }
 
 /**
@@ -38,12 +54,14 @@ export async function interruptible<Result>(work: (signal: AbortSignal) => Promi
     } else if (performance.now() - pressedAt > SAME_KEYSTROKE_MILLISECONDS) giveUp();
   };
   process.on("SIGINT", press);
+  if (endAtOnce !== undefined) process.off("SIGINT", endAtOnce);
   try {
     return await Promise.race([work(abort.signal), givenUp.promise]);
   } catch (error) {
     throw abort.signal.aborted ? new InterruptedError() : error;
   } finally {
     clearTimeout(grace);
+    if (endAtOnce !== undefined) process.on("SIGINT", endAtOnce);
     process.off("SIGINT", press);
   }
 }

@@ -2,6 +2,7 @@
  * What a command prints. Data goes to stdout, talk to stderr. With `--json`, stdout carries exactly one JSON document,
  * the result or `{ "error": … }`, and nothing else.
  */
+import { type NodeReport, nodeLines } from "../agent/keys/node-reports.ts";
 import { TallystickError } from "../core/errors.ts";
 import { EXIT } from "./exit-codes.ts";
 
@@ -44,26 +45,31 @@ export function printable(text: string): string {
   });
 }
 
-/** What each key node answered, when the failure is that too few answered rightly. */
+/** What the key nodes answered, when the failure is that too few answered rightly. */
 function nodeAnswers(error: TallystickError): string[] {
-  const answers = error.details?.nodes;
-  if (!Array.isArray(answers)) return [];
-  return answers.map(({ index, url, answer, message }: Record<string, unknown>) => {
-    const reason = message === undefined ? "" : `, ${String(message)}`;
-    return `node ${String(index)} ${String(url)}: ${String(answer)}${reason}`;
-  });
+  const answers: unknown = error.details?.nodes;
+  return Array.isArray(answers) ? nodeLines(answers.filter(isNodeReport)) : [];
+}
+
+/** Details of errors may be another party's. */
+function isNodeReport(value: unknown): value is NodeReport {
+  if (typeof value !== "object" || value === null) return false;
+  const { url, answer, message } = value as Partial<Record<keyof NodeReport, unknown>>;
+  return typeof url === "string" && typeof answer === "string" && ["string", "undefined"].includes(typeof message);
 }
 
 function failureLines(error: TallystickError): string[] {
   const lines = [`tallystick: error: ${printable(error.message)}`];
+  const nodes = nodeAnswers(error);
   const facts = [
     error.party && `party ${error.party}`,
     error.check && `check ${error.check}`,
     error.expected && `expected ${error.expected}`,
-    error.received && `received ${error.received}`,
-  ].filter((fact) => fact !== undefined && fact !== "");
+    // The lines of the nodes say the same, with codes.
+    nodes.length === 0 && error.received && `received ${error.received}`,
+  ].filter((fact) => typeof fact === "string" && fact !== "");
   if (facts.length > 0) lines.push(`tallystick:   ${printable(facts.join("; "))}`);
-  for (const node of nodeAnswers(error)) lines.push(`tallystick:   ${printable(node)}`);
+  for (const node of nodes) lines.push(`tallystick:   ${printable(node)}`);
   if (error.hint) lines.push(`tallystick: hint: ${printable(error.hint)}`);
   const { retryAfterSeconds } = error;
   if (retryAfterSeconds !== undefined) lines.push(`tallystick: hint: try again in ${waitText(retryAfterSeconds)}`);

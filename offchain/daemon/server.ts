@@ -21,6 +21,7 @@ import {
 } from "fastify";
 import { redactUrlsIn } from "../core/encoding/redact-url.ts";
 import { InvalidInputError, TallystickError } from "../core/errors.ts";
+import { expectedBy } from "../core/wire/schema.ts";
 import { cachedFor } from "./cached.ts";
 import { allowOrigins } from "./cors.ts";
 import type { FailureLog } from "./failure-log.ts";
@@ -147,7 +148,7 @@ export function createServer(options: ServerOptions): DaemonServer {
         error: new InvalidInputError(`${httpPart ?? "request"} does not fit the schema`, {
           party: "client",
           check: `${httpPart ?? "request"}${mismatch?.path ?? ""}`,
-          expected: mismatch?.message ?? "the documented schema",
+          expected: expectedBy(mismatch),
         }),
       };
     };

@@ -16,6 +16,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { RANDOMNESS_KINDS } from "../../offchain/chain/deployment.ts";
+import { DEVNET_EPOCH_BLOCKS } from "./epochs.ts";
 import { endProcess, liveProcesses, nameProcesses, removePidFile, writePidFile } from "./pid-files.ts";
 import { type Devnet, type DevnetOptions, pidFolderOf, startDevnet } from "./start-devnet.ts";
 
@@ -38,7 +39,7 @@ npm run devnet -- stop                 end the network of this folder, or what i
   --chain <anvil|hardhat> chain to run (default: anvil where it is packaged, else hardhat)
   --randomness <kind>     where challenges come from: block (hashes of blocks), prevrandao, or drand (with a network
                           of one member) (default block)
-  --epoch-blocks <n>      blocks from one audit to the next (default 30)
+  --epoch-blocks <n>      blocks from one audit to the next (default ${DEVNET_EPOCH_BLOCKS})
   --block-time <seconds>  seconds between blocks (default 1)
   --allow-origin <origin> origin of a web page that may use the network; may be given more than once
   --dir <folder>          where .tallystick/ is made (default: this folder)
@@ -104,7 +105,7 @@ function parseOptions(): Options | undefined {
     threshold,
     ...(values.chain === undefined ? {} : { chain: values.chain }),
     randomness,
-    epochBlocks: wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? 30,
+    epochBlocks: wholeNumber(values["epoch-blocks"], "epoch-blocks") ?? DEVNET_EPOCH_BLOCKS,
     blockTimeSeconds: wholeNumber(values["block-time"], "block-time") ?? 1,
     nbmConfig: allowed,
     cspConfig: allowed,
@@ -148,7 +149,8 @@ async function request(action: "stop" | "restart", { part, network }: Options): 
   if (!existsSync(partsFileOf(network.dir))) throw new Error("the devnet is still starting: wait until it is ready");
   const parts = JSON.parse(readFileSync(partsFileOf(network.dir), "utf8")) as string[];
   if (!parts.includes(part)) {
-    throw new Error(`there is no part ${part} that can be started again; there are ${parts.join(", ")}`);
+    const verb = action === "stop" ? "stopped" : "started again";
+    throw new Error(`${part} is no part that can be ${verb} alone; those that can: ${parts.join(", ")}`);
   }
   const before = find(part)?.pid;
   const done = action === "stop" ? "stopped" : "started again";

@@ -18,6 +18,7 @@ import { createDaemonKeystore } from "../../offchain/daemon/keystore-file.ts";
 import { programPath } from "../programs.ts";
 import { type ChainKind, type DevelopmentChain, deployContracts, startChain } from "./chain.ts";
 import { DEVNET_NETWORK } from "./drand-network.ts";
+import { proofWindowBlocks } from "./epochs.ts";
 import { freePorts, ManagedProcess } from "./managed-process.ts";
 
 const ETHER = 10n ** 18n;
@@ -275,7 +276,7 @@ function configure(daemon: DevnetDaemon, deploymentFile: string, fields: Readonl
  */
 function providerConfig(options: DevnetOptions): Record<string, unknown> {
   const epochBlocks = options.epochBlocks ?? DEFAULT_EPOCH_BLOCKS;
-  const windowBlocks = options.windowBlocks ?? Math.max(1, Math.floor(epochBlocks / 3));
+  const windowBlocks = options.windowBlocks ?? proofWindowBlocks(epochBlocks);
   return {
     pollMilliseconds: 500,
     proofRetrySeconds: 2,

@@ -4,6 +4,7 @@ import { expect } from "chai";
 import { PageCatalogue } from "../../offchain/agent/browser/catalogue.ts";
 import { PageDataSetJournal } from "../../offchain/agent/browser/data-set-journal.ts";
 import { databaseName, PageStore } from "../../offchain/agent/browser/page-store.ts";
+import { pageHost } from "../../offchain/agent/browser/platform.ts";
 import { PagePreparations } from "../../offchain/agent/browser/preparations.ts";
 import { WebLock } from "../../offchain/agent/browser/web-lock.ts";
 import { testCatalogue } from "../agent/ports/catalogue-suite.ts";
@@ -74,5 +75,20 @@ describe("lock of a page's store", () => {
     } finally {
       Object.defineProperty(globalThis, "navigator", descriptor);
     }
+  });
+});
+
+describe("host of a page", () => {
+  const location = (href: string) => ({ host: new URL(href).host }) as Location;
+
+  it("is that of its origin, also in a worker whose address has none, and never empty", () => {
+    const page = { origin: "https://example.org:8443", location: location("https://example.org:8443/photos") };
+    expect(pageHost(page)).to.equal("example.org:8443");
+    expect(pageHost({ ...page, location: location("blob:https://example.org:8443/1b2c") })).to.equal(
+      "example.org:8443",
+    );
+    expect(pageHost({ location: location("https://example.org/") })).to.equal("example.org");
+    expect(pageHost({ origin: "null", location: location("file:///tmp/page.html") })).to.equal("page");
+    expect(pageHost({})).to.equal("page");
   });
 });

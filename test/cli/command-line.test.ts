@@ -145,6 +145,29 @@ describe("command line", () => {
     });
   }
 
+  it("ends in the same way at Ctrl-C while the program is being loaded", () => {
+    // Interrupts itself where the modules of commands would run, which then wait.
+    const hooks = `import { registerHooks } from "node:module";
+      registerHooks({
+        load(url, context, next) {
+          const loaded = next(url, context);
+          if (!url.endsWith("/cli/main.ts")) return loaded;
+          const wait = 'process.kill(process.pid, "SIGINT"); await new Promise((done) => setTimeout(done, 20_000));';
+          return { ...loaded, source: wait + loaded.source };
+        },
+      });`;
+    const main = join(ROOT, "offchain", "bin", "tallystick.ts");
+    const flags = ["--disable-warning=ExperimentalWarning", "--import", `data:text/javascript,${encodeURI(hooks)}`];
+    const interrupted = (...args: string[]) =>
+      spawnSync(process.execPath, [...flags, main, ...args], { cwd: directory, encoding: "utf8" });
+    const { status, signal, stdout, stderr } = interrupted("status", "--json");
+    expect({ status, signal }, stderr).to.deep.equal({ status: 130, signal: null });
+    expect(JSON.parse(stdout).error).to.include({ code: "INTERRUPTED", retryable: true });
+    expect(interrupted("status").stderr).to.match(
+      /^tallystick: error: interrupted\n.*hint: run the same command again/s,
+    );
+  });
+
   it("prints the version of the package", () => {
     expect(run(["--version"]).stdout).to.equal(`${packageJson.version}\n`);
   });

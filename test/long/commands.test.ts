@@ -183,16 +183,14 @@ describe("commands", () => {
         .and.to.not.match(/\d+%/);
     });
 
-    it("says with three nodes gone what each of them answered", async () => {
+    it("says with three nodes gone what they and the others answered", async () => {
       await Promise.all(net.nodes.slice(0, 3).map(({ process }) => process.stop("SIGKILL")));
       const device = await personFrom(net, "device", alice.recoveryPhrase);
       const put = await startTallystick(device, ["put", dir("files"), "--no-data-set"]).ended;
       await Promise.all(net.nodes.slice(0, 3).map(({ process }) => process.start()));
       expect(put.exitCode).to.equal(exitCodeOf("QUORUM_FAILED"));
-      for (const [position, { url }] of net.nodes.entries()) {
-        const answer = position < 3 ? "UNREACHABLE" : "right";
-        expect(put.stderr).to.contain(`node ${position + 1} ${url}: ${answer}`);
-      }
+      expect(net.nodes).to.have.length(5);
+      expect(put.stderr).to.contain("3 key nodes (1, 2, 3): UNREACHABLE").and.to.contain("2 key nodes (4, 5): right");
     });
   });
 });

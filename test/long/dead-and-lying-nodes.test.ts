@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
+import type { NodeReport } from "../../offchain/agent/keys/node-reports.ts";
 import type { GetReport } from "../../offchain/agent/read/get.ts";
 import { type CommandUser, tallystick } from "../../scripts/demo/command.ts";
 import type { DevnetDaemon } from "../../scripts/devnet/start-devnet.ts";

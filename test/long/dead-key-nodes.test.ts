@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "chai";
-import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
+import type { NodeReport } from "../../offchain/agent/keys/node-reports.ts";
 import { type Agent, openAgent } from "../../offchain/agent/node/index.ts";
 import { identityFromPhrase, newRecoveryPhrase } from "../../offchain/core/identity/identity.ts";
 import { type LocalNet, startLocalNet } from "../helpers/local-net.ts";

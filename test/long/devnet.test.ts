@@ -130,7 +130,7 @@ describe("devnet", () => {
     const unknown = await control("restart", "node-9");
     expect(unknown.code, unknown.output).to.equal(1);
     expect(unknown.output).to.contain(
-      "there is no part node-9 that can be started again; there are node-1, node-2, node-3, provider",
+      "node-9 is no part that can be started again alone; those that can: node-1, node-2, node-3, provider",
     );
     parts.push(...childrenOf(network.child));
     expect(childrenOf(network.child)).to.have.length(5);

@@ -7,7 +7,7 @@ import { expect } from "chai";
 import { keccak256 } from "ethers";
 import type { AgentContext } from "../../offchain/agent/context.ts";
 import { openFileKey } from "../../offchain/agent/keys/file-key.ts";
-import type { NodeReport } from "../../offchain/agent/keys/quorum.ts";
+import type { NodeReport } from "../../offchain/agent/keys/node-reports.ts";
 import { ensureKeyOwnership } from "../../offchain/agent/keys/record-key.ts";
 import { openSealedKey } from "../../offchain/agent/keys/sealed-key.ts";
 import { readRecordSeal } from "../../offchain/chain/group-keys.ts";

@@ -41,7 +41,7 @@ export async function createIdentity(
   phrase?: string,
   cost: ScryptCost = DEFAULT_SCRYPT_COST,
 ): Promise<CreatedIdentity> {
-  return await withStore(name, async (store) => {
+  return await PageStore.during(name, async (store) => {
     if (await hasKeystore(store)) throw keystoreExists(name);
     const words = phrase ?? newRecoveryPhrase();
     const identity = identityFromPhrase(words);
@@ -64,12 +64,14 @@ export async function createIdentity(
  * @throws InvalidInputError, UnknownVersionError for what is no keystore of this build
  */
 export async function loadIdentity(name: string, key: KeystoreKey): Promise<Identity> {
-  return takeIdentity(await openKeystore(await withStore(name, (store) => readKeystore(name, store)), key, "user"));
+  return takeIdentity(
+    await openKeystore(await PageStore.during(name, (store) => readKeystore(name, store)), key, "user"),
+  );
 }
 
 /** What opens the identity of a store. @throws TallystickError NO_IDENTITY, DISK_FAILED; as `loadIdentity` */
 export async function identityOpeners(name: string): Promise<KeystoreOpeners> {
-  return keystoreOpeners(await withStore(name, (store) => readKeystore(name, store)));
+  return keystoreOpeners(await PageStore.during(name, (store) => readKeystore(name, store)));
 }
 
 /**
@@ -101,7 +103,7 @@ export async function removeIdentityOpener(name: string, key: KeystoreKey, opene
 }
 
 async function change(name: string, work: (keystore: KeystoreJson) => Promise<KeystoreJson>): Promise<KeystoreOpeners> {
-  return await withStore(name, async (store) => {
+  return await PageStore.during(name, async (store) => {
     const before = await readKeystore(name, store);
     const changed = await work(before);
     await store.write(["keystore"], async (transaction) => {
@@ -129,20 +131,11 @@ async function readKeystore(name: string, store: PageStore): Promise<KeystoreJso
 
 /** Whether the store has an identity. @throws TallystickError DISK_FAILED */
 export async function hasIdentity(name: string): Promise<boolean> {
-  return await withStore(name, hasKeystore);
+  return await PageStore.during(name, hasKeystore);
 }
 
 async function hasKeystore(store: PageStore): Promise<boolean> {
   return (await store.read(["keystore"], (transaction) => transaction.objectStore("keystore").count())) > 0;
-}
-
-async function withStore<Result>(name: string, work: (store: PageStore) => Promise<Result>): Promise<Result> {
-  const store = await PageStore.open(name);
-  try {
-    return await work(store);
-  } finally {
-    store.close();
-  }
 }
 
 function changedMeanwhile(name: string): TallystickError {

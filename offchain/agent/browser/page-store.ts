@@ -34,7 +34,7 @@ export interface SegmentObjectRow {
 export interface PageSchema extends DBSchema {
   /** One row, under the key `owner`: the address of the account. */
   account: { key: string; value: string };
-  /** Under the key `user`; while a rotation is under way also `successor`, and after it `replaced/<account>`. */
+  /** Under the key `user`, and while a rotation is under way also `successor`. */
   keystore: { key: string; value: KeystoreJson };
   puts: { key: string; value: CataloguedPut };
   /** Newest head seen of each snapshot list, by the name of the list. */
@@ -83,6 +83,16 @@ export class PageStore {
       if (error instanceof DOMException && error.name === "VersionError")
         throw new UnknownVersionError(`store ${name}`, "newer", [SCHEMA_VERSION]);
       throw storageError(`opening store ${name}`, error);
+    }
+  }
+
+  /** Opens the database for some work, and closes it. @throws as `open`; whatever the work throws */
+  static async during<Result>(name: string, work: (store: PageStore) => Promise<Result>): Promise<Result> {
+    const store = await PageStore.open(name);
+    try {
+      return await work(store);
+    } finally {
+      store.close();
     }
   }
 

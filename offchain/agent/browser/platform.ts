@@ -27,8 +27,19 @@ export async function browserPlatform(name: string): Promise<AgentPlatform> {
     lock,
     http: { transport: fetchTransport({ joinsBodies: true }) },
     clock: systemClock,
-    // Worker scopes without an address exist.
-    origin: { host: globalThis.location?.host ?? "", user: "" },
+    origin: { host: pageHost(globalThis), user: "" },
     close: async () => store.close(),
   };
+}
+
+/** What snapshots of a page without a host have, such as one that was opened from a file. */
+const NO_HOST = "page";
+
+/**
+ * The host that snapshots name. A worker that was made of a blob has no host in its address, but the origin of its
+ * page.
+ */
+export function pageHost({ origin, location }: { readonly origin?: string; readonly location?: Location }): string {
+  const host = origin !== undefined && URL.canParse(origin) ? new URL(origin).host : location?.host;
+  return host === undefined || host === "" ? NO_HOST : host;
 }

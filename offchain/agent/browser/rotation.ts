@@ -13,14 +13,11 @@
  */
 
 import { deleteDB, type StoreNames } from "idb";
-import type { Deployment } from "../../chain/deployment.ts";
 import { TallystickError } from "../../core/errors.ts";
 import { freshIdentity, type Identity, phraseOfEntropy, takeIdentity } from "../../core/identity/identity.ts";
 import { DEFAULT_SCRYPT_COST, type KeystoreKey, openKeystore, sealKeystore } from "../../core/identity/keystore.ts";
 import type { ScryptCost } from "../../kernels/primitives.ts";
-import { AgentContext } from "../context.ts";
-import { requireOwnCatalogue } from "../own-catalogue.ts";
-import { type AgentLogger, SILENT } from "../progress.ts";
+import { type RotationParties, withBothIdentities } from "../rotation/both-identities.ts";
 import {
   planRotation,
   type RotateOptions,
@@ -50,15 +47,9 @@ const ACCOUNT_STORES = [
   "segmentObjects",
 ] as const satisfies StoreNames<PageSchema>[];
 
-export interface PageRotation {
+export interface PageRotation extends RotationParties {
   /** Of the store whose identity is replaced. */
   readonly name: string;
-  readonly deployment: Deployment;
-  /** Of the store, and of `openRotation`. Whoever opened them wipes them. */
-  readonly old: Identity;
-  readonly next: Identity;
-  readonly logger?: AgentLogger;
-  readonly confirmations?: number;
 }
 
 /** Store of the successor until it takes the place of the old identity. */
@@ -68,7 +59,7 @@ function rotationStore(name: string): string {
 
 /** Whether a successor was made and has not taken the place of the identity yet. @throws TallystickError DISK_FAILED */
 export async function hasRotation(name: string): Promise<boolean> {
-  return await withStore(name, async (store) => (await successorOf(store)) !== undefined);
+  return await PageStore.during(name, async (store) => (await successorOf(store)) !== undefined);
 }
 
 /** The recovery phrase of an identity: to be written down before it takes another one's place. */
@@ -88,14 +79,14 @@ export async function openRotation(
 ): Promise<Identity> {
   // A key that does not open the old one must not be the only one of the new one.
   (await loadIdentity(name, key)).wipe();
-  const found = await withStore(name, successorOf);
+  const found = await PageStore.during(name, successorOf);
   if (found !== undefined) return takeIdentity(await openKeystore(found, key, "user"));
   const next = freshIdentity();
   try {
     // Of an earlier rotation, whose page went away at the very end.
     await deleteDB(databaseName(rotationStore(name)));
     const keystore = await sealKeystore(next.phraseEntropy, key, "user", cost);
-    const isMine = await withStore(name, (store) =>
+    const isMine = await PageStore.during(name, (store) =>
       store.write(["keystore"], async (transaction) => {
         const keystores = transaction.objectStore("keystore");
         if ((await keystores.get(SUCCESSOR)) !== undefined) return false;
@@ -125,28 +116,23 @@ export async function planPageRotation(page: PageRotation, signal?: AbortSignal)
  */
 export async function rotatePage(page: PageRotation, options: RotateOptions = {}): Promise<RotationReport> {
   const report = await withRotation(page, async (rotation) => await rotate(rotation, options));
-  await new WebLock(databaseName(page.name)).exclusive(async () => await exchangeStores(page.name, page.old.account));
+  await new WebLock(databaseName(page.name)).exclusive(async () => await exchangeStores(page.name));
   return report;
 }
 
-/** Keystore of an account that was replaced; nothing but it holds the old phrase. @internal for tests */
-export function replacedKey(account: string): string {
-  return `replaced/${account.toLowerCase()}`;
-}
-
 /**
- * Puts the successor's rows in place of the account's, all or none. The old keystore stays, under another key.
- * @param account that is replaced
+ * Puts the successor's rows in place of the account's, all or none. The old keystore goes with them: the successor has
+ * the old phrase from the chain, where it was handed over, and a page has nothing that would open the keystore.
  * @throws TallystickError CONFLICT when there is no successor; DISK_FULL, DISK_FAILED
+ * @internal for tests
  */
-export async function exchangeStores(name: string, account: string): Promise<void> {
-  const rows = await withStore(rotationStore(name), readRows);
-  await withStore(name, (store) =>
+export async function exchangeStores(name: string): Promise<void> {
+  const rows = await PageStore.during(rotationStore(name), readRows);
+  await PageStore.during(name, (store) =>
     store.write(["keystore", ...ACCOUNT_STORES], async (transaction) => {
       const keystores = transaction.objectStore("keystore");
-      const [old, successor] = [await keystores.get(USER), await keystores.get(SUCCESSOR)];
-      if (old === undefined || successor === undefined) throw noRotation(name);
-      await keystores.put(old, replacedKey(account));
+      const successor = await keystores.get(SUCCESSOR);
+      if (successor === undefined) throw noRotation(name);
       await keystores.put(successor, USER);
       await keystores.delete(SUCCESSOR);
       for (const { store: storeName, keys, values } of rows) {
@@ -183,42 +169,17 @@ async function readRows(store: PageStore): Promise<Rows[]> {
 }
 
 async function withRotation<Result>(
-  { name, deployment, old, next, logger = SILENT, confirmations = 1 }: PageRotation,
+  page: PageRotation,
   work: (rotation: Rotation) => Promise<Result>,
 ): Promise<Result> {
+  const { name } = page;
   if (!(await hasRotation(name))) throw noRotation(name);
-  const common = { deployment, logger, confirmations };
-  // Both readers of the old identity share its store.
-  const platform = await browserPlatform(name);
-  const own = new AgentContext({ ...common, identity: old, platform });
-  try {
-    const nextPlatform = await browserPlatform(rotationStore(name));
-    const nextContext = new AgentContext({ ...common, identity: next, platform: nextPlatform });
-    const asSuccessor = new AgentContext({ ...common, identity: old, platform, successor: nextContext.account });
-    try {
-      await requireOwnCatalogue(own);
-      await requireOwnCatalogue(nextContext);
-      return await work({ old: own, asSuccessor, next: nextContext });
-    } finally {
-      await nextContext.close();
-      asSuccessor.disconnect();
-    }
-  } finally {
-    await own.close();
-  }
+  const places = { old: () => browserPlatform(name), next: () => browserPlatform(rotationStore(name)) };
+  return await withBothIdentities(page, places, work);
 }
 
 async function successorOf(store: PageStore) {
   return await store.read(["keystore"], (transaction) => transaction.objectStore("keystore").get(SUCCESSOR));
-}
-
-async function withStore<Result>(name: string, work: (store: PageStore) => Promise<Result>): Promise<Result> {
-  const store = await PageStore.open(name);
-  try {
-    return await work(store);
-  } finally {
-    store.close();
-  }
 }
 
 function noRotation(name: string): TallystickError {

@@ -198,7 +198,7 @@ export function requireFeeAllowed(party: string, fee: bigint, { maximumFeePerEpo
     check: "fee per epoch",
     expected: `at most ${maximumFeePerEpoch}`,
     received: String(fee),
-    hint: "allow a higher fee, or put without a data set",
+    hint: "allow a higher fee (`--max-fee`), or put without a data set (`--no-data-set`)",
   });
 }
 

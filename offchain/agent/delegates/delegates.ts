@@ -25,6 +25,7 @@ import { type DelegationRequest, requireLifetime } from "../../core/wire/delegat
 import type { AgentContext } from "../context.ts";
 import { isKeySignature } from "../data-sets/account-signatures.ts";
 import { type SendOptions, type SentTransaction, sendWithin } from "../data-sets/sending.ts";
+import { type DelegateBudget, readBudgets } from "./budgets.ts";
 import { encryptionKeyTypedData } from "./encryption-key.ts";
 import type { PreparedDevice, PrepareOptions } from "./prepare.ts";
 
@@ -36,6 +37,11 @@ export type DelegateState = "live" | "expired" | "revoked" | "replaced";
 /** A key that is or was a delegate, and whether it may still act. */
 export interface DelegateView extends Delegation {
   readonly state: DelegateState;
+}
+
+/** With the data sets that it adds to. */
+export interface DelegateAccount extends DelegateView {
+  readonly budgets: readonly DelegateBudget[];
 }
 
 export interface DelegateOptions {
@@ -130,9 +136,11 @@ export class Delegates {
   }
 
   /** Whose delegate the key of this identity is or was; undefined for one of its own. @throws ChainUnavailableError */
-  async own(): Promise<DelegateView | undefined> {
+  async own(): Promise<DelegateAccount | undefined> {
     const found = await readDelegation(await this.#context.chain(), this.#context.account.address);
-    return found && viewOf(found, await this.#chainTime());
+    if (found === undefined) return undefined;
+    const [budgets = []] = await readBudgets(this.#context, found.account, [found]);
+    return { ...viewOf(found, await this.#chainTime()), budgets };
   }
 
   /**
@@ -147,10 +155,12 @@ export class Delegates {
   }
 
   /** Keys that are or were delegates of this account, the first one first. @throws ChainUnavailableError */
-  async list(): Promise<DelegateView[]> {
+  async list(): Promise<DelegateAccount[]> {
     const now = await this.#chainTime();
-    const delegations = await readDelegates(await this.#context.chain(), this.#context.account.address);
-    return delegations.map((delegation) => viewOf(delegation, now));
+    const { address } = this.#context.account;
+    const delegations = await readDelegates(await this.#context.chain(), address);
+    const budgets = await readBudgets(this.#context, address, delegations);
+    return delegations.map((delegation, place) => ({ ...viewOf(delegation, now), budgets: budgets[place] ?? [] }));
   }
 
   /**

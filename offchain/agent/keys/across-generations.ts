@@ -2,7 +2,7 @@
 
 import pRetry from "p-retry";
 import { TallystickError } from "../../core/errors.ts";
-import type { NodeReport } from "./quorum.ts";
+import type { NodeReport } from "./node-reports.ts";
 
 /** Members notice a little later than the chain that another generation is active: a second, then twice as long. */
 const RETRIES = { retries: 3, minTimeout: 1000, factor: 2 };

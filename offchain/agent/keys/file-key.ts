@@ -22,7 +22,7 @@ import type { AgentContext, CommitteeLink } from "../context.ts";
 import type { Predecessor } from "../predecessors.ts";
 import type { ArchiveReport, Archives, VerifiedRecord } from "./archives.ts";
 import { fromAnySet, rebuildFromRecord, type SharePlace } from "./key-shares.ts";
-import type { NodeReport } from "./quorum.ts";
+import type { NodeReport } from "./node-reports.ts";
 import { readShareHolders } from "./share-holders.ts";
 
 export interface OpenedKey {
@@ -109,7 +109,7 @@ async function findOwned(
     const { records, reports } = await archives.findOrScan({ fileTag: tag, account });
     const kept = ownedBy(records, { account });
     if (kept.length > 0) return { owned: newestFirst(kept), reports };
-    return { owned: await findOfDelegates(context, archives, tag, account), reports };
+    return { owned: await findOfDelegates(context, archives, tag, { account }), reports };
   }
   const line = await context.predecessors();
   for (const predecessor of line) {
@@ -126,14 +126,18 @@ async function findOwned(
     const kept = ownedBy(records, identity);
     if (kept.length > 0) return { owned: newestFirst(kept), reports };
   }
-  return { owned: await findOfDelegates(context, archives, tag, context.account.address), reports };
+  for (const holder of [{ account: context.account.address }, ...line]) {
+    const kept = await findOfDelegates(context, archives, tag, holder);
+    if (kept.length > 0) return { owned: kept, reports };
+  }
+  return { owned: [], reports };
 }
 
 /** Records of a file that are tried of each delegate. */
 const MOST_OF_DELEGATE = 16;
 
 /**
- * What the devices of an account have recorded, live or not. It is looked for last, so that the key of a stolen one
+ * What the devices of an account have recorded, live or not; of one that was replaced, until then. It is looked for last, so that the key of a stolen one
  * gets in the way of nothing. That key still makes records, after a revocation too, but none that are older on the
  * ledger than those of the device: of each key, those that were made first are tried, and not more than a few.
  */
@@ -141,7 +145,7 @@ async function findOfDelegates(
   context: AgentContext,
   archives: Archives,
   tag: string,
-  account: string,
+  { account, replacedAt }: { readonly account: string; readonly replacedAt?: number },
 ): Promise<OwnedRecord<AnyHolder>[]> {
   const owned: OwnedRecord<AnyHolder>[] = [];
   for (const { key } of await readDelegates(await context.chain(), account)) {
@@ -149,7 +153,7 @@ async function findOfDelegates(
     const dated: { readonly found: VerifiedRecord; readonly at: bigint }[] = [];
     for (const found of records) {
       const at = await readRecordedAt(await context.chain(), found.recordId);
-      if (at !== undefined) dated.push({ found, at });
+      if (at !== undefined && (replacedAt === undefined || at <= BigInt(replacedAt))) dated.push({ found, at });
     }
     dated.sort((a, b) => Number(a.at - b.at));
     const first = dated.slice(0, MOST_OF_DELEGATE).map(({ found }) => found);

@@ -13,7 +13,7 @@ import { type LedgerScope, openResealedShare, rebuildFileKey } from "../../core/
 import type { AgentAccount } from "../account.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { VerifiedRecord } from "./archives.ts";
-import type { NodeReport } from "./quorum.ts";
+import type { NodeReport } from "./node-reports.ts";
 import { collectShares, REQUEST_SECONDS, type ShareMember } from "./share-collection.ts";
 
 export interface ShareCollectorContext {

@@ -29,8 +29,9 @@ import { localOprf, type OprfStage } from "../pipeline/oprf-stage.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import { clockError } from "./clock-offset.ts";
 import type { Evaluation } from "./nbm-client.ts";
+import { describeNodes, type NodeReport } from "./node-reports.ts";
 import { requireRight, StageFailure, wrongIndex } from "./oprf-answers.ts";
-import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
+import { gather, type QuorumMember, reportNodes } from "./quorum.ts";
 
 /** A node that could not be reached is asked again only when nobody else is left, or after this time. */
 const COOLING_SECONDS = 30;

@@ -1,22 +1,13 @@
 /** Asks a committee for k right answers out of n: members that fail or lie are replaced by others and reported. */
 
 import { TallystickError } from "../../core/errors.ts";
+import type { NodeReport } from "./node-reports.ts";
 
 export interface QuorumMember {
   /** Position in the committee, from 1. */
   readonly index: number;
   readonly operator: string;
   readonly url: string;
-}
-
-/** What one node answered, in an error's `details.nodes` and in reports. */
-export interface NodeReport {
-  readonly index: number;
-  readonly operator: string;
-  readonly url: string;
-  /** `right`, `not asked`, or the error code of its failure. */
-  readonly answer: string;
-  readonly message?: string;
 }
 
 export interface Gathered<Member, Answer> {
@@ -110,11 +101,6 @@ export function reportNodes<Member extends QuorumMember>(
     if (failure === undefined) return { index, operator, url, answer: "not asked" };
     return { index, operator, url, answer: failure.code, message: failure.message };
   });
-}
-
-/** The reports as one line of text. */
-export function describeNodes(reports: readonly NodeReport[]): string {
-  return reports.map((node) => `node ${node.index} (${node.url}): ${node.message ?? node.answer}`).join("; ");
 }
 
 /** Nodes that have answered rightly first, those that have failed last, in the given order among equals. */

@@ -13,7 +13,8 @@ import { type AssignableMember, type Assignment, assignedOrder } from "../../cor
 import { TallystickError } from "../../core/errors.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import type { NbmClient } from "./nbm-client.ts";
-import { bestFirst, gather, type NodeReport } from "./quorum.ts";
+import type { NodeReport } from "./node-reports.ts";
+import { bestFirst, gather } from "./quorum.ts";
 
 /** Archives and other endpoints follow the chain with a small delay: half a second, then twice as long each time. */
 const POLLS = { minTimeout: 500, factor: 2 };

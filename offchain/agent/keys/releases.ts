@@ -17,7 +17,7 @@ import type { CheckedSecret } from "../../core/sealed-secrets/sealed-secret.ts";
 import { openShareReply } from "../../core/sealed-secrets/share-reply.ts";
 import type { AgentAccount } from "../account.ts";
 import type { AgentLogger } from "../progress.ts";
-import type { NodeReport } from "./quorum.ts";
+import type { NodeReport } from "./node-reports.ts";
 import { requireReceipt } from "./release-receipts.ts";
 import { collectShares, REQUEST_SECONDS, type ShareMember } from "./share-collection.ts";
 

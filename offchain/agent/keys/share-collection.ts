@@ -8,7 +8,8 @@ import { type ErrorCode, TallystickError } from "../../core/errors.ts";
 import { type AgentLogger, SILENT } from "../progress.ts";
 import { clockError } from "./clock-offset.ts";
 import type { NbmClient } from "./nbm-client.ts";
-import { describeNodes, gather, type NodeReport, type QuorumMember, reportNodes } from "./quorum.ts";
+import { describeNodes, type NodeReport } from "./node-reports.ts";
+import { gather, type QuorumMember, reportNodes } from "./quorum.ts";
 
 /** Lifetime of a signed request: the daemons' clocks may differ from ours by less than this. */
 export const REQUEST_SECONDS = 600;

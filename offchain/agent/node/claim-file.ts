@@ -4,14 +4,13 @@
  * identity is restored, so that the command goes on after days and after a restart.
  */
 
-import { readFileSync, rmSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Static } from "@sinclair/typebox";
 import * as Type from "@sinclair/typebox/type";
 import type { Deployment } from "../../chain/deployment.ts";
 import type { RecoveryPath } from "../../chain/recovery-policy.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
-import { TallystickError, UnknownVersionError } from "../../core/errors.ts";
+import { TallystickError } from "../../core/errors.ts";
 import { freshIdentity, type Identity, takeIdentity } from "../../core/identity/identity.ts";
 import {
   DEFAULT_SCRYPT_COST,
@@ -21,13 +20,12 @@ import {
   openKeystore,
   sealKeystore,
 } from "../../core/identity/keystore.ts";
-import { AddressText, firstMismatch } from "../../core/wire/schema.ts";
+import { AddressText } from "../../core/wire/schema.ts";
 import type { ScryptCost } from "../../kernels/primitives.ts";
-import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
-import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
 import { AgentContext } from "../context.ts";
 import type { AgentLogger } from "../progress.ts";
 import { RecoveryClaim } from "../recovery/claim.ts";
+import { createHomeFile, readHomeFile, removeHomeFile } from "./home-file.ts";
 import { unkeptPlatform } from "./unkept-platform.ts";
 
 const CLAIM_FILE = "recovery-claim.json";
@@ -66,20 +64,7 @@ export function claimPath(homeDir: string): string {
  */
 export function readClaim(homeDir: string): ClaimFile | undefined {
   const file = claimPath(homeDir);
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return undefined;
-    if (systemErrorCode(error) !== undefined) throw asDiskError(error, `reading ${file}`);
-    throw damaged(file, "a JSON document");
-  }
-  if (typeof json === "object" && json !== null && "version" in json && json.version !== VERSION) {
-    throw new UnknownVersionError(file, String(json.version), [VERSION]);
-  }
-  const mismatch = firstMismatch(ClaimSchema, json);
-  if (mismatch !== undefined) throw damaged(file, `${mismatch.reason} at ${mismatch.path}`);
-  return json as ClaimFile;
+  return readHomeFile(file, ClaimSchema, VERSION, (expected, received) => damaged(file, expected, received));
 }
 
 /** What opens a claim. @throws InvalidInputError, UnknownVersionError for a damaged one */
@@ -115,7 +100,7 @@ export async function claimIn(
       deadline: Math.floor(Date.now() / 1000) + SIGNING_SECONDS,
       keystore: await sealKeystore(identity.phraseEntropy, key, KIND, cost),
     };
-    writeClaim(homeDir, claim);
+    if (!createHomeFile(claimPath(homeDir), claim)) throw begunMeanwhile();
     return { identity, claim };
   } catch (error) {
     identity.wipe();
@@ -123,23 +108,9 @@ export async function claimIn(
   }
 }
 
-function writeClaim(homeDir: string, claim: ClaimFile): void {
-  try {
-    createDurably(claimPath(homeDir), `${JSON.stringify(claim, null, 2)}\n`);
-  } catch (error) {
-    throw asDiskError(error, `writing ${claimPath(homeDir)}`);
-  }
-}
-
 /** After the identity is durable. @throws DiskFailedError */
 export function removeClaim(homeDir: string): void {
-  const file = claimPath(homeDir);
-  try {
-    rmSync(file, { force: true });
-    syncFolder(dirname(file));
-  } catch (error) {
-    throw asDiskError(error, `removing ${file}`);
-  }
+  removeHomeFile(claimPath(homeDir));
 }
 
 /** The claim with its connections; close it at the end. */
@@ -176,12 +147,23 @@ function requireSame(homeDir: string, found: ClaimFile, deployment: Deployment, 
   });
 }
 
-function damaged(file: string, expected: string): TallystickError {
+function begunMeanwhile(): TallystickError {
+  return new TallystickError("another command has begun a recovery in this home folder meanwhile", {
+    code: "CONFLICT",
+    party: "you",
+    check: "recovery under way",
+    hint: "run the command again: it goes on with that one",
+    retryable: true,
+  });
+}
+
+function damaged(file: string, expected: string, received: string): TallystickError {
   return new TallystickError(`${file} is damaged`, {
     code: "INVALID_INPUT",
     party: "you",
     check: "recovery under way",
     expected,
+    received,
     hint: "remove it and begin the recovery again: the wallet or the guardians have to consent once more",
   });
 }

@@ -4,7 +4,7 @@
  * no file that is found or changed later can redirect data, keys or money. The RPC endpoint and the provider may
  * change: neither of them decides what is on the ledger.
  */
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Static } from "@sinclair/typebox";
 import * as Type from "@sinclair/typebox/type";
@@ -20,10 +20,9 @@ import {
 import { openProvider } from "../../chain/endpoint.ts";
 import { readChain } from "../../chain/revert.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
-import { TallystickError, UnknownVersionError } from "../../core/errors.ts";
-import { Bytes32Text, firstMismatch, Uint64Text } from "../../core/wire/schema.ts";
-import { asDiskError, systemErrorCode } from "../../store/disk/disk-errors.ts";
-import { createDurably, syncFolder } from "../../store/disk/durable-file.ts";
+import { TallystickError } from "../../core/errors.ts";
+import { Bytes32Text, Uint64Text } from "../../core/wire/schema.ts";
+import { createHomeFile, readHomeFile, removeHomeFile } from "./home-file.ts";
 
 const PIN_FILE = "network.json";
 const VERSION = 1;
@@ -52,20 +51,7 @@ export function pinPath(homeDir: string): string {
  */
 export function readPin(homeDir: string): NetworkPin | undefined {
   const file = pinPath(homeDir);
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, "utf8"));
-  } catch (error) {
-    if (systemErrorCode(error) === "ENOENT") return undefined;
-    if (systemErrorCode(error) !== undefined) throw asDiskError(error, `reading ${file}`);
-    throw damagedPin(file, "a JSON document", "something else");
-  }
-  if (typeof json === "object" && json !== null && "version" in json && json.version !== VERSION) {
-    throw new UnknownVersionError(file, String(json.version), [VERSION]);
-  }
-  const mismatch = firstMismatch(PinSchema, json);
-  if (mismatch !== undefined) throw damagedPin(file, mismatch.reason, `other content at ${mismatch.path}`);
-  return json as NetworkPin;
+  return readHomeFile(file, PinSchema, VERSION, (expected, received) => damagedPin(file, expected, received));
 }
 
 /**
@@ -144,12 +130,7 @@ export function meetNetwork(homeDir: string, deployment: Deployment): NetworkMee
 export function forgetNetwork(homeDir: string): boolean {
   const file = pinPath(homeDir);
   if (!existsSync(file)) return false;
-  try {
-    rmSync(file);
-    syncFolder(homeDir);
-  } catch (error) {
-    throw asDiskError(error, `removing ${file}`);
-  }
+  removeHomeFile(file);
   return true;
 }
 
@@ -219,11 +200,8 @@ function savePin(homeDir: string, deployment: Deployment, deploymentBlock: Netwo
       : { committeeKeys: { oprf: committeeKeys.oprf, record: committeeKeys.record } }),
     deploymentBlock,
   };
-  try {
-    createDurably(pinPath(homeDir), `${JSON.stringify(pin, null, 2)}\n`);
-  } catch (error) {
-    if (systemErrorCode(error) !== "EEXIST") throw asDiskError(error, `writing ${pinPath(homeDir)}`);
-  }
+  // Whoever asks reads what another process has pinned meanwhile.
+  createHomeFile(pinPath(homeDir), pin);
 }
 
 function noDeploymentBlock(number: number): NoDeploymentError {

@@ -2,11 +2,7 @@
  * Rotates the identity of a home folder: opens both identities on it, has the agent do the work, exchanges the files.
  */
 
-import type { Deployment } from "../../chain/deployment.ts";
-import type { Identity } from "../../core/identity/identity.ts";
-import { AgentContext } from "../context.ts";
-import { requireOwnCatalogue } from "../own-catalogue.ts";
-import type { AgentLogger } from "../progress.ts";
+import { type RotationParties, withBothIdentities } from "../rotation/both-identities.ts";
 import {
   planRotation,
   type RotateOptions,
@@ -18,14 +14,8 @@ import {
 import { nodePlatform } from "./platform.ts";
 import { exchangeFiles, rotationFolder } from "./rotation-folder.ts";
 
-export interface HomeRotation {
+export interface HomeRotation extends RotationParties {
   readonly homeDir: string;
-  readonly deployment: Deployment;
-  /** Of the home folder, and of `openRotation`. Whoever opened them wipes them. */
-  readonly old: Identity;
-  readonly next: Identity;
-  readonly logger: AgentLogger;
-  readonly confirmations?: number;
 }
 
 /** What the rotation would come to. Sends nothing. @throws as `planRotation` */
@@ -47,22 +37,10 @@ export async function rotateHome(
 }
 
 async function withRotation<Result>(
-  { homeDir, deployment, old, next, logger, confirmations = 1 }: HomeRotation,
+  home: HomeRotation,
   work: (rotation: Rotation) => Promise<Result>,
 ): Promise<Result> {
-  const common = { deployment, logger, confirmations };
-  // Both readers of the old identity share its files.
-  const platform = nodePlatform(homeDir);
-  const own = new AgentContext({ ...common, identity: old, platform });
-  const nextContext = new AgentContext({ ...common, identity: next, platform: nodePlatform(rotationFolder(homeDir)) });
-  const asSuccessor = new AgentContext({ ...common, identity: old, platform, successor: nextContext.account });
-  try {
-    await requireOwnCatalogue(own);
-    await requireOwnCatalogue(nextContext);
-    return await work({ old: own, asSuccessor, next: nextContext });
-  } finally {
-    await nextContext.close();
-    asSuccessor.disconnect();
-    await own.close();
-  }
+  const { homeDir } = home;
+  const places = { old: () => nodePlatform(homeDir), next: () => nodePlatform(rotationFolder(homeDir)) };
+  return await withBothIdentities(home, places, work);
 }

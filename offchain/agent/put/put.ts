@@ -17,7 +17,7 @@ import { type DataSetLane, openDataSetLane } from "../data-sets/lane.ts";
 import type { DataSetReport } from "../data-sets/lane-report.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
 import type { PreparedPart } from "../delegates/device.ts";
-import type { NodeReport } from "../keys/quorum.ts";
+import type { NodeReport } from "../keys/node-reports.ts";
 import { ensureKeyOwnership, type KeyOwnership } from "../keys/record-key.ts";
 import { relayOrder } from "../keys/relay-entry.ts";
 import type { DataStages } from "../pipeline/data-stages.ts";

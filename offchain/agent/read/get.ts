@@ -4,7 +4,7 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import type { AgentContext } from "../context.ts";
 import type { KeySource } from "../keys/file-key.ts";
-import type { NodeReport } from "../keys/quorum.ts";
+import type { NodeReport } from "../keys/node-reports.ts";
 import type { HealedShare, Healing } from "../keys/share-healing.ts";
 import type { RestoreTarget, TargetRemark } from "../platform.ts";
 import type { AgentLogger, GetProgress, ProgressListener } from "../progress.ts";

@@ -5,6 +5,7 @@
  * found on chain, to be audited.
  */
 
+import { type Replacement, readReplacement } from "../../chain/account-directory.ts";
 import type { Deployment } from "../../chain/deployment.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { CataloguedPut } from "../catalogue.ts";
@@ -30,6 +31,8 @@ export interface RecoverReport {
   readonly dataSetsFailure?: TallystickError;
   /** On the ledger, but not readable at the moment. */
   readonly failed: readonly { readonly recordId: string; readonly dataId?: string; readonly error: TallystickError }[];
+  /** When another account took this one's place: what opens no session any more cannot be recovered whole. */
+  readonly replacement?: Replacement;
   /** What each archive answered. */
   readonly archives: readonly { readonly archive: string; readonly answer: string }[];
 }
@@ -72,7 +75,9 @@ export async function recover(context: AgentContext, options: RecoverOptions = {
     } else failed.push(outcome);
     options.onProgress?.(done + 1, files.length);
   }
-  return { recovered, failed, archives: answers, ...(await findDataSets(context)) };
+  const replacement = await readReplacement(await context.chain(), context.account.address);
+  const isReplaced = replacement === undefined ? {} : { replacement };
+  return { recovered, failed, archives: answers, ...isReplaced, ...(await findDataSets(context)) };
 }
 
 /** Keys do not need logs, so they are recovered without what does. */

@@ -24,7 +24,7 @@ import {
   sendWithinFee,
 } from "../data-sets/sending.ts";
 import { acrossGenerations } from "../keys/across-generations.ts";
-import type { NodeReport } from "../keys/quorum.ts";
+import type { NodeReport } from "../keys/node-reports.ts";
 import { releaseSecret } from "../keys/releases.ts";
 import { restate } from "../restate-error.ts";
 import { checkProtection, type Protection, requireProtection } from "./protection.ts";

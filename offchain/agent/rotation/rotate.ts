@@ -15,11 +15,13 @@
  */
 
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
+import { readDelegates } from "../../chain/delegates.ts";
 import { dataSetsOpened } from "../../chain/escrow-events.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
 import type { RecoveryPlan } from "../../chain/recovery-policy.ts";
 import { isShortOfFunds } from "../../chain/short-funds.ts";
 import { TallystickError } from "../../core/errors.ts";
+import type { Delegation } from "../../core/identity/delegation.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
 import { DataSets } from "../data-sets/data-sets.ts";
@@ -90,6 +92,7 @@ export interface RotationPlan {
   readonly left: readonly LeftSet[];
   /** See `RotationReport`. */
   readonly endedRecovery?: RecoveryPlan;
+  readonly endedDelegates: readonly Delegation[];
   /** Gas of the naming and of what each set needs, at the current price, in wei. */
   readonly gasFee: bigint;
 }
@@ -111,6 +114,8 @@ export interface RotationReport {
   readonly left: readonly LeftSet[];
   /** Who could recover the old identity. The new one has none until it is published: nobody else holds its secret. */
   readonly endedRecovery?: RecoveryPlan;
+  /** Those that could act for the old account. The new one has none until it grants them anew, with other keys. */
+  readonly endedDelegates: readonly Delegation[];
   readonly listedSnapshots: number;
   readonly paidOut: readonly PaidOut[];
   readonly damaged: readonly Damaged[];
@@ -157,6 +162,7 @@ export async function planRotation(rotation: Rotation, signal?: AbortSignal): Pr
     left,
     gasFee,
     ...ended,
+    endedDelegates: await endedDelegates(old),
   };
 }
 
@@ -213,6 +219,7 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
     dataSets: ended,
     left,
     ...(await endedRecovery(old, next)),
+    endedDelegates: await endedDelegates(old),
     listedSnapshots,
     paidOut,
     damaged,
@@ -230,6 +237,15 @@ async function endedRecovery(
     [old, next].map(async ({ account }) => await readProtection(chain, account.address)),
   );
   return before?.isLive === true && after?.isLive !== true ? { endedRecovery: before.secret.plan } : {};
+}
+
+/** Whose devices nodes and providers refuse from the naming on. */
+async function endedDelegates(old: AgentContext): Promise<Delegation[]> {
+  const now = old.platform.clock.now() / 1000;
+  const delegates = await readDelegates(await old.chain(), old.account.address);
+  return delegates
+    .filter(({ isRevoked, expiresAt }) => !isRevoked && expiresAt > now)
+    .map(({ account, key, scopes, expiresAt }) => ({ account, key, scopes, expiresAt }));
 }
 
 /**

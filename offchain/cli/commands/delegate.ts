@@ -4,15 +4,14 @@
 
 import { readFileSync } from "node:fs";
 import { type Command, Option } from "commander";
-import type { DelegateView } from "../../agent/index.ts";
-import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
+import { amountIn, formatAmount, formatEther, type WrittenAmount } from "../../core/encoding/amounts.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Scope } from "../../core/identity/delegation.ts";
-import { formatTime } from "../output.ts";
 import { withAgent } from "../session.ts";
-import { address, amountInWei, dataSetId, duration } from "../values.ts";
+import { address, anyAmount, dataSetId, duration } from "../values.ts";
 import { shortId, tellingCosts } from "./data-set-lines.ts";
 import { type DataSetWishOptions, dataSetWishOptions, readDataSetWishes } from "./data-set-wishes.ts";
+import { budgetText, delegateLines, delegateText } from "./delegate-lines.ts";
 import { type GasFeeOptions, gasFeeOption, maximumFee } from "./gas-fee.ts";
 import { fundOnDevelopmentChain } from "./init.ts";
 
@@ -29,7 +28,7 @@ Examples:
   $ tallystick delegate request 0xf39F… --scope write --for 90d > request.json    # on the device
   $ tallystick delegate grant request.json                                        # as the owner
   $ tallystick delegate prepare request.json --expected-size 200GiB
-  $ tallystick delegate limit 0x7099… 0x3fd2… 40000000000000
+  $ tallystick delegate limit 0x7099… 0x3fd2… 0.00004ETH
   $ tallystick delegate ls
   $ tallystick delegate revoke 0x7099…`;
 
@@ -94,7 +93,7 @@ function registerGrant(delegate: Command): void {
 
 interface PrepareCommandOptions extends GasFeeOptions, DataSetWishOptions {
   readonly provider?: string;
-  readonly limit?: bigint;
+  readonly limit?: WrittenAmount;
   readonly token?: string;
   readonly new?: boolean;
 }
@@ -107,9 +106,9 @@ function registerPrepare(delegate: Command): void {
     .option("--provider <address>", "account of the provider (default: the one that puts go to)", address)
     .option(
       "--limit <amount>",
-      "highest fee per epoch that the device may let it cost, in wei or the smallest unit of the token (default: " +
+      "highest fee per epoch that the device may let it cost, as 0.001ETH, or in the token's smallest unit (default: " +
         "what the expected size costs)",
-      amountInWei("The limit"),
+      anyAmount("--limit"),
     )
     .option("--token <address>", "token that the data set is paid in (default: the chain's coin)", address)
     .option("--new", "begin another one: the home folder of the device was lost");
@@ -127,7 +126,7 @@ function registerPrepare(delegate: Command): void {
           ...maximumFee(options),
           ...(options.token === undefined ? {} : { token: options.token }),
           provider: options.provider,
-          feeLimit: options.limit,
+          feeLimit: options.limit === undefined ? undefined : amountIn(options.limit, options.token, "--limit"),
           isAnother: options.new === true,
           onProgress: tellingCosts(session),
           signal,
@@ -150,19 +149,22 @@ function registerLimit(delegate: Command): void {
     .argument("<set>", "id of the data set, or its beginning", dataSetId)
     .argument(
       "<amount>",
-      "highest fee per epoch, in wei or the smallest unit of the token; 0 for none",
-      amountInWei("It"),
+      "highest fee per epoch, as 0.001ETH, or in the token's smallest unit; 0 for none",
+      anyAmount("The amount"),
     )
     .addOption(gasFeeOption())
-    .addHelpText("after", "\nExample:\n  $ tallystick delegate limit 0x7099… 0x3fd2… 40000000000000")
-    .action(async (key: string, set: string, limit: bigint, options: GasFeeOptions, command: Command) => {
+    .addHelpText("after", "\nExample:\n  $ tallystick delegate limit 0x7099… 0x3fd2… 0.00004ETH")
+    .action(async (key: string, set: string, written: WrittenAmount, options: GasFeeOptions, command: Command) => {
       await withAgent(command, async ({ agent, output }) => {
         const id = await agent.dataSets.resolve(set);
+        // Unknown of a set that a predecessor of this account has opened.
+        const token = (await agent.dataSets.list()).find((one) => one.id === id)?.terms.token;
+        const limit = amountIn(written, token, "the amount");
         const sent = await agent.delegates.limit(key, id, limit, maximumFee(options));
         output.result({ account: agent.account, key, dataSet: id, feeLimit: limit, ...sent }, [
           limit === 0n
             ? `${key} adds nothing to data set ${id}`
-            : `${key} may add to data set ${id}, up to a fee of ${limit} per epoch`,
+            : `${key} may add to data set ${id}, up to a fee of ${token === undefined ? limit : formatAmount(limit, token)} per epoch`,
           `  gas ${sent.gasUsed}, ${formatEther(sent.gasFee)}`,
         ]);
       });
@@ -180,11 +182,14 @@ function registerList(delegate: Command): void {
         if (own !== undefined) {
           output.result({ account: agent.account, actsFor: own, delegates }, [
             `this device acts for account ${own.account}, as ${delegateText(own)}`,
+            ...own.budgets.map((budget) => `  ${budgetText(budget)}`),
           ]);
           return;
         }
         output.result({ account: agent.account, actsFor: null, delegates }, [
-          ...(delegates.length === 0 ? ["no key but this one acts for this account"] : delegates.map(delegateText)),
+          ...(delegates.length === 0
+            ? ["no key but this one acts for this account"]
+            : delegates.flatMap(delegateLines)),
         ]);
       });
     });
@@ -219,9 +224,4 @@ function readRequest(file: string): string {
       cause,
     });
   }
-}
-
-function delegateText({ key, scopes, expiresAt, state }: Omit<DelegateView, "account">): string {
-  const ending = state === "live" ? "" : `: ${state}`;
-  return `${key} to ${scopes.join(" and ")}, until ${formatTime(expiresAt * 1000)}${ending}`;
 }

@@ -8,6 +8,7 @@ import { createIdentity, hasIdentity } from "../../agent/node/identity-store.ts"
 import type { Agent } from "../../agent/node/index.ts";
 import { isGone } from "../../agent/read/damage.ts";
 import type { RecoverReport } from "../../agent/read/recover.ts";
+import { replacedOwnerText } from "../../agent/recovery/warnings.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { type Identity, identityFromPhrase } from "../../core/identity/identity.ts";
 import type { AgentNeeds, AgentSession } from "../agent-session.ts";
@@ -154,8 +155,13 @@ function requireAccount(identity: Identity, account: string): void {
   });
 }
 
-async function renewList({ agent, output, signal }: AgentSession): Promise<void> {
+async function renewList({ agent, output, signal, incomplete }: AgentSession): Promise<void> {
   const report = await agent.recover({ signal });
+  const { replacement } = report;
+  if (replacement !== undefined) {
+    output.problem(`tallystick: ${replacedOwnerText(agent.account, replacement)}`);
+    incomplete();
+  }
   const snapshots = await snapshotCount(agent, output, signal);
   output.result({ account: agent.account, ...report, ...(snapshots === undefined ? {} : { snapshots }) }, [
     `account  ${agent.account}`,

@@ -76,17 +76,21 @@ function registerProtect(recovery: Command): void {
     .command("protect")
     .description("seal the identity so that a wallet or guardians can get it back; retires the earlier version")
     .option("--wallet <address>", "account that can get it back alone", address)
-    .option("--delay <duration>", "time in which you can veto the wallet (default: 3d)", duration("--delay"))
+    .option(
+      "--delay <duration>",
+      "time in which you can veto the wallet, 1h to 365d (default: 3d)",
+      duration("--delay"),
+    )
     .option("--guardian <address>", "one of those who can get it back together; may be repeated", addressList)
     .option("--threshold <m>", "how many guardians it takes (default: more than half)", wholeNumber("--threshold"))
     .option(
       "--guardian-delay <duration>",
-      "time in which you can veto after the last approval (default: 1d; 0 for none)",
+      "time in which you can veto after the last approval, 1h to 365d (default: 1d; 0 for none)",
       duration("--guardian-delay"),
     )
     .option(
       "--window <duration>",
-      "how long approvals are collected, and a release stays possible (default: 30d)",
+      "how long approvals are collected, and a release stays possible, 1h to 365d (default: 30d)",
       duration("--window"),
     )
     .addOption(gasFeeOption())

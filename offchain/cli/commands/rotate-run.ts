@@ -25,6 +25,7 @@ import { ask, isTerminal } from "../secrets.ts";
 import { withAgent } from "../session.ts";
 import { endWith, type Surroundings, surroundings, wipeKey, withIdentity } from "../surroundings.ts";
 import { shortId, tellingCosts } from "./data-set-lines.ts";
+import { delegateText } from "./delegate-lines.ts";
 import { confirmPhrase, fundOnDevelopmentChain, phraseLines } from "./init.ts";
 import { damageLines } from "./migrate.ts";
 import { planLines as recoveryPlanLines } from "./recovery-lines.ts";
@@ -176,7 +177,8 @@ function notShown(): InvalidInputError {
   });
 }
 
-function planLines({ account, successor, dataSets, left, endedRecovery, gasFee, isNamed }: RotationPlan): string[] {
+function planLines(plan: RotationPlan): string[] {
+  const { account, successor, dataSets, left, endedRecovery, endedDelegates, gasFee, isNamed } = plan;
   return [
     `replacing ${account}`,
     `  by       ${successor}${isNamed ? ", which is named on chain already" : ""}`,
@@ -188,13 +190,15 @@ function planLines({ account, successor, dataSets, left, endedRecovery, gasFee, 
     ]),
     ...left.map(leftLine),
     ...recoveryLines(endedRecovery),
+    ...delegateLines(endedDelegates, successor),
     `  gas      ${formatEther(gasFee)} at the current price`,
     "  money    what the old account has, on chain and in the escrow, moves to the new one but for its last gas",
   ];
 }
 
 function reportLines(report: RotationReport & { readonly oldFiles: string }): string[] {
-  const { account, successor, dataSets, left, endedRecovery, listedSnapshots, paidOut, damaged, oldFiles } = report;
+  const { account, successor, dataSets, left, endedRecovery, endedDelegates, listedSnapshots, paidOut } = report;
+  const { damaged, oldFiles } = report;
   return [
     `account ${account} is replaced by ${successor}`,
     ...dataSets.map(
@@ -207,6 +211,7 @@ function reportLines(report: RotationReport & { readonly oldFiles: string }): st
     ...paidOut.map(({ token, amount, from }) => `  money    ${formatAmount(amount, token)} from the old ${from}`),
     ...damageLines(damaged),
     ...recoveryLines(endedRecovery),
+    ...delegateLines(endedDelegates, successor),
     oldLine(oldFiles),
   ];
 }
@@ -221,6 +226,16 @@ function recoveryLines(ended: RotationPlan["endedRecovery"]): string[] {
     "  RECOVERY the wallet or guardians of the old identity cannot recover the new one. Afterwards, name them again",
     "           with `tallystick recovery protect`; named now:",
     ...recoveryPlanLines(ended).map((line) => `         ${line}`),
+  ];
+}
+
+function delegateLines(ended: RotationPlan["endedDelegates"], successor: string): string[] {
+  if (ended.length === 0) return [];
+  return [
+    "  DEVICES  keys that act for the old identity end with it. Afterwards, on each device, make another identity",
+    `           (\`tallystick init --home <new folder>\`) and ask with it (\`tallystick delegate request ${successor}\`);`,
+    "           then grant it, and prepare a data set for one that writes, with the new identity; ended are:",
+    ...ended.map((delegation) => `         ${delegateText({ ...delegation, state: "live" })}`),
   ];
 }
 

@@ -2,11 +2,13 @@
 
 import type { Command } from "commander";
 import { type ClockOffset, TOLERATED_CLOCK_SECONDS } from "../../agent/clock-offsets.ts";
+import type { StatusReport } from "../../agent/status.ts";
 import { formatAmount, formatEther } from "../../core/encoding/amounts.ts";
 import { counted } from "../../core/encoding/counted.ts";
 import { formatBytes, printable } from "../output.ts";
 import { dataIdOf, withAgent } from "../session.ts";
 import { runwayText, shortId } from "./data-set-lines.ts";
+import { budgetText, rightsText } from "./delegate-lines.ts";
 
 export function registerStatus(program: Command): void {
   program
@@ -22,9 +24,9 @@ export function registerStatus(program: Command): void {
         const ready = committee.nodes.filter((node) => node.state === "ready").length;
         output.result(report, [
           `account    ${report.account}`,
+          ...actsForLines(report.actsFor),
           `wallet     ${formatEther(report.balance)}`,
-          `balance    ${formatEther(report.escrow.available)} in the escrow, ${formatEther(report.escrow.rate)} per ` +
-            `epoch: paid for ${runwayText(report.escrow.runwayEpochs)}`,
+          ...balanceLines(report),
           `chain      ${report.chainId}, block ${report.blockNumber}`,
           `key nodes  ${ready} of ${committee.nodes.length} ready, ${committee.threshold} needed`,
           ...[...committee.nodes, ...report.providers].map(
@@ -49,6 +51,26 @@ export function registerStatus(program: Command): void {
         ]);
       });
     });
+}
+
+/** Whose delegate a device is, and what it may spend. */
+function actsForLines(actsFor: StatusReport["actsFor"]): string[] {
+  if (actsFor === undefined) return [];
+  return [
+    `acts for   ${actsFor.account}, ${rightsText(actsFor)}`,
+    ...actsFor.budgets.map((budget) => `  budget   ${budgetText(budget)}`),
+  ];
+}
+
+/** The owner of a delegate pays for all that it stores. */
+function balanceLines({ actsFor, escrow }: StatusReport): string[] {
+  const available = `${formatEther(escrow.available)} in the escrow`;
+  if (actsFor === undefined) {
+    const { rate, runwayEpochs } = escrow;
+    return [`balance    ${available}, ${formatEther(rate)} per epoch: paid for ${runwayText(runwayEpochs)}`];
+  }
+  if (escrow.available === 0n) return [];
+  return [`balance    ${available} of this key, which pay for nothing: \`tallystick data-set withdraw\` returns them`];
 }
 
 /** Only clocks that are too far off for signed messages to be safe. */

@@ -9,7 +9,7 @@
 
 import type { Static, TSchema } from "@sinclair/typebox";
 import * as Type from "@sinclair/typebox/type";
-import { Value } from "@sinclair/typebox/value";
+import { Value, type ValueError } from "@sinclair/typebox/value";
 import { TallystickError } from "../errors.ts";
 
 /** An Ethereum account; any letter case, daemons answer with the EIP-55 checksum. */
@@ -51,11 +51,20 @@ export const UnixSeconds = Type.Integer({ minimum: 0, maximum: 253_402_300_799 }
 /** CIDv1, base32, codec raw, sha2-256. */
 export const ContentIdText = Type.String({ pattern: "^bafkrei[a-z2-7]{52}$" });
 
-/** The path of the first place where a value does not fit a schema, and why; undefined when it fits. */
+/**
+ * The path of the first place where a value does not fit a schema, and what is expected there, for `expected` of an
+ * error; undefined when it fits.
+ */
 export function firstMismatch(schema: TSchema, value: unknown): { path: string; reason: string } | undefined {
   if (Value.Check(schema, value)) return undefined;
   const mismatch = Value.Errors(schema, value).First();
-  return { path: mismatch?.path || "/", reason: mismatch?.message ?? "does not fit the schema" };
+  return { path: mismatch?.path || "/", reason: expectedBy(mismatch) };
+}
+
+/** What a schema expected where a value does not fit it. TypeBox says it in a sentence, errors in a field. */
+export function expectedBy(mismatch: Pick<ValueError, "message"> | undefined): string {
+  const { message = "the documented schema" } = mismatch ?? {};
+  return message === "Unexpected property" ? "no such property" : message.replace(/^Expected /, "");
 }
 
 /**

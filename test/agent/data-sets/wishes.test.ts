@@ -124,6 +124,7 @@ describe("an offer of data sets", () => {
       "INVALID_INPUT",
     );
     expect(error).to.include({ party: "it", check: "fee per epoch", expected: "at most 499", received: "500" });
+    expect(error.hint).to.contain("`--max-fee`").and.to.contain("`--no-data-set`");
     requireAffordable("it", terms, undefined, { maximumFeePerEpoch: 500n });
   });
 

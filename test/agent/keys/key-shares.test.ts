@@ -5,7 +5,7 @@ import { AgentAccount } from "../../../offchain/agent/account.ts";
 import type { VerifiedRecord } from "../../../offchain/agent/keys/archives.ts";
 import { fromAnySet, rebuildFromRecord } from "../../../offchain/agent/keys/key-shares.ts";
 import type { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
-import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
+import type { NodeReport } from "../../../offchain/agent/keys/node-reports.ts";
 import type { ShareMember } from "../../../offchain/agent/keys/share-collection.ts";
 import { headerOf, recordIdOf } from "../../../offchain/chain/ledger.ts";
 import { type HpkeKeyPair, hpkeKeyPairFromSeed, hpkeSeal } from "../../../offchain/core/crypto/hpke.ts";

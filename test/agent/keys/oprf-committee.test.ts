@@ -1,6 +1,7 @@
 import { ristretto255_oprf } from "@noble/curves/ed25519.js";
 import { expect } from "chai";
 import type { Evaluation } from "../../../offchain/agent/keys/nbm-client.ts";
+import type { NodeReport } from "../../../offchain/agent/keys/node-reports.ts";
 import {
   OprfCommittee,
   type OprfCommitteeOptions,
@@ -8,7 +9,6 @@ import {
   type OprfMember,
   stakeTimes,
 } from "../../../offchain/agent/keys/oprf-committee.ts";
-import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
 import { assignedOrder, assignmentEpoch } from "../../../offchain/core/assignment/assignment.ts";
 import type { GenerationId } from "../../../offchain/core/committee/key-id.ts";
 import { toHex } from "../../../offchain/core/encoding/hex.ts";

@@ -2,7 +2,7 @@
 
 import { expect } from "chai";
 import type { NbmClient } from "../../../offchain/agent/keys/nbm-client.ts";
-import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
+import type { NodeReport } from "../../../offchain/agent/keys/node-reports.ts";
 import { relayEntry, relayOrder, type SendEntry, untilConfirmed } from "../../../offchain/agent/keys/relay-entry.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
 import { assignedOrder } from "../../../offchain/core/assignment/assignment.ts";

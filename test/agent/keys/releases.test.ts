@@ -5,7 +5,7 @@ import { expect } from "chai";
 import { HDNodeWallet, type JsonRpcProvider, keccak256, TypedDataEncoder } from "ethers";
 import { AgentAccount } from "../../../offchain/agent/account.ts";
 import type { NbmClient, ReleaseGrant } from "../../../offchain/agent/keys/nbm-client.ts";
-import type { NodeReport } from "../../../offchain/agent/keys/quorum.ts";
+import type { NodeReport } from "../../../offchain/agent/keys/node-reports.ts";
 import { releaseSecret } from "../../../offchain/agent/keys/releases.ts";
 import type { ShareMember } from "../../../offchain/agent/keys/share-collection.ts";
 import type { ChainReader } from "../../../offchain/chain/deployment.ts";
