@@ -18,7 +18,6 @@ import { encodeAnswer } from "../../offchain/core/audit/proof.ts";
 import { challengeSeed, windowsOf } from "../../offchain/core/data-set/epochs.ts";
 import { encodeLiveRanges, rangesHash } from "../../offchain/core/data-set/ranges.ts";
 import {
-  auditTermsHash,
   type DataSetAuditTerms,
   type DataSetMode,
   type DataSetTerms,
@@ -26,6 +25,7 @@ import {
 } from "../../offchain/core/data-set/terms.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { dataSetUpdateTypedData } from "../../offchain/core/identity/typed-messages.ts";
+import { agreedTerms } from "../../test/helpers/agreed-terms.ts";
 import { type AuditKeys, proveWithSecrets, sparseSlice, testKeys } from "../../test/helpers/audit-set.ts";
 
 /** 32 GiB: the largest set whose indices take three positions in the contract's table of powers. */
@@ -176,7 +176,7 @@ export class MeasuredSets {
       predecessor: `0x${"00".repeat(32)}`,
       salt: `0x${this.#opened.toString(16).padStart(64, "0")}`,
     };
-    const terms: DataSetTerms = {
+    const terms = agreedTerms(audit, {
       user: await this.user.getAddress(),
       provider: await this.provider.getAddress(),
       token: NATIVE_TOKEN,
@@ -185,13 +185,7 @@ export class MeasuredSets {
       feePerSlice: 10n ** 9n,
       feePerIndex: 10n ** 6n,
       feeCap: 10n ** 18n,
-      collateralPercent: 300,
-      compensationPercent: 60,
-      bountyPercent: 20,
-      latePercent: 50,
-      breachLimit: 3,
-      auditHash: auditTermsHash(audit),
-    };
+    });
     const live = [{ firstIndex: 1, count: HIGHEST_INDEX - 8 }];
     const id = dataSetId(BigInt(chainId), contracts.storageEscrow, terms);
     const empty = new Uint8Array();

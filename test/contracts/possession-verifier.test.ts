@@ -32,7 +32,6 @@ import { challengeSeed, windowsOf } from "../../offchain/core/data-set/epochs.ts
 import { feeOf } from "../../offchain/core/data-set/fee.ts";
 import { encodeLiveRanges, rangesHash } from "../../offchain/core/data-set/ranges.ts";
 import {
-  auditTermsHash,
   DATA_SET_MODES,
   type DataSetAuditTerms,
   type DataSetTerms,
@@ -40,6 +39,7 @@ import {
 } from "../../offchain/core/data-set/terms.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { dataSetUpdateTypedData } from "../../offchain/core/identity/typed-messages.ts";
+import { agreedTerms } from "../helpers/agreed-terms.ts";
 import { makeNegatedBatch } from "../helpers/audit-forgeries.ts";
 import {
   type AuditKeys,
@@ -115,22 +115,15 @@ describe("possession proofs of data sets", () => {
       predecessor: `0x${"00".repeat(32)}`,
       salt: `0x${(++sets).toString(16).padStart(64, "0")}`,
     };
-    const terms: DataSetTerms = {
+    const terms = agreedTerms(audit, {
       user: await user.getAddress(),
       provider: await provider.getAddress(),
       token: NATIVE,
-      mode: "every-epoch",
       feeFloor: 10n ** 9n,
       feePerSlice: 10n ** 9n,
       feePerIndex: 10n ** 6n,
       feeCap: 10n ** 15n,
-      collateralPercent: 300,
-      compensationPercent: 60,
-      bountyPercent: 20,
-      latePercent: 50,
-      breachLimit: 3,
-      auditHash: auditTermsHash(audit),
-    };
+    });
     const id = dataSetId(chainId, await escrow.getAddress(), terms);
     const state = { version: 1n, contentHash: CONTENT, deadlineBlock: NEVER };
     const data = dataSetUpdateTypedData(chainId, await escrow.getAddress(), {

@@ -18,7 +18,6 @@ import {
   scheduleHash,
 } from "../../offchain/core/data-set/schedule.ts";
 import {
-  auditTermsHash,
   DATA_SET_MODES,
   type DataSetAuditTerms,
   type DataSetTerms,
@@ -26,6 +25,7 @@ import {
 } from "../../offchain/core/data-set/terms.ts";
 import { fromHex, toHex } from "../../offchain/core/encoding/hex.ts";
 import { dataSetUpdateTypedData } from "../../offchain/core/identity/typed-messages.ts";
+import { agreedTerms } from "../helpers/agreed-terms.ts";
 
 const EPOCH_BLOCKS = 100;
 const NOTICE_EPOCHS = 5;
@@ -106,22 +106,15 @@ describe("data sets, on chain and off", () => {
       predecessor: `0x${"00".repeat(32)}`,
       salt: `0x${"5a".repeat(32)}`,
     };
-    terms = {
+    terms = agreedTerms(audit, {
       user: await user.getAddress(),
       provider: await provider.getAddress(),
       token: NATIVE,
-      mode: "every-epoch",
       feeFloor: 10n ** 12n,
       feePerSlice: 10n ** 9n,
       feePerIndex: 10n ** 6n,
       feeCap: 10n ** 15n,
-      collateralPercent: 300,
-      compensationPercent: 60,
-      bountyPercent: 20,
-      latePercent: 50,
-      breachLimit: 3,
-      auditHash: auditTermsHash(audit),
-    };
+    });
     id = dataSetId(await chainId(), address, terms);
     await escrow.deposit(NATIVE, user, 10n ** 15n, { value: 10n ** 15n });
     await escrow.depositCollateral(NATIVE, provider, 10n ** 15n, { value: 10n ** 15n });

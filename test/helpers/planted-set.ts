@@ -4,13 +4,9 @@ import type { ContractCall } from "../../offchain/chain/contract-call.ts";
 import type { Deployment } from "../../offchain/chain/deployment.ts";
 import { depositCall, depositCollateralCall, openDataSetCall } from "../../offchain/chain/escrow-calls.ts";
 import { encodeLiveRanges, rangesHash } from "../../offchain/core/data-set/ranges.ts";
-import {
-  auditTermsHash,
-  type DataSetAuditTerms,
-  type DataSetTerms,
-  dataSetId,
-} from "../../offchain/core/data-set/terms.ts";
+import { type DataSetAuditTerms, dataSetId } from "../../offchain/core/data-set/terms.ts";
 import { dataSetUpdateTypedData } from "../../offchain/core/identity/typed-messages.ts";
+import { agreedTerms } from "./agreed-terms.ts";
 import { deployZooToken, type ZooToken } from "./zoo-token.ts";
 
 const MONEY = 10n ** 15n;
@@ -53,22 +49,15 @@ export async function plantSet(
     predecessor: `0x${"00".repeat(32)}`,
     salt: `0x${"5a".repeat(32)}`,
   };
-  const terms: DataSetTerms = {
+  const terms = agreedTerms(audit, {
     user: user.address,
     provider: thief.address,
     token: token.address,
-    mode: "every-epoch",
     feeFloor: 10n ** 6n,
     feePerSlice: 10n ** 3n,
     feePerIndex: 10n ** 3n,
     feeCap: 10n ** 9n,
-    collateralPercent: 300,
-    compensationPercent: 60,
-    bountyPercent: 20,
-    latePercent: 50,
-    breachLimit: 3,
-    auditHash: auditTermsHash(audit),
-  };
+  });
   const id = dataSetId(BigInt(chainId), contracts.storageEscrow, terms);
   const ranges = [{ firstIndex: 1, count: 1 }];
   const deadlineBlock = BigInt((await chain.getBlockNumber()) + 50);

@@ -9,14 +9,10 @@ import type { AuditAnswer } from "../../offchain/core/audit/verifier.ts";
 import { challengeSeed } from "../../offchain/core/data-set/epochs.ts";
 import { encodeLiveRanges, rangesHash } from "../../offchain/core/data-set/ranges.ts";
 import { encodeSchedule } from "../../offchain/core/data-set/schedule.ts";
-import {
-  auditTermsHash,
-  type DataSetAuditTerms,
-  type DataSetTerms,
-  dataSetId,
-} from "../../offchain/core/data-set/terms.ts";
+import { type DataSetAuditTerms, type DataSetTerms, dataSetId } from "../../offchain/core/data-set/terms.ts";
 import { toHex } from "../../offchain/core/encoding/hex.ts";
 import { challengeBlockOf, claimOf, verifyClaims } from "../../offchain/verifier/proof-check.ts";
+import { agreedTerms } from "../helpers/agreed-terms.ts";
 import { type AuditKeys, proveWithSecrets, sparseSlice, testKeys } from "../helpers/audit-set.ts";
 
 const address = (digit: string) => `0x${digit.repeat(40)}`;
@@ -49,22 +45,15 @@ describe("recomputed proof", () => {
       predecessor: word("0"),
       salt: word("5"),
     };
-    terms = {
+    terms = agreedTerms(audit, {
       user: address("1"),
       provider: address("2"),
       token: address("0"),
-      mode: "every-epoch",
       feeFloor: 1n,
       feePerSlice: 2n,
       feePerIndex: 3n,
       feeCap: 400n,
-      collateralPercent: 300,
-      compensationPercent: 60,
-      bountyPercent: 20,
-      latePercent: 50,
-      breachLimit: 3,
-      auditHash: auditTermsHash(audit),
-    };
+    });
     const level = { fee: 5n, sliceCount: 9, highestIndex: 9, rangesHash: rangesHash(RANGES) };
     const later = {
       ...level,

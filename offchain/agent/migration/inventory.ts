@@ -139,8 +139,8 @@ async function takeJournaled(
 }
 
 /**
- * Tells whether an inventory is out of date: the version of the old provider's list, and the segments of the set, or its
- * version when a device that only writes appends to it.
+ * Tells whether an inventory is out of date: the version of the old provider's list, and the segments of the set, or
+ * its version when a device that only writes appends to it.
  */
 export async function inventoryVersion(
   context: AgentContext,
