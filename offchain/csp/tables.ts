@@ -2,6 +2,7 @@
 import { BUDGET_TABLES, type BudgetTables } from "../daemon/quota.ts";
 import { SESSION_TABLES, type SessionTables } from "../daemon/sessions.ts";
 import { DELEGATE_TABLES } from "../store/index/sql/delegates.ts";
+import { DEVICE_SNAPSHOT_TABLES } from "../store/index/sql/device-snapshots.ts";
 import type { Migrations } from "../store/index/sql/migrate.ts";
 import { OWNER_GROUP_TABLES } from "../store/index/sql/owner-group-tables.ts";
 import { PROVIDER_INDEX_TABLES, type ProviderTables } from "../store/index/sql/provider-tables.ts";
@@ -13,4 +14,5 @@ export const PROVIDER_MIGRATIONS: Migrations = {
   "0001 tables": (types) => [...SESSION_TABLES(types), ...BUDGET_TABLES(types), ...PROVIDER_INDEX_TABLES(types)],
   "0002 ownership groups": OWNER_GROUP_TABLES,
   "0003 delegates": DELEGATE_TABLES,
+  "0004 snapshots of devices": DEVICE_SNAPSHOT_TABLES,
 };

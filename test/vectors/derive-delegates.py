@@ -19,10 +19,12 @@ directory, provider = bytes([0xd1] * 20), bytes([0xc5] * 20)
 print(json.dumps({
     "auditSeed": x(seed), "key": x(key), "root": x(root),
     "delegateAuditSeed": x(kdf(root, "delegate-audit")),
+    "delegateSnapshotKey": x(kdf(root, "delegate-snapshots")),
     "firstObject": x(kdf(root, "delegate-first-object", b"", 64)),
     "chainId": 31337, "directory": x(directory), "account": x(account), "provider": x(provider),
     "info": x(b"tallystick/v1/delegate-parcel\0"),
     "aad": x((31337).to_bytes(8, "big") + directory + account + key + provider),
     "dataSet": x(bytes([0xb8] * 32)),
-    "plaintext": x(bytes([1]) + root + bytes([0xb8] * 32)),
+    "accountKey": x(bytes([0xac] * 32)),
+    "plaintext": x(bytes([1]) + root + bytes([0xb8] * 32) + bytes([0xac] * 32)),
 }, indent=2))

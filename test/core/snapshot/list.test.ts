@@ -88,6 +88,7 @@ describe("snapshot list", () => {
     pages: [page],
     recent: [snapshotOf(1), snapshotOf(2)],
     earlier: [someId(12), someId(11)],
+    devices: [],
   };
 
   it("matches the vectors", () => {
@@ -100,7 +101,7 @@ describe("snapshot list", () => {
       sealed: unhex(vectors.list.page.sealed),
     });
     const { version, earlier } = vectors.list;
-    const sealed = { version, pages: [page], recent: [third], earlier };
+    const sealed = { version, pages: [page], recent: [third], earlier, devices: [] };
     expect(sealHead(SNAPSHOT_KEYS, provider, sealed)).to.deep.equal(unhex(vectors.list.head));
     expect(openHead(SNAPSHOT_KEYS, provider, unhex(vectors.list.head))).to.deep.equal(sealed);
     expect(openPage(SNAPSHOT_KEYS, page, unhex(vectors.list.page.sealed))).to.deep.equal([first, second]);

@@ -1,0 +1,139 @@
+/**
+ * As the owner: the snapshots that devices which only write have left at a provider. What checks them is loaded when a
+ * device has left something new, which most accounts have none of.
+ */
+
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
+import { IntegrityError, TallystickError } from "../../core/errors.ts";
+import type { TakenOver } from "../../core/snapshot/list-objects.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
+import type { AgentContext } from "../context.ts";
+import type { DeviceSnapshotKeeper, StorageProvider } from "../providers/storage-provider.ts";
+
+/** What is wrong with what a device has left; `error` names the provider or the device whose fault it is. */
+export interface DeviceFault {
+  readonly device: string;
+  readonly error: TallystickError;
+}
+
+/** Snapshots of one device that may go into the list, and what is taken over with them. */
+export interface Takeover {
+  readonly snapshots: readonly Snapshot[];
+  /** Position that the list had taken over before; 0 for none. */
+  readonly from: number;
+  readonly upTo: TakenOver;
+}
+
+export interface DeviceRead {
+  readonly takeovers: readonly Takeover[];
+  /** Snapshots of devices behind a place where an entry is missing or wrong: shown, and not taken over. */
+  readonly others: readonly Snapshot[];
+  readonly faults: readonly DeviceFault[];
+  /** What the provider does not know to be taken over. */
+  readonly untold: readonly TakenOver[];
+}
+
+/** What a list asks of the devices at its provider. */
+export interface DeviceSource {
+  /** Nobody changes the list any more. */
+  readonly isOfPredecessor: boolean;
+  /**
+   * @param taken what the list says to be taken over
+   * @param acceptGaps a loss is known, and what is left is taken over
+   */
+  read(taken: readonly TakenOver[], acceptGaps: boolean, signal?: AbortSignal): Promise<DeviceRead>;
+  /** Tells the provider what was taken over. @throws what the provider throws */
+  took(taken: readonly TakenOver[], signal?: AbortSignal): Promise<void>;
+  /** Forgets how much of each device this home has seen. */
+  forget(taken: readonly TakenOver[]): Promise<void>;
+}
+
+type Keeper = DeviceSnapshotKeeper & Pick<StorageProvider, "account" | "name" | "isOfPredecessor">;
+
+export class DevicesOfAccount implements DeviceSource {
+  readonly #context: AgentContext;
+  readonly #provider: Keeper;
+  readonly #listName: string;
+
+  /** @param listName names deployment and provider */
+  constructor(context: AgentContext, provider: Keeper, listName: string) {
+    this.#context = context;
+    this.#provider = provider;
+    this.#listName = listName;
+  }
+
+  get isOfPredecessor(): boolean {
+    return this.#provider.isOfPredecessor;
+  }
+
+  async read(taken: readonly TakenOver[], acceptGaps: boolean, signal?: AbortSignal): Promise<DeviceRead> {
+    const takeovers: Takeover[] = [];
+    const others: Snapshot[] = [];
+    const faults: DeviceFault[] = [];
+    const untold: TakenOver[] = [];
+    const lists = await this.#provider.deviceLists(signal);
+    for (const before of taken) {
+      const list = lists.find(({ key }) => isAddressEqual(key, before.device));
+      const position = list?.position ?? 0;
+      if (position < before.position) faults.push(this.#fewer(before.device, before.position, position));
+      else if ((list?.taken ?? 0) < before.position) untold.push(before);
+    }
+    for (const { key, position } of lists) {
+      const before = taken.find(({ device }) => isAddressEqual(device, key));
+      const listName = deviceListName(this.#listName, this.#context.account.address, key);
+      const { catalogue } = this.#context;
+      if (acceptGaps) await catalogue.forgetListHead(listName);
+      const seen = await catalogue.listHead(listName);
+      if (seen !== undefined && position < seen.version) faults.push(this.#fewer(key, seen.version, position));
+      if (position <= (before?.position ?? 0)) continue;
+      try {
+        const { readDevice } = await import("./read-device.ts");
+        const { left, last } = await readDevice(this.#context, this.#provider, {
+          ...{ key, position, taken: before, seen, acceptGaps },
+          signal,
+        });
+        takeovers.push(...left.takeovers);
+        others.push(...left.others);
+        faults.push(...left.faults);
+        if (last !== undefined) {
+          await catalogue.sawListHead(listName, { version: last.position, id: contentIdFromDigest(last.digest) });
+        }
+      } catch (error) {
+        if (!(error instanceof TallystickError)) throw error;
+        faults.push({ device: key, error });
+      }
+    }
+    return { takeovers, others, faults, untold };
+  }
+
+  async took(taken: readonly TakenOver[], signal?: AbortSignal): Promise<void> {
+    for (const { device, position } of taken) await this.#provider.tookEntries(device, position, signal);
+  }
+
+  async forget(taken: readonly TakenOver[]): Promise<void> {
+    const account = this.#context.account.address;
+    for (const { device } of taken) {
+      await this.#context.catalogue.forgetListHead(deviceListName(this.#listName, account, device));
+    }
+  }
+
+  #fewer(device: string, expected: number, received: number): DeviceFault {
+    const { name } = this.#provider;
+    const error = new IntegrityError(`${name} returns fewer snapshots of device ${device} than there were`, {
+      party: name,
+      check: "number of the device's snapshots",
+      expected: `at least ${expected}`,
+      received: String(received),
+      hint:
+        "the provider lost or withholds what the device has left since; if the loss is known and accepted, run " +
+        "`tallystick snapshots --accept-older`",
+    });
+    return { device, error };
+  }
+}
+
+/** Under which the catalogue remembers the last entry of a device. */
+export function deviceListName(listName: string, account: string, device: string): string {
+  return `${listName}/${account.toLowerCase()}/${device.toLowerCase()}`;
+}
