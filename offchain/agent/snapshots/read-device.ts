@@ -34,7 +34,7 @@ import { isKeySignature } from "../data-sets/account-signatures.ts";
 import { parcelScope } from "../delegates/parcel-scope.ts";
 import type { DeviceSnapshotKeeper, StorageProvider } from "../providers/storage-provider.ts";
 import { restate } from "../restate-error.ts";
-import type { DeviceFault, DeviceRead } from "./devices-of-account.ts";
+import type { DeviceFault, DeviceRead } from "./device-source.ts";
 
 type Keeper = DeviceSnapshotKeeper & Pick<StorageProvider, "account" | "name">;
 type LastEntry = Pick<DeviceEntry, "position" | "digest">;

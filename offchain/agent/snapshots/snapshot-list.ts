@@ -36,7 +36,7 @@ import type { Clock } from "../clock.ts";
 import type { HeadKeeper, ObjectStorage } from "../providers/storage-provider.ts";
 import { restate } from "../restate-error.ts";
 import { keepObjects, type NeededObjects } from "./confirm-objects.ts";
-import type { DeviceFault, DeviceSource, Takeover } from "./devices-of-account.ts";
+import type { DeviceFault, DeviceSource, Takeover } from "./device-source.ts";
 import { requirePagesOf, takeOverFrom } from "./take-over.ts";
 
 /** Records in a head before they move to a page; the other half of the head is for the names of pages. */

@@ -3,7 +3,7 @@
 import { TallystickError } from "../../core/errors.ts";
 import { MAX_HEAD_PAGES, type TakenOver } from "../../core/snapshot/list-objects.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
-import type { DeviceFault, DeviceSource, Takeover } from "./devices-of-account.ts";
+import type { DeviceFault, DeviceSource, Takeover } from "./device-source.ts";
 
 /** Devices fill no more of a list than half of it: whoever has stolen one must not keep the owner from listing. */
 const MAX_PAGES_BY_DEVICES = MAX_HEAD_PAGES / 2;

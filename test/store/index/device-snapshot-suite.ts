@@ -22,7 +22,7 @@ export function describeDeviceSnapshots(index: () => ProviderIndex, reopen: () =
     const leave = async (one: ReturnType<typeof entry>, key = DEVICE, account = ALICE) =>
       await index().deviceSnapshots.leave(account, key, one, await releases(), LIMITS);
     const first = (bytes: Uint8Array | undefined) => bytes?.[0];
-    const after = async (position: number, limits = { entries: 10, bytes: 1000 }) =>
+    const entriesAfter = async (position: number, limits = { entries: 10, bytes: 1000 }) =>
       (await index().deviceSnapshots.after(ALICE_LOWER, DEVICE, position, limits)).map(first);
 
     it("stand one behind the other, each once, for each device and account on its own", async () => {
@@ -39,10 +39,10 @@ export function describeDeviceSnapshots(index: () => ProviderIndex, reopen: () =
         { key: getAddress(DEVICE), position: 2, taken: 0 },
         { key: getAddress(BOB), position: 1, taken: 0 },
       ]);
-      expect(await after(0)).to.deep.equal([1, 2]);
-      expect(await after(1)).to.deep.equal([2]);
-      expect(await after(0, { entries: 10, bytes: 150 }), "in one answer").to.deep.equal([1]);
-      expect(await after(0, { entries: 10, bytes: 1 }), "one in any case").to.deep.equal([1]);
+      expect(await entriesAfter(0)).to.deep.equal([1, 2]);
+      expect(await entriesAfter(1)).to.deep.equal([2]);
+      expect(await entriesAfter(0, { entries: 10, bytes: 150 }), "in one answer").to.deep.equal([1]);
+      expect(await entriesAfter(0, { entries: 10, bytes: 1 }), "one in any case").to.deep.equal([1]);
       expect(first(await index().deviceSnapshots.last(ALICE, DEVICE))).to.equal(2);
       expect(await index().deviceSnapshots.last(BOB, BOB)).to.equal(undefined);
       expect(await index().deviceSnapshots.bytesOf(ALICE)).to.equal(300);
@@ -53,15 +53,15 @@ export function describeDeviceSnapshots(index: () => ProviderIndex, reopen: () =
       expect(await leave(entry(4))).to.equal("full");
       expect(await index().deviceSnapshots.take(ALICE, DEVICE, 2)).to.equal(2);
       expect(await index().deviceSnapshots.take(ALICE, DEVICE, 1), "never back").to.equal(2);
-      expect(await after(0)).to.deep.equal([3]);
+      expect(await entriesAfter(0)).to.deep.equal([3]);
       expect(await leave(entry(4, 950)), "too many bytes").to.equal("full");
       expect(await leave(entry(4))).to.equal("kept");
       expect(await index().deviceSnapshots.take(ALICE, DEVICE, 99)).to.equal(4);
-      expect(await after(0)).to.deep.equal([4]);
+      expect(await entriesAfter(0)).to.deep.equal([4]);
       expect(await index().deviceSnapshots.bytesOf(ALICE)).to.equal(0);
       expect(await leave(entry(4)), "an answer that was lost").to.equal("kept");
       expect(await leave(entry(5))).to.equal("kept");
-      expect(await after(0), "the one that was kept for its place is gone").to.deep.equal([5]);
+      expect(await entriesAfter(0), "the one that was kept for its place is gone").to.deep.equal([5]);
       expect(await index().deviceSnapshots.take(BOB, BOB, 1)).to.equal(0);
     });
 
