@@ -9,6 +9,7 @@ import { isReleased } from "../../../offchain/agent/snapshots/confirm-objects.ts
 import { readLists } from "../../../offchain/agent/snapshots/snapshot-lists.ts";
 import { directoryAbi } from "../../../offchain/chain/abis.ts";
 import { fromHex } from "../../../offchain/core/encoding/hex.ts";
+import { TallystickError } from "../../../offchain/core/errors.ts";
 import { type Identity, identityFromPhrase, newRecoveryPhrase } from "../../../offchain/core/identity/identity.ts";
 import { encodeEntry, entryTypedData, FIRST_FOLLOWS, nextPlace } from "../../../offchain/core/snapshot/device-entry.ts";
 import type { Snapshot } from "../../../offchain/core/snapshot/snapshot.ts";
@@ -115,6 +116,36 @@ describe("snapshots of devices that are taken over", () => {
     for (const ids of both) expect(ids).to.have.members(all(1, 2));
     expect(provider.taken.get(device.account)).to.equal(2);
     expect(provider.heads).to.have.length(1);
+  });
+
+  it("are not brought back by a home that comes second, after another one has removed them", async () => {
+    for (const n of [1, 2]) await leave(of(n));
+    const second = homeOf(owner);
+    provider.beforeReplace = async () => {
+      provider.beforeReplace = async () => undefined;
+      await idsOf(second);
+      const list = snapshotListAt(second, provider as unknown as StorageProvider);
+      await list.remove(({ id }) => id === of(1).id);
+    };
+    expect(await idsOf()).to.deep.equal(all(2));
+    expect(provider.heads).to.have.length(2);
+  });
+
+  it("name a provider that withholds what this home could not take over before", async () => {
+    for (const n of [1, 2]) await leave(of(n));
+    const replace = provider.replaceHead.bind(provider);
+    provider.replaceHead = async () => {
+      throw new TallystickError("no room", { code: "STORAGE_UNAVAILABLE" });
+    };
+    const { snapshots, failures } = await read();
+    expect(
+      snapshots.map(({ id }) => id),
+      "they are shown",
+    ).to.have.members(all(1, 2));
+    expect(failures.map(({ error }) => error.code)).to.deep.equal(["STORAGE_UNAVAILABLE"]);
+    provider.replaceHead = replace;
+    entriesOf().pop();
+    expect((await faultsOf())[0]).to.deep.equal([device.account, provider.name, "number of the device's snapshots"]);
   });
 
   it("are left once for each put, after the last one, and never behind one that is older than the device has seen", async () => {

@@ -86,6 +86,10 @@ export function describeDeviceSnapshots(index: () => ProviderIndex, reopen: () =
       await deviceSnapshots.take(ALICE, DEVICE, 1);
       expect(await chunks.noteRelease(ALICE, [SOME], 1, 20)).to.equal(0);
       expect(await deviceSnapshots.leave(ALICE, DEVICE, entry(2), counted, LIMITS)).to.equal("releases");
+      // A release without a head was counted.
+      const before = await heads.releasesOf(BOB);
+      await chunks.release(BOB, [SOME], 20);
+      expect(await heads.replace(BOB, { version: 0, releases: before }, head)).to.equal(false);
     });
   });
 }
