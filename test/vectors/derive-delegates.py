@@ -1,4 +1,4 @@
-"""Derives test/vectors/delegates.json with the CBOR writer of derive-data.py: python3 derive-delegates.py > delegates.json."""
+"""Derives delegates.json with the CBOR writer of derive-data.py: python3 derive-delegates.py > delegates.json."""
 import hashlib, hmac, importlib, json
 
 cbor = importlib.import_module("derive-data").cbor

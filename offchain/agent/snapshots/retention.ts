@@ -1,6 +1,7 @@
 /**
- * Which snapshots to keep: the rules of restic's `forget`. Snapshots of one host and one set of paths form a group, those
- * of a device that only writes another one, since whoever has stolen it names any host; the rules hold for each group on its own. A snapshot is kept if any rule keeps it.
+ * Which snapshots to keep: the rules of restic's `forget`. Snapshots of one host and one set of paths form a group; the
+ * rules hold for each group on its own. A snapshot is kept if any rule keeps it. Those of a device that only writes are
+ * in groups of their own, since whoever has stolen it names any host.
  *
  * - last, hourly … yearly: the newest snapshot of each of the last n hours, days … that have one. The oldest snapshot
  *   of a group counts as one more, while a rule has some left, so that the history reaches as far back as it may.

@@ -105,13 +105,12 @@ export function registerPut(program: Command): void {
         const unkept = await unkeptAfter(session);
         const { unkeptWarnings } = await import("../../agent/snapshots/unkept-snapshots.ts");
         for (const warning of unkeptWarnings(unkept)) output.say(`tallystick: warning: ${warning}`);
+        const { snapshot } = report;
         const saved = report.storedBytes - report.uploadedBytes;
         output.result({ ...report, unkept }, [
           report.dataId,
-          ...(report.storedFor === undefined || report.snapshot.device !== undefined
-            ? [
-                `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`,
-              ]
+          ...(report.storedFor === undefined || snapshot.device !== undefined
+            ? [`  snapshot   ${snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(snapshot.timeMillis)}`]
             : []),
           ...(report.storedFor === undefined ? [] : [`  stored for ${report.storedFor}, ${paidBy(report)}`]),
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,

@@ -43,8 +43,8 @@ export function registerSnapshots(program: Command): void {
   filterOptions(command)
     .option(
       "--accept-older",
-      "accept lists that are older than this device has seen, or do not follow from what it has seen, and snapshots of " +
-        "devices of which some are missing, after a known loss at a provider",
+      "accept lists that are older than this device has seen, or do not follow from what it has seen, and snapshots " +
+        "of devices of which some are missing, after a known loss at a provider",
     )
     .addHelpText(
       "after",

@@ -46,7 +46,7 @@ export type DeviceListsAnswer = Static<typeof DeviceListsAnswer>;
  * entry before is a CONFLICT, and so is another number of releases than `GET /v1/usage` told before the objects were
  * claimed. Durable when answered. To repeat a request that was carried out changes nothing.
  *
- * `POST /v1/delegates/{key}/snapshots/taken`, by the account: entries up to `through` are in its list. They are removed.
+ * `POST /v1/delegates/{key}/snapshots/taken`, by the account: entries up to `through` are in its list, and are removed.
  */
 export const DeviceEntriesQuery = Type.Object(
   { after: countText, of: Type.Optional(AddressText) },

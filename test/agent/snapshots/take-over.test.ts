@@ -148,7 +148,7 @@ describe("snapshots of devices that are taken over", () => {
     expect((await faultsOf())[0]).to.deep.equal([device.account, provider.name, "number of the device's snapshots"]);
   });
 
-  it("are left once for each put, after the last one, and never behind one that is older than the device has seen", async () => {
+  it("are left once for each put, after the last one, and not behind one older than the device has seen", async () => {
     const at = homeOf(device);
     await leave(of(1), device, at);
     await leave(of(2), device, at);
