@@ -38,6 +38,4 @@ export interface DeviceSource {
   read(taken: readonly TakenOver[], acceptGaps: boolean, signal?: AbortSignal): Promise<DeviceRead>;
   /** Tells the provider what was taken over. @throws what the provider throws */
   took(taken: readonly TakenOver[], signal?: AbortSignal): Promise<void>;
-  /** Forgets how much of each device this home has seen. */
-  forget(taken: readonly TakenOver[]): Promise<void>;
 }

@@ -30,33 +30,37 @@ export class DevicesOfAccount implements DeviceSource {
     return this.#provider.isOfPredecessor;
   }
 
-  async read(taken: readonly TakenOver[], acceptGaps: boolean, signal?: AbortSignal): Promise<DeviceRead> {
+  async read(heads: readonly TakenOver[], acceptGaps: boolean, signal?: AbortSignal): Promise<DeviceRead> {
     const takeovers: Takeover[] = [];
     const others: Snapshot[] = [];
     const faults: DeviceFault[] = [];
     const untold: TakenOver[] = [];
     const lists = await this.#provider.deviceLists(signal);
-    for (const before of taken) {
+    for (const before of heads) {
       const list = lists.find(({ key }) => isAddressEqual(key, before.device));
       const position = list?.position ?? 0;
-      if (position < before.position) faults.push(this.#fewer(before.device, before.position, position));
-      else if ((list?.taken ?? 0) < before.position) untold.push(before);
+      if (position < before.position) {
+        if (!acceptGaps) faults.push(this.#fewer(before.device, before.position, position));
+      } else if ((list?.taken ?? 0) < before.position) untold.push(before);
     }
     for (const { key, position } of lists) {
-      const before = taken.find(({ device }) => isAddressEqual(device, key));
+      const before = heads.find(({ device }) => isAddressEqual(device, key));
       const listName = deviceListName(this.#listName, this.#context.account.address, key);
       const { catalogue } = this.#context;
       if (acceptGaps) await catalogue.forgetListHead(listName);
       const seen = await catalogue.listHead(listName);
       if (seen !== undefined && position < seen.version) faults.push(this.#fewer(key, seen.version, position));
-      if (position <= (before?.position ?? 0)) continue;
+      // Of a list that was lost, the device begins another one when it accepts the loss as well.
+      const taken = acceptGaps && before !== undefined && position < before.position ? undefined : before;
+      if (position <= (taken?.position ?? 0)) continue;
       try {
         const { readDevice } = await import("./read-device.ts");
         const { left, last } = await readDevice(this.#context, this.#provider, {
-          ...{ key, position, taken: before, seen, acceptGaps },
+          ...{ key, position, taken, seen, acceptGaps },
           signal,
         });
-        takeovers.push(...left.takeovers);
+        const from = before?.position ?? 0;
+        takeovers.push(...left.takeovers.map((one) => ({ ...one, from })));
         others.push(...left.others);
         faults.push(...left.faults);
         if (last !== undefined) {
@@ -72,13 +76,6 @@ export class DevicesOfAccount implements DeviceSource {
 
   async took(taken: readonly TakenOver[], signal?: AbortSignal): Promise<void> {
     for (const { device, position } of taken) await this.#provider.tookEntries(device, position, signal);
-  }
-
-  async forget(taken: readonly TakenOver[]): Promise<void> {
-    const account = this.#context.account.address;
-    for (const { device } of taken) {
-      await this.#context.catalogue.forgetListHead(deviceListName(this.#listName, account, device));
-    }
   }
 
   #fewer(device: string, expected: number, received: number): DeviceFault {

@@ -4,8 +4,8 @@
  * the account's HPKE key, and signed with its place behind the one before.
  *
  *   entry      u8 1 ‖ u64 position ‖ u64 time ‖ previous (32) ‖ signature (65) ‖ sealed
- *   sealed     HPKE to the account's key of a record (snapshot.ts) that names the device, info tag("delegate-snapshot"),
- *              aad scope (88) ‖ u64 position ‖ u64 time ‖ previous (32)
+ *   sealed     HPKE to the account's key of a record that names the device (snapshot.ts),
+ *              info tag("delegate-snapshot"), aad scope (88) ‖ u64 position ‖ u64 time ‖ previous (32)
  *   scope      u64 chain id ‖ directory of accounts (20) ‖ account (20) ‖ key (20) ‖ provider (20)
  *   signature  of the device's key: EIP-712 `DelegateSnapshot` in the domain of the directory
  *

@@ -2,7 +2,7 @@
 import { expect } from "chai";
 import { AgentAccount } from "../../../offchain/agent/account.ts";
 import type { AgentContext } from "../../../offchain/agent/context.ts";
-import { leaveSnapshot } from "../../../offchain/agent/delegates/leave-snapshot.ts";
+import { acceptOlderEntries, leaveSnapshot } from "../../../offchain/agent/delegates/leave-snapshot.ts";
 import type { StorageProvider } from "../../../offchain/agent/providers/storage-provider.ts";
 import { snapshotListAt } from "../../../offchain/agent/snapshots/account-keys.ts";
 import { isReleased } from "../../../offchain/agent/snapshots/confirm-objects.ts";
@@ -146,6 +146,21 @@ describe("snapshots of devices that are taken over", () => {
     provider.replaceHead = replace;
     entriesOf().pop();
     expect((await faultsOf())[0]).to.deep.equal([device.account, provider.name, "number of the device's snapshots"]);
+  });
+
+  it("go on after a loss at the provider that device and owner have accepted", async () => {
+    const at = homeOf(device);
+    for (const n of [1, 2, 3]) await leave(of(n), device, at);
+    await idsOf();
+    entriesOf().splice(1);
+    const delegation = { account: owner.account, key: device.account, scopes: ["write" as const], expiresAt: FAR };
+    await acceptOlderEntries(at, delegation, provider);
+    await leave(of(4), device, at);
+    expect((await faultsOf())[0]).to.deep.equal([device.account, provider.name, "number of the device's snapshots"]);
+    expect(await idsOf(home, true)).to.have.members(all(1, 2, 3, 4));
+    expect(await faultsOf()).to.deep.equal([]);
+    await leave(of(5), device, at);
+    expect(await idsOf()).to.have.members(all(1, 2, 3, 4, 5));
   });
 
   it("are left once for each put, after the last one, and not behind one older than the device has seen", async () => {
