@@ -10,6 +10,7 @@
 
 import type { ChainReader, Deployment } from "../chain/deployment.ts";
 import type { Identity } from "../core/identity/identity.ts";
+import type { NamedMetadata } from "../core/snapshot/snapshot.ts";
 import type { CataloguedPut } from "./catalogue.ts";
 import { AgentContext } from "./context.ts";
 import type { CompactionEstimate, CompactReport } from "./data-sets/compact.ts";
@@ -185,8 +186,8 @@ export class Agent {
     const openRoot = (dataId: string) => openStoredRoot(this.#context, dataId, undefined);
     const source = this.#context.providers();
     const context = this.#context;
-    const metadata = async function* (metadataId: string) {
-      yield* readMetadata(await readingSnapshotKeys(context), metadataId, source);
+    const metadata = async function* (snapshot: NamedMetadata) {
+      yield* readMetadata(await readingSnapshotKeys(context, snapshot), snapshot.metadataId, source);
     };
     return new StoredTrees(openRoot, source, limits, metadata);
   }

@@ -72,7 +72,7 @@ interface Amount {
 
 export interface AccountQuotasOptions {
   readonly quotas: Quotas;
-  readonly index: Pick<ProviderIndex, "chunks" | "dataSets" | "heads" | "stubFiles">;
+  readonly index: Pick<ProviderIndex, "chunks" | "dataSets" | "heads" | "stubFiles" | "deviceSnapshots">;
   /** Folders whose disks must keep the floor. */
   readonly folders: readonly string[];
   /** What an account has on chain, in wei. */
@@ -166,6 +166,12 @@ export class AccountQuotas {
     await this.#requireRoom(account, { bytes: growthBytes + STUB_ROW_BYTES, chunks: isNew ? 1 : 0 });
   }
 
+  /** As `requireHead`, of a snapshot that a device leaves. */
+  async requireEntry(account: string, sizeBytes: number): Promise<void> {
+    await this.requireDisk();
+    await this.#requireRoom(account, { bytes: sizeBytes, chunks: 0 });
+  }
+
   /** @throws TallystickError STORAGE_UNAVAILABLE while a disk has less free space than the floor */
   async requireDisk(): Promise<void> {
     const { folders, freeBytes = freeBytesOf, quotas } = this.#options;
@@ -187,7 +193,9 @@ export class AccountQuotas {
   async #requireRoom(account: string, added: Amount): Promise<void> {
     const { index, quotas } = this.#options;
     const owned = await index.chunks.usageOf(account);
-    const listBytes = (await index.heads.bytesOf(account)) + (await index.stubFiles.bytesOf(account));
+    const { heads, stubFiles, deviceSnapshots } = index;
+    const listBytes =
+      (await heads.bytesOf(account)) + (await stubFiles.bytesOf(account)) + (await deviceSnapshots.bytesOf(account));
     const used = { chunks: owned.chunks, bytes: owned.bytes + listBytes };
     const covered = await index.dataSets.coveredOf(account);
     const free = { bytes: quotas.storedBytes + covered.bytes, chunks: quotas.objects + covered.chunks };

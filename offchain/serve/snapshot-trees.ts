@@ -1,5 +1,6 @@
 /**
  * The snapshots of an account as folders: `<host>/<time>-<id>/…`, and `<host>/latest/…` for the newest of each host.
+ * Those of a device that only writes are in `<host>@<address of the device>`: whoever has stolen it names any host.
  * Times are UTC with hyphens for colons, which some file systems do not take. The list is read when somebody asks, and
  * again for the first who asks when it is older than some seconds; a snapshot is opened only when it is entered.
  */
@@ -48,7 +49,8 @@ function hostFolders<Listed extends Snapshot>(
   snapshots: readonly Listed[],
   tree: (snapshot: Listed) => ReadableTree,
 ): MountedTree[] {
-  const byHost = [...Map.groupBy(snapshots, ({ host }) => host)];
+  const nameOf = ({ host, device }: Listed) => (device === undefined ? host : `${host}@${device}`);
+  const byHost = [...Map.groupBy(snapshots, nameOf)];
   return inOrder(byHost.map(([host, ofHost]) => hostFolder(host, ofHost, tree)));
 }
 

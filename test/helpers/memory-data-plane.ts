@@ -8,6 +8,7 @@ import type { ObjectSource } from "../../offchain/agent/read/object-source.ts";
 import { contentId } from "../../offchain/core/encoding/content-id.ts";
 import { IntegrityError, TallystickError } from "../../offchain/core/errors.ts";
 import type { SealedObject } from "../../offchain/core/recipe/tree.ts";
+import { decodeEntry } from "../../offchain/core/snapshot/device-entry.ts";
 
 /** Stores objects as a provider does, and lies or fails on request. */
 export class MemoryProvider implements ObjectSource {
@@ -64,6 +65,11 @@ export class MemoryListKeeper extends MemoryProvider {
   /** Called before each replacement is decided. */
   beforeReplace: () => Promise<void> = async () => undefined;
 
+  /** What a device has left. */
+  readonly isOfPredecessor = false;
+  readonly left = new Map<string, Uint8Array[]>();
+  readonly taken = new Map<string, number>();
+
   constructor(account: string) {
     super();
     this.account = account;
@@ -86,6 +92,36 @@ export class MemoryListKeeper extends MemoryProvider {
 
   async releases(): Promise<number> {
     return this.releaseCount;
+  }
+
+  async deviceLists() {
+    return [...this.left].map(([key, entries]) => ({
+      key,
+      position: entries.length,
+      taken: this.taken.get(key) ?? 0,
+    }));
+  }
+
+  async deviceEntries(key: string, position: number): Promise<readonly Uint8Array[]> {
+    return this.left.get(key)?.slice(position, position + 3) ?? [];
+  }
+
+  async lastDeviceEntry(key: string): Promise<Uint8Array | undefined> {
+    return this.left.get(key)?.at(-1);
+  }
+
+  async leaveEntry(key: string, entry: Uint8Array, releases: number): Promise<boolean> {
+    if (releases !== this.releaseCount) return false;
+    const entries = this.left.get(key) ?? [];
+    this.left.set(key, entries);
+    const { position } = decodeEntry(entry);
+    if (position !== entries.length + 1) return false;
+    entries.push(entry);
+    return true;
+  }
+
+  async tookEntries(key: string, position: number): Promise<void> {
+    this.taken.set(key, position);
   }
 
   async keep(ids: readonly string[]) {

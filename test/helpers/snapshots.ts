@@ -23,7 +23,15 @@ export const vectors = loadVectors<{
   metadataKey: string;
   listKey: string;
   metadata: { items: string[]; frame: string; piece: NamedBytes; root: NamedBytes };
-  list: { records: string[]; ids: string[]; page: NamedBytes; head: string; version: number; earlier: string[] };
+  list: {
+    records: string[];
+    ids: string[];
+    page: NamedBytes;
+    head: string;
+    headWithDevices: string;
+    version: number;
+    earlier: string[];
+  };
 }>("snapshots.json");
 
 /** Keys of the vectors, with what a test changes. @param changed.key fills another snapshot key */

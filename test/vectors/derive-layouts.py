@@ -716,6 +716,14 @@ def typed_message_vectors():
         (ledger, "OprfAnswer(uint64 committeeId,uint32 generation,bytes32 keyMaterialHash,uint16 index,address account,"
          "bytes32 blinded,bytes32 evaluated,bytes32 c,bytes32 s)",
          [3, 1, filled("e"), 2, other, *(filled(digit) for digit in "f123")]),
+        (ledger, "Delegation(address account,address key,uint8 scopes,uint64 expiresAt,uint64 deadline)",
+         [account, other, 2, 1_797_776_000, 1_790_000_600]),
+        (ledger, "DelegateRevocation(address by,address key)", [account, other]),
+        (ledger, "DelegateEncryptionKey(address account,address key,bytes32 encryptionKey)",
+         [account, other, filled("9")]),
+        (ledger, "DelegateSnapshot(address account,address key,address provider,uint64 position,uint64 time,"
+         "bytes32 previous,bytes32 sealedHash)",
+         [account, other, account, 7, 1_800_000_000, filled("a"), filled("b")]),
     ]
     return {
         "messages": {

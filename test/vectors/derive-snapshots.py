@@ -63,11 +63,14 @@ def list_objects():
     earlier = [sha256(b"head %d" % n) for n in range(40, 8, -1)]
     head = cbor([1, [[sha256(page), 2]], records[2:], earlier])
     version = u64(41)
+    devices = [[bytes([0x0d] * 20), 3, sha256(b"entry 3")], [bytes([0xde] * 20), 9, sha256(b"entry 9")]]
+    with_devices = cbor([1, [], [record(3, []) + [bytes([0xde] * 20)]], earlier, devices])
     return {
         "records": [cbor(one).hex() for one in records],
         "ids": [sha256(tag("snapshot") + cbor(one)).hex() for one in records],
         "page": named(page),
         "head": (b"\1" + version + siv(LIST_KEY, "snapshot-head", PROVIDER + version, head)).hex(),
+        "headWithDevices": (b"\1" + version + siv(LIST_KEY, "snapshot-head", PROVIDER + version, with_devices)).hex(),
         "version": 41,
         "earlier": [content_id(digest) for digest in earlier],
     }

@@ -28,7 +28,6 @@ export async function addStored(
   dataId: string,
   { provider: wanted, onProgress, signal, ...wishes }: AddOptions = {},
 ): Promise<DataSetReport[]> {
-  const keys = await readingSnapshotKeys(context);
   const reports: DataSetReport[] = [];
   for (const provider of await chosenProviders(context, wanted === undefined ? undefined : [wanted])) {
     const lane = await openDataSetLane(context, provider, wishes);
@@ -38,8 +37,10 @@ export async function addStored(
       const objects = async function* () {
         yield* objectOrder(dataId, root, sealedBytes, provider, signal);
         const { snapshots } = await snapshotListAt(context, provider).read(signal);
-        const metadata = snapshots.flatMap((one) => (one.dataId === dataId ? [one.metadataId] : []));
-        for (const id of new Set(metadata)) yield* metadataObjects(keys, id, { source: provider }, signal);
+        const named = new Map(snapshots.filter((one) => one.dataId === dataId).map((one) => [one.metadataId, one]));
+        for (const [id, one] of named) {
+          yield* metadataObjects(await readingSnapshotKeys(context, one), id, { source: provider }, signal);
+        }
       };
       for await (const { id } of objects()) {
         if (await lane.holds([id])) continue;

@@ -25,6 +25,10 @@ const PREPARED_VERSION = 1n;
 /** What the owner has prepared for this device at one provider. */
 export interface PreparedPart {
   readonly subject: LaneSubject & Required<Pick<LaneSubject, "given">>;
+  /** Root of the keys of this device's snapshots, the same at each provider. */
+  readonly snapshotKey: Uint8Array;
+  /** What snapshots are sealed to: HPKE public key of the account. */
+  readonly accountKey: Uint8Array;
 }
 
 /**
@@ -43,7 +47,8 @@ export async function preparedPart(
   const scope = parcelScope(context.deployment, delegation, provider);
   const parcel = await openParcel(context.identity.hpkePrivateKey, scope, sealed);
   const salt = await context.exclusive(() => adopt(context, delegation, provider, parcel), signal);
-  return { subject: { auditSeed: parcel.secrets.auditSeed, given: salt } };
+  const { secrets, accountKey } = parcel;
+  return { subject: { auditSeed: secrets.auditSeed, given: salt }, snapshotKey: secrets.snapshotKey, accountKey };
 }
 
 /** Notes the set in the journal, once. @returns its salt */

@@ -137,7 +137,7 @@ export async function prepareDevice(
     if (amount > 0n) transactions.push(...(await deposit(context, terms.token, amount)));
     deposited += amount;
   }
-  const parcel = { secrets, dataSet: id };
+  const parcel = { secrets, dataSet: id, accountKey: context.identity.hpkePublicKey };
   const scope = parcelScope(context.deployment, delegate, provider);
   await provider.leaveParcel(key, await sealParcel(fromHex(request.encryptionKey), scope, parcel), signal);
   const facts = { provider: provider.account, dataSet: id, isNew, token: terms.token, feePerEpoch, feeLimit };

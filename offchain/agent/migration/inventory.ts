@@ -17,7 +17,7 @@ import { isDamage } from "../read/damage.ts";
 import type { ObjectSource } from "../read/object-source.ts";
 import { readingSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
 import { metadataObjects, snapshotObjects } from "../snapshots/snapshot-objects.ts";
-import { openTree } from "../snapshots/snapshot-tree.ts";
+import { openTree, type SnapshotTree } from "../snapshots/snapshot-tree.ts";
 import { isOfDelegate, takeShown, versionOnChain } from "./shown-objects.ts";
 
 /** An object, or a tree of objects, that no provider returns whole. */
@@ -54,7 +54,6 @@ export async function takeInventory(
   source: ObjectSource,
   signal?: AbortSignal,
 ): Promise<Inventory> {
-  const keys = await readingSnapshotKeys(context);
   const version = await inventoryVersion(context, opened, from, signal);
   const list = await snapshotListAt(context, from).read(signal);
   const objects = new Map<string, number>();
@@ -78,6 +77,7 @@ export async function takeInventory(
     const { dataId, metadataId } = snapshot;
     const isTaken = taken.has(dataId);
     taken.add(dataId);
+    const keys = await readingSnapshotKeys(context, snapshot);
     const ids = isTaken ? metadataObjects(keys, metadataId, { source }, signal) : objectsOf(context, snapshot);
     await take(isTaken ? metadataId : dataId, ids);
   }
@@ -93,10 +93,10 @@ export async function takeInventory(
   return { objects, snapshots: list.snapshots, revocable, damaged, version, bytes };
 
   async function* objectsOf(agent: AgentContext, put: { readonly dataId: string } | Snapshot) {
-    const named = "id" in put ? { dataId: put.dataId, snapshot: put } : put;
+    const named: Pick<SnapshotTree, "dataId" | "snapshot"> = "id" in put ? { dataId: put.dataId, snapshot: put } : put;
     const tree = await openTree(agent, named, signal, source);
     if (tree.root.keyMode === "revocable") revocable.add(put.dataId);
-    yield* snapshotObjects(keys, tree, signal);
+    yield* snapshotObjects(await readingSnapshotKeys(agent, named.snapshot), tree, signal);
   }
 }
 

@@ -6,6 +6,7 @@ import type { OpenedContent } from "../../core/data-set/evidence.ts";
 import { fromHex, toHex } from "../../core/encoding/hex.ts";
 import type { SealedObject } from "../../core/recipe/tree.ts";
 import { MAX_STUB_FILE_BYTES } from "../../core/revocable/stub-file.ts";
+import { MAX_ENTRY_BYTES } from "../../core/snapshot/device-entry.ts";
 import { MAX_HEAD_BYTES } from "../../core/snapshot/list-objects.ts";
 import {
   CHUNK_FRAMES,
@@ -30,6 +31,14 @@ import {
   type UpdateRequest,
 } from "../../core/wire/data-sets.ts";
 import { ParcelAnswer } from "../../core/wire/delegate-parcels.ts";
+import {
+  DeviceListsAnswer,
+  decodeEntries,
+  LeaveEntryAnswer,
+  MAX_ENTRIES_BODY_BYTES,
+  MAX_ENTRIES_READ,
+  TakenAnswer,
+} from "../../core/wire/device-snapshots.ts";
 import { HeadAnswer } from "../../core/wire/heads.ts";
 import { StubFileAnswer } from "../../core/wire/stub-files.ts";
 import { chunkFrames } from "../../http/chunk-frames.ts";
@@ -43,6 +52,8 @@ import type { AuditAnswer, BegunSegment, ExpectedHead, PowersPart } from "./stor
 const LONG_DEADLINE_SECONDS = 300;
 /** A parcel is shorter, an error in its place may not be. */
 const MAX_PARCEL_ANSWER_BYTES = 4096;
+/** Entries of a device, each with its length. */
+const MAX_ENTRIES_ANSWER_BYTES = MAX_ENTRIES_BODY_BYTES + MAX_ENTRIES_READ * 4;
 
 export class CspClient {
   readonly url: string;
@@ -152,6 +163,33 @@ export class CspClient {
 
   async leaveParcel(key: string, sealed: Uint8Array, signal?: AbortSignal): Promise<ParcelAnswer> {
     return await this.#calls.json("PUT", `/v1/delegates/${key}/parcel`, ParcelAnswer, { pieces: [sealed], signal });
+  }
+
+  /** @param of a predecessor of the account, whose devices are meant; the account's own unless given */
+  async deviceLists(signal?: AbortSignal, of?: string): Promise<DeviceListsAnswer["devices"]> {
+    const path = of === undefined ? "/v1/delegates/snapshots" : `/v1/delegates/snapshots?of=${of}`;
+    return (await this.#calls.json("GET", path, DeviceListsAnswer, { signal })).devices;
+  }
+
+  /** Entries of a device after a position, not verified here. @param of as for `deviceLists` */
+  async deviceEntries(key: string, position: number, signal?: AbortSignal, of?: string): Promise<Uint8Array[]> {
+    const path = `/v1/delegates/${key}/snapshots?after=${position}${of === undefined ? "" : `&of=${of}`}`;
+    return decodeEntries(await this.#calls.bytes(path, MAX_ENTRIES_ANSWER_BYTES, { signal }));
+  }
+
+  /** @throws TallystickError NOT_FOUND when the device has left none */
+  async lastDeviceEntry(key: string, signal?: AbortSignal): Promise<Uint8Array> {
+    return await this.#calls.bytes(`/v1/delegates/${key}/snapshots/last`, MAX_ENTRY_BYTES, { signal });
+  }
+
+  /** @throws TallystickError CONFLICT when another entry is last, or something was released */
+  async leaveEntry(key: string, entry: Uint8Array, releases: number, signal?: AbortSignal): Promise<LeaveEntryAnswer> {
+    const request = { query: { releases }, pieces: [entry], signal };
+    return await this.#calls.json("PUT", `/v1/delegates/${key}/snapshots`, LeaveEntryAnswer, request);
+  }
+
+  async tookEntries(key: string, through: number, signal?: AbortSignal): Promise<void> {
+    await this.#calls.json("POST", `/v1/delegates/${key}/snapshots/taken`, TakenAnswer, { json: { through }, signal });
   }
 
   /** What the account owns. */

@@ -28,6 +28,7 @@ import type {
   AuditAnswer,
   BegunSegment,
   ExpectedHead,
+  LeftByDevice,
   PowersPart,
   StorageProvider,
   StoreOutcome,
@@ -193,6 +194,46 @@ export class HttpStorageProvider implements StorageProvider {
 
   async leaveParcel(key: string, sealed: Uint8Array, signal?: AbortSignal): Promise<void> {
     await this.#client.leaveParcel(key, sealed, signal);
+  }
+
+  get isOfPredecessor(): boolean {
+    return this.#headOf !== undefined;
+  }
+
+  async deviceLists(signal?: AbortSignal): Promise<readonly LeftByDevice[]> {
+    try {
+      return await this.#client.deviceLists(signal, this.#headOf);
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "NOT_FOUND") return [];
+      throw error;
+    }
+  }
+
+  async deviceEntries(key: string, position: number, signal?: AbortSignal): Promise<readonly Uint8Array[]> {
+    return await this.#client.deviceEntries(key, position, signal, this.#headOf);
+  }
+
+  async lastDeviceEntry(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#client.lastDeviceEntry(key, signal);
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "NOT_FOUND") return undefined;
+      throw error;
+    }
+  }
+
+  async leaveEntry(key: string, entry: Uint8Array, releases: number, signal?: AbortSignal): Promise<boolean> {
+    try {
+      await this.#client.leaveEntry(key, entry, releases, signal);
+      return true;
+    } catch (error) {
+      if (error instanceof TallystickError && error.code === "CONFLICT") return false;
+      throw error;
+    }
+  }
+
+  async tookEntries(key: string, position: number, signal?: AbortSignal): Promise<void> {
+    await this.#client.tookEntries(key, position, signal);
   }
 
   async keep(ids: readonly string[], signal?: AbortSignal): Promise<readonly string[]> {

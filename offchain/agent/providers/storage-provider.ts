@@ -141,6 +141,41 @@ export interface ParcelKeeper {
   leaveParcel(key: string, sealed: Uint8Array, signal?: AbortSignal): Promise<void>;
 }
 
-export interface StorageProvider extends ObjectStorage, HeadKeeper, StubFileKeeper, DataSetKeeper, ParcelKeeper {
+/** What a device has left, as the provider says. */
+export interface LeftByDevice {
+  readonly key: string;
+  /** Position of its last entry. */
+  readonly position: number;
+  /** Position up to which the account has taken them over. */
+  readonly taken: number;
+}
+
+/** Keeps the snapshots that devices leave for the owner of their account. Nothing is verified here. */
+export interface DeviceSnapshotKeeper {
+  /** Devices that have left some; none at a provider that does not offer this. */
+  deviceLists(signal?: AbortSignal): Promise<readonly LeftByDevice[]>;
+  /** Entries after a position, in their order: some at least, if there are any. */
+  deviceEntries(key: string, position: number, signal?: AbortSignal): Promise<readonly Uint8Array[]>;
+  /** The last entry of a device; undefined when the provider says that there is none. */
+  lastDeviceEntry(key: string, signal?: AbortSignal): Promise<Uint8Array | undefined>;
+  /**
+   * As the device: puts an entry behind the last one. Durable when it resolves; may be repeated.
+   * @param releases as for `replaceHead`
+   * @returns whether what is expected was in place
+   */
+  leaveEntry(key: string, entry: Uint8Array, releases: number, signal?: AbortSignal): Promise<boolean>;
+  /** Says that entries up to a position are in the list. */
+  tookEntries(key: string, position: number, signal?: AbortSignal): Promise<void>;
+}
+
+export interface StorageProvider
+  extends ObjectStorage,
+    HeadKeeper,
+    StubFileKeeper,
+    DataSetKeeper,
+    ParcelKeeper,
+    DeviceSnapshotKeeper {
+  /** What is read is of an account that was replaced, and nobody changes it any more. */
+  readonly isOfPredecessor: boolean;
   readonly url: string;
 }

@@ -4,11 +4,14 @@ import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Delegation } from "../../core/identity/delegation.ts";
 import type { KeyMode } from "../../core/recipe/recipe.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
+import type { SnapshotKeys } from "../../core/snapshot/snapshot-keys.ts";
 import type { AgentContext } from "../context.ts";
 import { follow } from "../data-sets/following.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
 import type { PreparedPart } from "../delegates/device.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
+import { accountSnapshotKeys, deviceSnapshotKeys } from "../snapshots/account-keys.ts";
 
 /**
  * @returns undefined for an account that stores for itself
@@ -89,6 +92,42 @@ async function inOrder(context: AgentContext): Promise<StorageProvider[]> {
 async function goesOn(context: AgentContext, { subject }: PreparedPart): Promise<boolean> {
   const set = await context.platform.dataSets.set(subject.given);
   return set !== undefined && (await follow(context, set)).set.state !== "ended";
+}
+
+/** Keys of the metadata of what is put. Of what the account has prepared for a delegate, it has the keys as well. */
+export function storingSnapshotKeys(
+  context: AgentContext,
+  prepared: ReadonlyMap<string, PreparedPart> | undefined,
+): SnapshotKeys {
+  const [part] = prepared?.values() ?? [];
+  if (part === undefined) return accountSnapshotKeys(context);
+  return deviceSnapshotKeys(context, part.snapshotKey, context.account.address);
+}
+
+/**
+ * Leaves the snapshot for the account at each provider where it has prepared something.
+ * @param leaving.releases as each provider had counted them before anything was confirmed
+ * @throws as `leaveSnapshot`
+ */
+export async function leaveForAccount(
+  context: AgentContext,
+  delegation: Delegation,
+  snapshot: Snapshot,
+  leaving: {
+    readonly providers: readonly StorageProvider[];
+    readonly prepared: ReadonlyMap<string, PreparedPart>;
+    readonly releases: ReadonlyMap<string, number>;
+  },
+  { acceptOlder = false, signal }: { readonly acceptOlder?: boolean; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const { acceptOlderEntries, leaveSnapshot } = await import("../delegates/leave-snapshot.ts");
+  for (const provider of leaving.providers) {
+    const part = leaving.prepared.get(provider.account);
+    if (part === undefined) continue;
+    if (acceptOlder) await acceptOlderEntries(context, delegation, provider);
+    const releases = leaving.releases.get(provider.account);
+    await leaveSnapshot(context, delegation, { provider, part, releases }, snapshot, signal);
+  }
 }
 
 function refused({ key, account }: Delegation, check: string, expected: string, received: string): TallystickError {

@@ -40,7 +40,7 @@ import { accountStubs } from "../stubs/account-stubs.ts";
 import { keepStubs, latestEpoch } from "../stubs/owner-stubs.ts";
 import type { AssembledRoot } from "./assemble.ts";
 import { ContentCache } from "./content-cache.ts";
-import { placesOfDelegate, storingDelegation } from "./for-account.ts";
+import { leaveForAccount, placesOfDelegate, storingDelegation, storingSnapshotKeys } from "./for-account.ts";
 import { knownOwnership } from "./known-ownership.ts";
 import { LeftOut, type LeftOutReport } from "./left-out.ts";
 import { type EntrySource, type InputTotals, measure, openSource, type PutInput } from "./source.ts";
@@ -71,6 +71,8 @@ export interface PutOptions extends SnapshotLabels, SourceOptions {
   readonly onProgress?: ProgressListener<PutProgress | DataSetProgress> | undefined;
   /** Reads every file, also those that are unchanged since they were put before. */
   readonly forceRescan?: boolean;
+  /** Of a delegate: accept that a provider has lost snapshots that this device has left there. */
+  readonly acceptOlder?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -91,7 +93,10 @@ export interface PutReport {
   readonly record: KeyOwnership;
   /** What the list of snapshots says of this put. */
   readonly snapshot: Snapshot;
-  /** The account that a delegate has put this for; it has to be told the data id, since delegates list no snapshots. */
+  /**
+   * The account that a delegate has put this for. It sees the snapshot where it has prepared a data set for the
+   * delegate; elsewhere it has to be told the data id.
+   */
   readonly storedFor?: string;
   /** What each provider's data set has become; none if the put was to be in none. */
   readonly dataSets: readonly DataSetReport[];
@@ -234,7 +239,8 @@ class Put {
     const releases = new Map<string, number>();
     for (const provider of providers) releases.set(provider.account, await provider.releases(signal));
     const cache = this.#openCache(lanes, releases);
-    const metadata = new MetadataUpload(accountSnapshotKeys(context), lanes.map(taggingStore), this.#totals, signal);
+    const keys = storingSnapshotKeys(context, this.#prepared);
+    const metadata = new MetadataUpload(keys, lanes.map(taggingStore), this.#totals, signal);
     try {
       const root = await storeTree(this.#source, {
         oracle: { evaluate: (inputs, unneeded) => oprf.evaluate(inputs, unneeded, this.#stages?.oprf) },
@@ -370,6 +376,7 @@ class Put {
       paths: origins,
       totals: { entries, bytes: totalBytes, addedObjects: totals.uploadedObjects, addedBytes: totals.uploadedBytes },
       unreadEntries: leftOut.unreadEntries,
+      ...(this.#prepared?.size ? { device: this.#context.account.address } : {}),
     });
     const keys = accountSnapshotKeys(this.#context);
     const neededAt = (source: StorageProvider): NeededObjects => ({
@@ -377,8 +384,11 @@ class Put {
       ids: (signal) => snapshotObjects(keys, { dataId, root, rootBytes, source, snapshot }, signal),
     });
     const storedFor = this.#delegation?.account;
-    if (storedFor === undefined) {
+    if (this.#delegation === undefined) {
       await recordSnapshot(this.#context, providers, snapshot, neededAt, this.#options.signal);
+    } else if (this.#prepared !== undefined) {
+      const leaving = { providers, prepared: this.#prepared, releases };
+      await leaveForAccount(this.#context, this.#delegation, snapshot, leaving, this.#options);
     }
     this.#tell("done");
     return {

@@ -135,7 +135,7 @@ export async function get(
   const metadata =
     snapshot === undefined
       ? undefined
-      : readMetadata(await readingSnapshotKeys(context), snapshot.metadataId, context.providers(), signal);
+      : readMetadata(await readingSnapshotKeys(context, snapshot), snapshot.metadataId, context.providers(), signal);
   const damaged: DamagedFile[] = [];
   const onDamage = (file: DamagedFile) => {
     damaged.push(file);

@@ -9,6 +9,7 @@ import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { pathToBytes, showPath } from "../../core/recipe/path-name.ts";
 import type { RootRecipe } from "../../core/recipe/recipe.ts";
 import type { EntryMetadata } from "../../core/snapshot/entry-metadata.ts";
+import type { NamedMetadata } from "../../core/snapshot/snapshot.ts";
 import type { ByteRange } from "./byte-range.ts";
 import { CachedSource } from "./cached-source.ts";
 import { type IndexedEntry, type ListingIndex, ListingIndexBuilder } from "./listing-index.ts";
@@ -32,8 +33,8 @@ export interface TreeLimits {
 const MIB = 1_048_576;
 export const TREE_LIMITS: TreeLimits = { indexBytes: 96 * MIB, objectBytes: 32 * MIB, chunksAhead: 2 };
 
-/** The metadata of a snapshot: that of each entry, in listing order. @param metadataId as the snapshot names it */
-export type MetadataOf = (metadataId: string) => AsyncIterable<EntryMetadata>;
+/** The metadata of a snapshot: that of each entry, in listing order. */
+export type MetadataOf = (snapshot: NamedMetadata) => AsyncIterable<EntryMetadata>;
 
 /** A root recipe, and the stubs of a revocable put. */
 export interface TreeRoot {
@@ -52,6 +53,8 @@ interface TreeSource {
   readonly dataId: string;
   /** Absent where no times are known. */
   readonly metadataId: string | undefined;
+  /** Under whose keys the metadata is, if not under the account's. */
+  readonly device: string | undefined;
 }
 
 /** Bytes of the digest in a file's tag. */
@@ -87,15 +90,16 @@ export class StoredTrees {
   /**
    * The files of one put. Nothing is read yet.
    * @param metadataId of a snapshot of the put, for the times of the entries
+   * @param device that the snapshot names, if it names one
    */
-  tree(dataId: string, metadataId?: string): ReadableTree {
-    const index = () => this.#indexOf({ dataId, metadataId });
+  tree(dataId: string, metadataId?: string, device?: string): ReadableTree {
+    const index = () => this.#indexOf({ dataId, metadataId, device });
     return new StoredTree(dataId, index, this.#limits.chunksAhead);
   }
 
   /** One build for all who need the index now. A build that fails is forgotten, so that the next one may succeed. */
   #indexOf(source: TreeSource): Promise<IndexedTree> {
-    const key = `${source.dataId} ${source.metadataId ?? ""}`;
+    const key = `${source.dataId} ${source.metadataId ?? ""} ${source.device ?? ""}`;
     const known = this.#indexes.get(key);
     this.#indexes.delete(key);
     const index = known ?? this.#build(key, source);
@@ -110,9 +114,10 @@ export class StoredTrees {
     return building;
   }
 
-  async #read(key: string, { dataId, metadataId }: TreeSource): Promise<IndexedTree> {
+  async #read(key: string, { dataId, metadataId, device }: TreeSource): Promise<IndexedTree> {
     const { root, stubs } = await this.#openRoot(dataId);
-    const metadata = metadataId === undefined ? undefined : this.#metadataOf(metadataId);
+    const named = metadataId === undefined ? undefined : { metadataId, ...(device === undefined ? {} : { device }) };
+    const metadata = named && this.#metadataOf(named);
     const builder = new ListingIndexBuilder();
     // Metadata that is damaged costs times only.
     for await (const entry of withMetadata(readListing(root, this.#source), metadata, () => undefined)) {

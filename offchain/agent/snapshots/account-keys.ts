@@ -1,9 +1,13 @@
 /** The snapshot keys of the account in its deployment, and the names under which its lists are remembered. */
 
 import { ledgerScope } from "../../chain/ledger.ts";
+import { delegateSecrets } from "../../core/identity/delegate-secrets.ts";
+import type { Identity } from "../../core/identity/identity.ts";
+import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import { type SnapshotKeys, snapshotKeys } from "../../core/snapshot/snapshot-keys.ts";
 import type { AgentContext } from "../context.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
+import { DevicesOfAccount } from "./devices-of-account.ts";
 import { SnapshotList } from "./snapshot-list.ts";
 
 /** @throws NoDeploymentError when the agent was opened without a deployment */
@@ -11,12 +15,33 @@ export function accountSnapshotKeys({ identity, deployment, account }: AgentCont
   return snapshotKeys(identity.snapshotKey, ledgerScope(deployment), account.address);
 }
 
-/** The same, to read metadata with that a predecessor may have sealed. @throws as `AgentContext.predecessors` */
-export async function readingSnapshotKeys(context: AgentContext): Promise<SnapshotKeys> {
-  const ledger = ledgerScope(context.deployment);
+/**
+ * Keys of the metadata of a device that only writes. Both have them: the device from its owner, and the owner from its
+ * identity. @param snapshotKey of the device's secrets @throws NoDeploymentError as above
+ */
+export function deviceSnapshotKeys(
+  { deployment }: AgentContext,
+  snapshotKey: Uint8Array,
+  device: string,
+): SnapshotKeys {
+  return snapshotKeys(snapshotKey, ledgerScope(deployment), device);
+}
+
+/**
+ * Keys to read the metadata of a snapshot with, which a predecessor may have sealed.
+ * @param snapshot one of the account itself unless it names a device
+ * @throws as `AgentContext.predecessors`
+ */
+export async function readingSnapshotKeys(
+  context: AgentContext,
+  { device }: Pick<Snapshot, "device"> = {},
+): Promise<SnapshotKeys> {
   const line = await context.predecessors();
-  const earlier = line.map(({ identity }) => snapshotKeys(identity.snapshotKey, ledger, identity.account));
-  return { ...accountSnapshotKeys(context), earlier };
+  const keysOf = (identity: Identity) =>
+    device === undefined
+      ? snapshotKeys(identity.snapshotKey, ledgerScope(context.deployment), identity.account)
+      : deviceSnapshotKeys(context, delegateSecrets(identity.auditSeed, device).snapshotKey, device);
+  return { ...keysOf(context.identity), earlier: line.map(({ identity }) => keysOf(identity)) };
 }
 
 /** The account's list at one provider. */
@@ -27,6 +52,7 @@ export function snapshotListAt(context: AgentContext, provider: StorageProvider)
     catalogue: context.catalogue,
     clock: context.platform.clock,
     listName: listNameOf(context, provider),
+    devices: new DevicesOfAccount(context, provider, listNameOf(context, provider)),
   });
 }
 

@@ -55,6 +55,11 @@ export function isReleased(error: unknown): boolean {
   return error instanceof TallystickError && error.check === RELEASED_CHECK;
 }
 
+/** For a put that cannot tell what it needs: it has to store all of it again. */
+export function releasedMeanwhile(party: string): TallystickError {
+  return released(party, "something that was released");
+}
+
 function released(party: string, received: string, cause?: TallystickError): TallystickError {
   return new TallystickError(`another device has released objects of this put at ${party}`, {
     code: "CONFLICT",

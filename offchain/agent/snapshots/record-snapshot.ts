@@ -37,6 +37,8 @@ export interface PutFacts {
   readonly paths: readonly string[];
   readonly totals: SnapshotTotals;
   readonly unreadEntries: number;
+  /** Address of a device that only writes. */
+  readonly device?: string;
 }
 
 /** Refuses labels that no record can carry, before anything is stored. @throws InvalidInputError */
@@ -91,6 +93,7 @@ export function snapshotOf(context: AgentContext, labels: SnapshotLabels, facts:
     tags: labels.tags ?? [],
     totals: facts.totals,
     unreadEntries: facts.unreadEntries,
+    ...(facts.device === undefined ? {} : { device: facts.device }),
   });
 }
 

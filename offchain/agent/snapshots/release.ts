@@ -8,19 +8,24 @@
  */
 
 import { TallystickError } from "../../core/errors.ts";
-import type { Snapshot } from "../../core/snapshot/snapshot.ts";
+import type { NamedMetadata, Snapshot } from "../../core/snapshot/snapshot.ts";
 import { MAX_BODY_CHUNKS } from "../../core/wire/csp.ts";
 import type { HeadKeeper } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
+import { restate } from "../restate-error.ts";
+import { SHORT_ID_LENGTH } from "./resolve.ts";
 import type { SnapshotList } from "./snapshot-list.ts";
 
 /** Heads that may take the place of the one that was read, before the rest is left where it is. */
 const ATTEMPTS = 30;
 
+/** What tells which objects a snapshot needs. */
+type Needing = Pick<Snapshot, "dataId"> & NamedMetadata & { readonly id?: string };
+
 /** Ids of the objects of some data, or of some metadata. */
 export interface ObjectsOf {
   data(dataId: string): AsyncIterable<{ readonly id: string }>;
-  metadata(metadataId: string): AsyncIterable<{ readonly id: string }>;
+  metadata(snapshot: NamedMetadata): AsyncIterable<{ readonly id: string }>;
 }
 
 export interface ReleaseOutcome {
@@ -43,8 +48,8 @@ export interface Released extends ReleaseOutcome {
  * @throws what reading a remaining snapshot throws: what it needs must be known before anything is given up
  */
 export async function unneededObjects(
-  removed: readonly Pick<Snapshot, "dataId" | "metadataId">[],
-  remaining: readonly Pick<Snapshot, "dataId" | "metadataId">[],
+  removed: readonly Needing[],
+  remaining: readonly Needing[],
   objectsOf: ObjectsOf,
 ): Promise<Set<string>> {
   const unneeded = new Set<string>();
@@ -58,27 +63,38 @@ export async function unneededObjects(
       if (!isDamage(error)) throw error;
     }
   };
-  for (const dataId of gone.data) if (!kept.data.has(dataId)) await collect(objectsOf.data(dataId));
-  for (const id of gone.metadata) if (!kept.metadata.has(id)) await collect(objectsOf.metadata(id));
+  for (const dataId of gone.data.keys()) if (!kept.data.has(dataId)) await collect(objectsOf.data(dataId));
+  for (const [id, one] of gone.metadata) if (!kept.metadata.has(id)) await collect(objectsOf.metadata(one));
   await removeNeeded(unneeded, remaining, objectsOf);
   return unneeded;
 }
 
 /** Takes the objects of snapshots out of a set. @throws what reading a snapshot throws */
-async function removeNeeded(
-  ids: Set<string>,
-  snapshots: readonly Pick<Snapshot, "dataId" | "metadataId">[],
-  objectsOf: ObjectsOf,
-): Promise<void> {
+async function removeNeeded(ids: Set<string>, snapshots: readonly Needing[], objectsOf: ObjectsOf): Promise<void> {
   const { data, metadata } = distinct(snapshots);
-  for (const one of data) {
+  const need = async (one: Needing, objects: () => AsyncIterable<{ readonly id: string }>) => {
     if (ids.size === 0) return;
-    for await (const { id } of objectsOf.data(one)) ids.delete(id);
-  }
-  for (const one of metadata) {
-    if (ids.size === 0) return;
-    for await (const { id } of objectsOf.metadata(one)) ids.delete(id);
-  }
+    try {
+      for await (const { id } of objects()) ids.delete(id);
+    } catch (error) {
+      if (one.device === undefined || !(error instanceof TallystickError)) throw error;
+      // Whoever has stolen a device lists what is not there; that needs nothing.
+      if (!isDamage(error)) throw unreadable(one, error);
+    }
+  };
+  for (const [dataId, one] of data) await need(one, () => objectsOf.data(dataId));
+  for (const one of metadata.values()) await need(one, () => objectsOf.metadata(one));
+}
+
+/** Names the snapshot, since only without it is known what the others need. */
+export function unreadable(
+  { id = "", device }: Pick<Needing, "id" | "device">,
+  error: TallystickError,
+): TallystickError {
+  const short = id.slice(0, SHORT_ID_LENGTH);
+  return restate(error, `snapshot ${short} of device ${device} cannot be read: ${error.message}`, {
+    hint: `if the device may have made it up, remove it with \`tallystick rm ${short} --no-release\``,
+  });
 }
 
 /** Snapshots that were removed at a provider, and what the list no longer needs without them. */
@@ -131,9 +147,13 @@ export async function releaseUnneeded(
   return { unneeded: ids.length, released, ids };
 }
 
-function distinct(snapshots: readonly Pick<Snapshot, "dataId" | "metadataId">[]) {
+/** By what they name. One of the account itself comes before one of a device, which may be made up. */
+function distinct(snapshots: readonly Needing[]) {
+  const ordered = [...snapshots].sort(
+    (one, other) => Number(one.device === undefined) - Number(other.device === undefined),
+  );
   return {
-    data: new Set(snapshots.map(({ dataId }) => dataId)),
-    metadata: new Set(snapshots.map(({ metadataId }) => metadataId)),
+    data: new Map(ordered.map((one) => [one.dataId, one])),
+    metadata: new Map(ordered.map((one) => [one.metadataId, one])),
   };
 }

@@ -4,12 +4,17 @@
  *   1a2b3c4d          the snapshot whose id begins so
  *   latest            the newest snapshot; one of the future only where there is no other
  *   latest:laptop     the newest snapshot of a host
+ *   latest:0x1a2b…    the newest snapshot of a device that only writes
  *   bafkrei…          a data id: the newest snapshot of it, or the data itself where no snapshot names it
  *   <snapshot>:path   a file or folder in it
  *
  * After `latest:`, the name of a host that has snapshots comes before a path of the same name.
+ *
+ * Snapshots of a device that only writes stand behind the account's own, since whoever has stolen the device names any
+ * host and time: they are meant where there is no other, and a host that several devices name is no name of one.
  */
 
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { CONTENT_ID_LENGTH } from "../../core/encoding/content-id.ts";
 import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import { checkPath, pathToBytes } from "../../core/recipe/path-name.ts";
@@ -47,7 +52,7 @@ export function resolvePlace<Found extends Snapshot>(text: string, snapshots: re
   if (head === LATEST) return resolveLatest(rest, snapshots);
   const path = pathOf(rest);
   if (DATA_ID.test(head)) {
-    const snapshot = newest(snapshots.filter(({ dataId }) => dataId === head));
+    const snapshot = newest(ownFirst(snapshots.filter(({ dataId }) => dataId === head)));
     return { dataId: head, ...(snapshot === undefined ? {} : { snapshot }), ...path };
   }
   if (!PREFIX.test(head)) throw malformed(text);
@@ -63,10 +68,31 @@ function resolveLatest<Found extends Snapshot>(
   snapshots: readonly Found[],
 ): ResolvedPlace<Found> {
   const { head: host, rest: afterHost } = cut(rest ?? "");
-  const ofHost = rest === undefined ? [] : snapshots.filter((snapshot) => snapshot.host === host);
-  const snapshot = newest(ofHost.length > 0 ? ofHost : snapshots);
+  const ofHost = rest === undefined ? [] : namedBy(host, snapshots);
+  const snapshot = newest(ofHost.length > 0 ? ofHost : ownFirst(snapshots));
   if (snapshot === undefined) throw notFound("there is no snapshot", LATEST);
   return { dataId: snapshot.dataId, snapshot, ...pathOf(ofHost.length > 0 ? afterHost : rest) };
+}
+
+/** The account's own, or all where it has none. */
+function ownFirst<Found extends Snapshot>(snapshots: readonly Found[]): readonly Found[] {
+  const own = snapshots.filter(({ device }) => device === undefined);
+  return own.length > 0 ? own : snapshots;
+}
+
+/** @throws InvalidInputError for a host that several devices name */
+function namedBy<Found extends Snapshot>(name: string, snapshots: readonly Found[]): readonly Found[] {
+  const ofDevice = snapshots.filter(({ device }) => device !== undefined && isAddressEqual(device, name));
+  if (ofDevice.length > 0) return ofDevice;
+  const ofHost = ownFirst(snapshots.filter(({ host }) => host === name));
+  const devices = [...new Set(ofHost.flatMap(({ device }) => (device === undefined ? [] : [device])))];
+  if (devices.length < 2) return ofHost;
+  throw new InvalidInputError(`several devices name the host ${name}`, {
+    party: "you",
+    check: "host",
+    expected: "the address of one of the devices, as in latest:0x…",
+    received: devices.slice(0, 4).join(", "),
+  });
 }
 
 /** Clocks of two devices may differ by so much. */

@@ -1,6 +1,7 @@
 /**
  * Which snapshots to keep: the rules of restic's `forget`. Snapshots of one host and one set of paths form a group; the
- * rules hold for each group on its own. A snapshot is kept if any rule keeps it.
+ * rules hold for each group on its own. A snapshot is kept if any rule keeps it. Those of a device that only writes are
+ * in groups of their own, since whoever has stolen it names any host.
  *
  * - last, hourly … yearly: the newest snapshot of each of the last n hours, days … that have one. The oldest snapshot
  *   of a group counts as one more, while a rule has some left, so that the history reaches as far back as it may.
@@ -8,7 +9,8 @@
  * - tags: snapshots that have all tags of one of the lists.
  *
  * A snapshot of the future is kept and uses up no rule: a clock that was wrong once must not cost the newest snapshot.
- * A group of which nothing would be left is refused: that is a mistyped tag more often than a wish.
+ * A group of which nothing would be left is refused: that is a mistyped tag more often than a wish. One of a device is
+ * kept then, so that nobody with a stolen one keeps the rules from the others.
  *
  * Hours, days, weeks (ISO 8601) are those of this machine's time zone.
  */
@@ -47,6 +49,8 @@ export interface KeptSnapshot<Kept extends Snapshot = Snapshot> {
 
 export interface RetentionGroup<Kept extends Snapshot = Snapshot> {
   readonly host: string;
+  /** Of a device that only writes. */
+  readonly device?: string;
   readonly paths: readonly string[];
   /** Newest first. */
   readonly kept: readonly KeptSnapshot<Kept>[];
@@ -85,13 +89,19 @@ export function applyRetention<Kept extends Snapshot>(
   requireRule(policy);
   const groups = new Map<string, Kept[]>();
   for (const snapshot of snapshots) {
-    const key = JSON.stringify([snapshot.host, [...snapshot.paths].sort()]);
+    const key = JSON.stringify([snapshot.host, [...snapshot.paths].sort(), snapshot.device]);
     groups.set(key, [...(groups.get(key) ?? []), snapshot]);
   }
-  const decided = [...groups.values()].map((members) => applyToGroup(members, policy, nowMillis));
+  const decided = [...groups.values()].map((members) => keptIfOfDevice(applyToGroup(members, policy, nowMillis)));
   const emptied = decided.find(({ kept }) => kept.length === 0);
   if (emptied !== undefined) throw wouldEmpty(emptied);
   return decided;
+}
+
+function keptIfOfDevice<Kept extends Snapshot>(group: RetentionGroup<Kept>): RetentionGroup<Kept> {
+  if (group.device === undefined || group.kept.length > 0) return group;
+  const kept = group.removed.map((snapshot) => ({ snapshot, reasons: ["no rule keeps any of this device"] }));
+  return { ...group, kept, removed: [] };
 }
 
 function applyToGroup<Kept extends Snapshot>(
@@ -123,8 +133,8 @@ function applyToGroup<Kept extends Snapshot>(
     if (reasons.length > 0) kept.push({ snapshot, reasons });
     else removed.push(snapshot);
   }
-  const [{ host = "", paths = [] } = {}] = newestFirst;
-  return { host, paths, kept, removed };
+  const [{ host = "", paths = [], device } = {}] = newestFirst;
+  return { host, ...(device === undefined ? {} : { device }), paths, kept, removed };
 }
 
 /** @returns why a rule keeps the snapshot, which it then counts; nothing if it does not */

@@ -5,6 +5,9 @@
  *
  * A provider could present an old head, or one that continues an old head. This device remembers the newest head that
  * it has seen, and refuses an older one, and one that does not follow from it.
+ *
+ * What devices that only write have left at the provider is taken over by whoever reads the list, in one change that
+ * also says how far. Until then it is shown with the list.
  */
 
 import { contentId } from "../../core/encoding/content-id.ts";
@@ -23,6 +26,8 @@ import {
   type SnapshotHead,
   sealHead,
   sealPage,
+  type TakenOver,
+  withTakenOver,
 } from "../../core/snapshot/list-objects.ts";
 import { recordBytes, type Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { SnapshotKeys } from "../../core/snapshot/snapshot-keys.ts";
@@ -31,6 +36,8 @@ import type { Clock } from "../clock.ts";
 import type { HeadKeeper, ObjectStorage } from "../providers/storage-provider.ts";
 import { restate } from "../restate-error.ts";
 import { keepObjects, type NeededObjects } from "./confirm-objects.ts";
+import type { DeviceFault, DeviceSource, Takeover } from "./device-source.ts";
+import { requirePagesOf, takeOverFrom } from "./take-over.ts";
 
 /** Records in a head before they move to a page; the other half of the head is for the names of pages. */
 const RECENT_BYTES = MAX_HEAD_BYTES / 2;
@@ -53,6 +60,13 @@ export interface ReadList {
   readonly snapshots: readonly Snapshot[];
   /** Page objects that the head names. */
   readonly pages: readonly string[];
+  /** What is wrong with what devices have left. */
+  readonly faults: readonly DeviceFault[];
+}
+
+export interface ReadOptions {
+  /** A loss of snapshots of devices is known: what is left is taken over. */
+  readonly acceptGaps?: boolean;
 }
 
 export interface SnapshotListContext {
@@ -62,6 +76,8 @@ export interface SnapshotListContext {
   readonly clock: Pick<Clock, "pause">;
   /** Under which the catalogue remembers the head: names deployment and provider. */
   readonly listName: string;
+  /** Devices that leave snapshots at the provider. */
+  readonly devices?: DeviceSource;
 }
 
 /** What a change came to. */
@@ -81,12 +97,14 @@ interface Page {
 type ReadHead = SnapshotHead & HeadName;
 
 /** What stands for the head of a list that no device has begun. */
-const NO_HEAD: ReadHead = { version: 0, id: "", pages: [], recent: [], earlier: [] };
+const NO_HEAD: ReadHead = { version: 0, id: "", pages: [], recent: [], earlier: [], devices: [] };
 
 interface Edit {
   readonly pages: readonly PageRef[];
   readonly recent: readonly Snapshot[];
   readonly removed: readonly Snapshot[];
+  /** Default: as before. */
+  readonly devices?: readonly TakenOver[];
 }
 
 export class SnapshotList {
@@ -97,18 +115,52 @@ export class SnapshotList {
   }
 
   /**
-   * All snapshots, in the order in which they were appended.
+   * All snapshots, in the order in which they were appended, those last that devices have left and that could not be
+   * taken over.
    * @throws IntegrityError naming the provider when the list is damaged, older than one seen before, or does not follow
    *   from it; what the provider throws
    */
-  async read(signal?: AbortSignal): Promise<ReadList> {
-    const head = await this.#head(signal);
+  async read(signal?: AbortSignal, { acceptGaps = false }: ReadOptions = {}): Promise<ReadList> {
+    const before = await this.#head(signal);
+    const { devices, provider } = this.#context;
+    const options = { acceptGaps, takeOver: (one: Takeover) => this.#takeOver(one, signal), signal };
+    const left = await takeOverFrom(devices, provider.name, before.devices, options);
+    const head = left.isChanged ? await this.#head(signal) : before;
     const pages = await this.#pages(head, signal);
+    const snapshots = [...pages.flatMap(({ records }) => records), ...head.recent];
+    const listed = new Set(snapshots.map(({ id }) => id));
     return {
       version: head.version,
-      snapshots: [...pages.flatMap(({ records }) => records), ...head.recent],
+      snapshots: [...snapshots, ...left.snapshots.filter(({ id }) => !listed.has(id))],
       pages: pages.map(({ ref }) => ref.id),
+      faults: left.faults,
     };
+  }
+
+  /** Another device of the owner may take the same over at the same time: only one of them changes the list. */
+  async #takeOver({ snapshots, from, upTo }: Takeover, signal: AbortSignal | undefined): Promise<void> {
+    await this.#change(async (head) => {
+      const known = head.devices.find(({ device }) => device === upTo.device);
+      if ((known?.position ?? 0) !== from) return undefined;
+      const edit = await this.#withAppended(head, snapshots, signal);
+      requirePagesOf(edit.pages.length, this.#context.provider.name, upTo.device);
+      return { ...edit, devices: withTakenOver(head.devices, upTo) };
+    }, signal);
+  }
+
+  /** The list with the snapshots that are not in it. */
+  async #withAppended(
+    head: ReadHead,
+    snapshots: readonly Snapshot[],
+    signal: AbortSignal | undefined,
+  ): Promise<Edit & { readonly appended: number }> {
+    const pages = await this.#pages(head, signal);
+    const listed = new Set([...pages.flatMap(({ records }) => records), ...head.recent].map(({ id }) => id));
+    const fresh = snapshots.filter(({ id }) => !listed.has(id) && listed.add(id));
+    const recent = [...head.recent, ...fresh];
+    const appended = fresh.length;
+    if (sumBytes(recent) <= RECENT_BYTES) return { pages: head.pages, recent, removed: [], appended };
+    return { pages: await this.#moveToPages({ ...head, recent }, signal), recent: [], removed: [], appended };
   }
 
   /**
@@ -143,16 +195,12 @@ export class SnapshotList {
     let confirmed = needed.releases;
     let appended = 0;
     const change = await this.#change(async (head, releases) => {
-      const pages = await this.#pages(head, signal);
-      const listed = new Set([...pages.flatMap(({ records }) => records), ...head.recent].map(({ id }) => id));
-      const fresh = snapshots.filter(({ id }) => !listed.has(id));
-      appended = fresh.length;
-      if (fresh.length === 0) return undefined;
+      const edit = await this.#withAppended(head, snapshots, signal);
+      appended = edit.appended;
+      if (appended === 0) return undefined;
       if (releases !== confirmed) await keepObjects(this.#context.provider, needed.ids(signal), signal);
       confirmed = releases;
-      const recent = [...head.recent, ...fresh];
-      if (sumBytes(recent) <= RECENT_BYTES) return { pages: head.pages, recent, removed: [] };
-      return { pages: await this.#moveToPages({ ...head, recent }, signal), recent: [], removed: [] };
+      return edit;
     }, signal);
     return { ...change, appended };
   }
@@ -180,9 +228,9 @@ export class SnapshotList {
       const edited = await edit(head, releases);
       if (edited === undefined) return { version: head.version, removed: [], replacedPages: [] };
       const version = head.version + 1;
-      const { pages, recent } = edited;
+      const { pages, recent, devices = head.devices } = edited;
       const earlier = earlierHeads(head.version === 0 ? undefined : head);
-      const sealed = sealHead(keys, provider.account, { version, pages, recent, earlier });
+      const sealed = sealHead(keys, provider.account, { version, pages, recent, earlier, devices });
       if (await provider.replaceHead({ version: head.version, releases }, sealed, signal)) {
         await catalogue.sawListHead(listName, { version, id: contentId(sealed) });
         const named = new Set(pages.map(({ id }) => id));

@@ -9,7 +9,7 @@ import type { AgentContext } from "../context.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
 import { listNameOf, snapshotListAt } from "./account-keys.ts";
 import { type ResolvedPlace, resolvePlace } from "./resolve.ts";
-import type { ListChange } from "./snapshot-list.ts";
+import type { ListChange, ReadOptions } from "./snapshot-list.ts";
 
 export interface ListedSnapshot extends Snapshot {
   /** Accounts of the providers that list it. */
@@ -18,28 +18,39 @@ export interface ListedSnapshot extends Snapshot {
 
 export interface ListFailure {
   readonly provider: string;
+  /** The device whose snapshots alone it is about; absent when the list could not be read. */
+  readonly device?: string;
   readonly error: TallystickError;
 }
 
 export interface SnapshotListing {
   /** Oldest first. */
   readonly snapshots: readonly ListedSnapshot[];
-  /** Providers whose lists could not be read. */
+  /** Providers whose lists could not be read, and devices that have left what is wrong. */
   readonly failures: readonly ListFailure[];
 }
 
-/** @throws TallystickError of the first provider when none could be read */
-export async function readLists(context: AgentContext, signal?: AbortSignal): Promise<SnapshotListing> {
+/**
+ * Takes over what devices have left.
+ * @throws TallystickError of the first provider when none could be read
+ */
+export async function readLists(
+  context: AgentContext,
+  signal?: AbortSignal,
+  options: ReadOptions = {},
+): Promise<SnapshotListing> {
   const found = new Map<string, ListedSnapshot>();
-  const read = await onEach(context, (provider) => snapshotListAt(context, provider).read(signal));
+  const read = await onEach(context, (provider) => snapshotListAt(context, provider).read(signal, options));
+  const failures = [...read.failures];
   for (const { provider, result } of read.done) {
+    failures.push(...result.faults.map((fault) => ({ provider: provider.account, ...fault })));
     for (const snapshot of result.snapshots) {
       const providers = [...(found.get(snapshot.id)?.providers ?? []), provider.account];
       found.set(snapshot.id, { ...snapshot, providers });
     }
   }
   const snapshots = [...found.values()].sort((one, other) => one.timeMillis - other.timeMillis);
-  return { snapshots, failures: read.failures };
+  return { snapshots, failures };
 }
 
 /** @throws InvalidInputError, TallystickError NOT_FOUND as `resolvePlace`; as `readLists` */

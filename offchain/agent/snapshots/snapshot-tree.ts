@@ -38,7 +38,7 @@ export async function openTree(
   source: ObjectSource = context.providers(),
 ): Promise<SnapshotTree> {
   const { root, sealedBytes } = await openStoredRoot(context, dataId, signal, undefined, { keepers: [] });
-  const keys = await readingSnapshotKeys(context);
+  const keys = await readingSnapshotKeys(context, snapshot);
   return {
     dataId,
     ...(snapshot === undefined ? {} : { snapshot }),

@@ -1,6 +1,7 @@
 /** The snapshots of an account: what `agent.snapshots` offers. */
 
-import { InvalidInputError } from "../../core/errors.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
+import { InvalidInputError, TallystickError } from "../../core/errors.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
 import type { DataSetReport } from "../data-sets/lane-report.ts";
@@ -16,7 +17,7 @@ import { type LeftGroup, leaveGroupOf } from "../stubs/leave-groups.ts";
 import { readingSnapshotKeys, snapshotListAt } from "./account-keys.ts";
 import { diffTrees, type TreeChange } from "./diff.ts";
 import { globMatcher } from "./glob.ts";
-import { type ObjectsOf, type ReleaseOutcome, releaseUnneeded } from "./release.ts";
+import { type ObjectsOf, type ReleaseOutcome, releaseUnneeded, unreadable } from "./release.ts";
 import { type ResolvedPlace, resolvePlace } from "./resolve.ts";
 import { applyRetention, type RetentionGroup, type RetentionPolicy } from "./retention.ts";
 import {
@@ -45,6 +46,8 @@ export interface SnapshotFilter {
   readonly tags?: readonly string[];
   /** A path that was put. */
   readonly path?: string;
+  /** Address of a device that only writes. */
+  readonly device?: string;
 }
 
 export interface ListOptions extends SignalOptions, SnapshotFilter {
@@ -96,7 +99,7 @@ export class Snapshots {
   /** The snapshots of the account, oldest first, from the lists of all providers. @throws as `readLists` */
   async list({ signal, acceptOlder, ...filter }: ListOptions = {}): Promise<SnapshotListing> {
     if (acceptOlder === true) await acceptOlderLists(this.#context);
-    const { snapshots, failures } = await readLists(this.#context, signal);
+    const { snapshots, failures } = await readLists(this.#context, signal, { acceptGaps: acceptOlder === true });
     return { snapshots: snapshots.filter((snapshot) => fits(snapshot, filter)), failures };
   }
 
@@ -134,12 +137,31 @@ export class Snapshots {
     { signal, ...filter }: SignalOptions & SnapshotFilter = {},
   ): AsyncGenerator<FoundEntry, void, undefined> {
     const matches = globMatcher(pattern);
+    const context = this.#context;
+    const isNamed = places !== undefined && places.length > 0;
     for (const resolved of await this.#meant(places, filter, signal)) {
-      const tree = await openTree(this.#context, resolved, signal);
+      yield* this.#besidesJunk(isNamed ? undefined : resolved.snapshot, () => entriesOf(resolved));
+    }
+    async function* entriesOf(resolved: ResolvedPlace<ListedSnapshot>) {
+      const tree = await openTree(context, resolved, signal);
       const { dataId, snapshot, path } = resolved;
       for await (const entry of treeEntries(tree, path, signal)) {
         if (matches(entry.path)) yield { dataId, ...(snapshot === undefined ? {} : { snapshot }), entry };
       }
+    }
+  }
+
+  /** Whoever has stolen a device can list what cannot be read: that is told, and in the way of no other snapshot. */
+  async *#besidesJunk<Item>(
+    snapshot: Snapshot | undefined,
+    read: () => AsyncIterable<Item>,
+  ): AsyncGenerator<Item, void, undefined> {
+    try {
+      yield* read();
+    } catch (error) {
+      if (snapshot?.device === undefined || !(error instanceof TallystickError)) throw error;
+      const { logger } = this.#context;
+      logger.warn({ code: error.code }, unreadable(snapshot, error).message);
     }
   }
 
@@ -149,9 +171,16 @@ export class Snapshots {
     { signal, ...filter }: SignalOptions & SnapshotFilter = {},
   ): Promise<StatsReport> {
     const meant = await this.#meant(places, filter, signal);
-    const keys = await readingSnapshotKeys(this.#context);
     const trees = this.#trees(meant, signal);
-    return await measureTrees(trees, (tree) => snapshotObjects(keys, tree, signal), signal);
+    const objectsOf = async function* (tree: SnapshotTree, context: AgentContext) {
+      yield* snapshotObjects(await readingSnapshotKeys(context, tree.snapshot), tree, signal);
+    };
+    const isNamed = places !== undefined && places.length > 0;
+    return await measureTrees(
+      trees,
+      (tree) => this.#besidesJunk(isNamed ? undefined : tree.snapshot, () => objectsOf(tree, this.#context)),
+      signal,
+    );
   }
 
   /**
@@ -250,7 +279,12 @@ export class Snapshots {
     places: readonly ResolvedPlace<ListedSnapshot>[],
     signal: AbortSignal | undefined,
   ): AsyncGenerator<SnapshotTree, void, undefined> {
-    for (const place of places) yield await openTree(this.#context, place, signal);
+    const context = this.#context;
+    for (const place of places) {
+      yield* this.#besidesJunk(place.snapshot, async function* () {
+        yield await openTree(context, place, signal);
+      });
+    }
   }
 
   async #removeAll(
@@ -300,15 +334,16 @@ export class Snapshots {
         if (root.keyMode === "revocable") onRevocable(dataId);
         yield* objectOrder(dataId, root, rootBytes, provider, signal);
       },
-      async *metadata(metadataId) {
-        const keys = await readingSnapshotKeys(context);
-        yield* metadataObjects(keys, metadataId, { source: provider }, signal);
+      async *metadata(snapshot) {
+        const keys = await readingSnapshotKeys(context, snapshot);
+        yield* metadataObjects(keys, snapshot.metadataId, { source: provider }, signal);
       },
     };
   }
 }
 
-function fits(snapshot: Snapshot, { host, tags = [], path }: SnapshotFilter): boolean {
+function fits(snapshot: Snapshot, { host, tags = [], path, device }: SnapshotFilter): boolean {
+  if (device !== undefined && !isAddressEqual(snapshot.device ?? "", device)) return false;
   if (host !== undefined && snapshot.host !== host) return false;
   if (path !== undefined && !snapshot.paths.includes(path)) return false;
   return tags.every((tag) => snapshot.tags.includes(tag));

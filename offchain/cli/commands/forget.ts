@@ -17,7 +17,7 @@ import { withAgent } from "../session.ts";
 import { commaList } from "../values.ts";
 import { compactionLines } from "./data-set-lines.ts";
 import { anyFailed, leftGroupLines } from "./left-group-lines.ts";
-import { type FilterOptions, filterOptions, readFilter, tellFailures } from "./snapshots.ts";
+import { type FilterOptions, filterOptions, hostName, readFilter, tellFailures } from "./snapshots.ts";
 
 const COUNTED = ["last", "hourly", "daily", "weekly", "monthly", "yearly"] as const;
 
@@ -122,10 +122,11 @@ function readPolicy(options: ForgetOptions): RetentionPolicy {
   };
 }
 
-function groupLines({ host, paths, kept, removed }: RetentionGroup<ListedSnapshot>, dryRun: boolean): string[] {
+function groupLines(group: RetentionGroup<ListedSnapshot>, dryRun: boolean): string[] {
+  const { paths, kept, removed } = group;
   const line = ({ id, timeMillis }: ListedSnapshot) => `${id.slice(0, SHORT_ID_LENGTH)}  ${formatTime(timeMillis)}`;
   return [
-    `${printable(host)}: ${printable(paths.join(", "))}`,
+    `${hostName(group)}: ${printable(paths.join(", "))}`,
     ...kept.map(({ snapshot, reasons }) => `  keep    ${line(snapshot)}  ${printable(reasons.join(", "))}`),
     ...removed.map((snapshot) => `  ${dryRun ? "would remove" : "removed"}  ${line(snapshot)}`),
   ];

@@ -29,6 +29,7 @@ interface PutCommandOptions extends SourceCommandOptions, DataSetWishOptions {
   readonly tag?: readonly string[];
   readonly host?: string;
   readonly time?: Date;
+  readonly acceptOlder?: boolean;
 }
 
 function keyMode(text: string): "oprf" | "merkle" {
@@ -71,7 +72,11 @@ export function registerPut(program: Command): void {
     )
     .option("--tag <tags>", "tags of the snapshot, separated by commas; may be given again", commaList)
     .option("--host <name>", "host of the snapshot (default: the name of this machine)")
-    .option("--time <time>", "time of the snapshot (default: now)", timeOption);
+    .option("--time <time>", "time of the snapshot (default: now)", timeOption)
+    .option(
+      "--accept-older",
+      "of a device that only writes: go on after a known loss of snapshots that it has left at a provider",
+    );
   dataSetWishOptions(command);
   sourceOptions(command)
     .addHelpText("after", EXAMPLES)
@@ -88,6 +93,7 @@ export function registerPut(program: Command): void {
           ...(tag === undefined ? {} : { tags: tag }),
           ...(host === undefined ? {} : { host }),
           ...(time === undefined ? {} : { time }),
+          acceptOlder: options.acceptOlder === true,
           ...(options.recipients === undefined ? {} : { recipients: options.recipients }),
           dataSet: options.dataSet ? readDataSetWishes(options) : false,
           // Without a listener, nothing is counted in advance.
@@ -99,12 +105,14 @@ export function registerPut(program: Command): void {
         const unkept = await unkeptAfter(session);
         const { unkeptWarnings } = await import("../../agent/snapshots/unkept-snapshots.ts");
         for (const warning of unkeptWarnings(unkept)) output.say(`tallystick: warning: ${warning}`);
+        const { snapshot } = report;
         const saved = report.storedBytes - report.uploadedBytes;
         output.result({ ...report, unkept }, [
           report.dataId,
-          report.storedFor === undefined
-            ? `  snapshot   ${report.snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(report.snapshot.timeMillis)}`
-            : `  stored for ${report.storedFor}, ${paidBy(report)}`,
+          ...(report.storedFor === undefined || snapshot.device !== undefined
+            ? [`  snapshot   ${snapshot.id.slice(0, SHORT_ID_LENGTH)}, ${formatTime(snapshot.timeMillis)}`]
+            : []),
+          ...(report.storedFor === undefined ? [] : [`  stored for ${report.storedFor}, ${paidBy(report)}`]),
           `  entries    ${report.entries}, ${formatBytes(report.totalBytes)}`,
           `  uploaded   ${formatBytes(report.uploadedBytes)} in ${report.uploadedObjects} of ` +
             `${counted(report.objects, "object")}` +

@@ -69,7 +69,7 @@ async function everything(agent: Agent): Promise<ReadableTree> {
   const trees = agent.trees();
   const snapshots = snapshotTrees({
     list: async () => (await agent.snapshots.list()).snapshots,
-    tree: ({ dataId, metadataId }) => trees.tree(dataId, metadataId),
+    tree: ({ dataId, metadataId, device }) => trees.tree(dataId, metadataId, device),
   });
   const puts = async () =>
     (await agent.list()).map(({ dataId, storedAt }) => ({
@@ -89,7 +89,7 @@ async function oneTree(agent: Agent, place: string, signal: AbortSignal): Promis
   // Data is found without a list, also where nobody can read one.
   if (dataIdIn(place) === place) return agent.trees().tree(place);
   const { dataId, snapshot, path } = await agent.snapshots.resolve(place, { signal });
-  if (path === undefined) return agent.trees().tree(dataId, snapshot?.metadataId);
+  if (path === undefined) return agent.trees().tree(dataId, snapshot?.metadataId, snapshot?.device);
   throw new InvalidInputError("a snapshot is shown as a whole, not a path of it", {
     party: "you",
     check: "snapshot",

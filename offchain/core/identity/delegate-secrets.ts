@@ -5,18 +5,20 @@
  *
  *     root          kdf(audit seed of the account, "delegate", key (20))
  *     audit seed    kdf(root, "delegate-audit")
+ *     snapshot key  kdf(root, "delegate-snapshots"): what the metadata of the device's puts is sealed under
  *
  * The owner hands them over in a parcel, which it leaves at the provider, sealed to the device's HPKE key:
  *
- *     plaintext     u8 1 ‖ root (32) ‖ id of the data set (32)
+ *     plaintext     u8 1 ‖ root (32) ‖ id of the data set (32) ‖ HPKE public key of the account (32)
  *     aad           u64 chain id ‖ directory of accounts (20) ‖ account (20) ‖ key (20) ‖ provider (20)
  *
  * Nobody else can make a parcel that a device takes: the data set has an audit key that derives from the root, and
- * stands in terms that the account has signed.
+ * stands in terms that the account has signed. The device seals its snapshots to the account's key, so that it cannot
+ * read them again (`core/snapshot/device-entry.ts`).
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
-import { HPKE_OVERHEAD_BYTES, hpkeOpen, hpkeSeal } from "../crypto/hpke.ts";
+import { HPKE_KEY_BYTES, HPKE_OVERHEAD_BYTES, hpkeOpen, hpkeSeal } from "../crypto/hpke.ts";
 import { domainTag, kdf } from "../crypto/kdf.ts";
 import { ADDRESS_BYTES } from "../encoding/address.ts";
 import { fromHex, toHex } from "../encoding/hex.ts";
@@ -25,7 +27,7 @@ import { IntegrityError, UnknownVersionError } from "../errors.ts";
 
 const VERSION = 1;
 const HASH_BYTES = 32;
-const PLAINTEXT_BYTES = 1 + HASH_BYTES + HASH_BYTES;
+const PLAINTEXT_BYTES = 1 + HASH_BYTES + HASH_BYTES + HPKE_KEY_BYTES;
 
 /** Bytes of every parcel. */
 export const PARCEL_BYTES = PLAINTEXT_BYTES + HPKE_OVERHEAD_BYTES;
@@ -35,6 +37,8 @@ export interface DelegateSecrets {
   readonly root: Uint8Array;
   /** Root of the audit secrets of the device's data sets, 32 bytes. */
   readonly auditSeed: Uint8Array;
+  /** Root of the keys of the device's snapshots, 32 bytes. */
+  readonly snapshotKey: Uint8Array;
 }
 
 /** Between whom, and where, a parcel passes. */
@@ -52,6 +56,8 @@ export interface Parcel {
   readonly secrets: DelegateSecrets;
   /** 32 bytes, 0x hex. */
   readonly dataSet: string;
+  /** HPKE public key of the account, 32 bytes. */
+  readonly accountKey: Uint8Array;
 }
 
 /**
@@ -65,11 +71,11 @@ export function delegateSecrets(auditSeed: Uint8Array, key: string): DelegateSec
 
 /** @returns `PARCEL_BYTES` @throws InvalidPointError for a key that cannot be sealed to */
 export async function sealParcel(deviceKey: Uint8Array, scope: ParcelScope, parcel: Parcel): Promise<Uint8Array> {
-  const { secrets, dataSet } = parcel;
+  const { secrets, dataSet, accountKey } = parcel;
   const dataSetBytes = fromHex(dataSet, HASH_BYTES, "data set");
-  const plaintext = concatBytes(Uint8Array.of(VERSION), secrets.root, dataSetBytes);
+  const plaintext = concatBytes(Uint8Array.of(VERSION), secrets.root, dataSetBytes, accountKey);
   try {
-    return await hpkeSeal(deviceKey, domainTag("delegate-parcel"), encodeScope(scope), plaintext);
+    return await hpkeSeal(deviceKey, domainTag("delegate-parcel"), encodeParcelScope(scope), plaintext);
   } finally {
     plaintext.fill(0);
   }
@@ -82,7 +88,7 @@ export async function openParcel(
   sealed: Uint8Array,
 ): Promise<Parcel> {
   const info = domainTag("delegate-parcel");
-  const plaintext = await hpkeOpen(devicePrivateKey, info, encodeScope(scope), sealed);
+  const plaintext = await hpkeOpen(devicePrivateKey, info, encodeParcelScope(scope), sealed);
   const [version] = plaintext;
   if (version !== VERSION) throw new UnknownVersionError("parcel of a delegate", version ?? 0, [VERSION]);
   if (plaintext.length !== PLAINTEXT_BYTES) {
@@ -93,17 +99,17 @@ export async function openParcel(
     });
   }
   const secrets = secretsOf(plaintext.slice(1, 33));
-  const parcel = { secrets, dataSet: toHex(plaintext.subarray(33)) };
+  const parcel = { secrets, dataSet: toHex(plaintext.subarray(33, 65)), accountKey: plaintext.slice(65) };
   plaintext.fill(0);
   return parcel;
 }
 
 function secretsOf(root: Uint8Array): DelegateSecrets {
-  return { root, auditSeed: kdf(root, "delegate-audit") };
+  return { root, auditSeed: kdf(root, "delegate-audit"), snapshotKey: kdf(root, "delegate-snapshots") };
 }
 
 /** 88 bytes. */
-function encodeScope({ chainId, directory, account, key, provider }: ParcelScope): Uint8Array {
+export function encodeParcelScope({ chainId, directory, account, key, provider }: ParcelScope): Uint8Array {
   const address = (text: string, name: string) => fromHex(text, ADDRESS_BYTES, name);
   return concatBytes(
     u64be(chainId),

@@ -279,6 +279,23 @@ export interface DelegateEncryptionKeyMessage {
   encryptionKey: string;
 }
 
+/** A snapshot that a device leaves at a provider for its account. Signed by the device. */
+export interface DelegateSnapshotMessage {
+  account: string;
+  /** The delegate. */
+  key: string;
+  /** Account of the provider that keeps it. */
+  provider: string;
+  /** From 1, without a gap. */
+  position: bigint;
+  /** Unix seconds of the device's clock. */
+  time: bigint;
+  /** SHA-256 of the entry before it, 0x hex; zero for the first one. */
+  previous: string;
+  /** SHA-256 of the sealed snapshot, 0x hex. */
+  sealedHash: string;
+}
+
 /** What a key node signs of its answer to a batch of blinded elements, so that it pays for a wrong one. */
 export interface OprfAnswerMessage {
   committeeId: bigint;
@@ -437,6 +454,15 @@ const TYPES = {
     { name: "account", type: "address" },
     { name: "key", type: "address" },
     { name: "encryptionKey", type: "bytes32" },
+  ],
+  DelegateSnapshot: [
+    { name: "account", type: "address" },
+    { name: "key", type: "address" },
+    { name: "provider", type: "address" },
+    { name: "position", type: "uint64" },
+    { name: "time", type: "uint64" },
+    { name: "previous", type: "bytes32" },
+    { name: "sealedHash", type: "bytes32" },
   ],
   OprfAnswer: [
     { name: "committeeId", type: "uint64" },
@@ -656,6 +682,15 @@ export function delegateEncryptionKeyTypedData(
   message: DelegateEncryptionKeyMessage,
 ): TypedData<DelegateEncryptionKeyMessage> {
   return typedData("DelegateEncryptionKey", contractDomain(chainId, directory), message);
+}
+
+/** Message for a snapshot that a device leaves for its account. @throws InvalidInputError for a malformed field. */
+export function delegateSnapshotTypedData(
+  chainId: bigint,
+  directory: string,
+  message: DelegateSnapshotMessage,
+): TypedData<DelegateSnapshotMessage> {
+  return typedData("DelegateSnapshot", contractDomain(chainId, directory), message);
 }
 
 /** Message for the answer to `POST /v1/oprf/evaluate`. @throws InvalidInputError for a malformed field. */

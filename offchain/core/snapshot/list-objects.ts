@@ -7,6 +7,10 @@
  *              provider (20) ‖ u64 version, [1, [page reference, …], [record, …], [digest of an earlier head (32), …]])
  *   reference  [digest (32), number of records]
  *
+ * Where snapshots of devices that only write were taken over (device-entry.ts), the head has one more item, which says
+ * how far: [[address of the device (20), position, digest of the last entry taken over (32)], …], in the order of the
+ * addresses. So a provider cannot bring back what was taken over and removed since.
+ *
  * Records are in the order in which they were appended, the pages' before the head's. The version counts the heads of
  * this account at this provider, from 1. It is authenticated with the name of the provider, so that a provider can
  * present neither an older head as the newest, nor the head of another provider.
@@ -16,7 +20,7 @@
  */
 
 import { concatBytes } from "@noble/hashes/utils.js";
-import { ADDRESS_BYTES } from "../encoding/address.ts";
+import { ADDRESS_BYTES, checksumAddress } from "../encoding/address.ts";
 import { asArray, asBytes, asInteger, type CborValue, decodeCbor, encodeCbor } from "../encoding/cbor.ts";
 import { contentId, contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encoding/content-id.ts";
 import { fromHex } from "../encoding/hex.ts";
@@ -43,6 +47,8 @@ export const MAX_PAGE_RECORDS = 4096;
 export const MAX_HEAD_PAGES = 1024;
 /** Earlier heads that a head names: a device that has missed as many changes still finds its own among them. */
 export const EARLIER_HEADS = 32;
+/** Devices that only write of which a head says how far their snapshots were taken over. */
+export const MAX_HEAD_DEVICES = 256;
 
 const GCM_SIV_TAG_BYTES = 16;
 /** Nesting: list, array of records, record, paths. */
@@ -62,6 +68,18 @@ export interface SnapshotHead {
   readonly recent: readonly Snapshot[];
   /** Ids of the heads that it follows, version − 1 first: the last `EARLIER_HEADS`, or all if there are fewer. */
   readonly earlier: readonly string[];
+  /** How far the snapshots of devices were taken over, in the order of their addresses. */
+  readonly devices: readonly TakenOver[];
+}
+
+/** The last snapshot of a device that was taken over. */
+export interface TakenOver {
+  /** Address of the device, with checksum. */
+  readonly device: string;
+  /** From 1. */
+  readonly position: number;
+  /** SHA-256 of the entry, 32 bytes. */
+  readonly digest: Uint8Array;
 }
 
 /** A head by its version and the content id of its sealed bytes. */
@@ -128,6 +146,7 @@ export function sealHead(keys: SnapshotKeys, provider: string, head: SnapshotHea
     head.pages.map(({ id, recordCount }) => [digestOf(id), recordCount]),
     head.recent.map(snapshotToCbor),
     head.earlier.map(digestOf),
+    ...(head.devices.length === 0 ? [] : [head.devices.map(takenOverToCbor)]),
   ]);
   decodeHead(plaintext, head.version);
   const version = u64be(BigInt(head.version));
@@ -169,7 +188,7 @@ function decodeHead(bytes: Uint8Array, version: number): SnapshotHead {
   const maximumBytes = MAX_HEAD_BYTES - HEAD_PREFIX_BYTES - GCM_SIV_TAG_BYTES;
   if (bytes.length > maximumBytes) throw tooLarge(bytes.length + MAX_HEAD_BYTES - maximumBytes);
   const value = decodeCbor(bytes, maximumBytes, LIST_DEPTH, headField("").what);
-  const [format, pages, recent, earlier] = asArray(value, 4, 4, headField("shape"));
+  const [format, pages, recent, earlier, devices] = asArray(value, 4, 5, headField("shape"));
   requireKnown(format, headField("").what);
   const checked = asInteger(version, 1, Number.MAX_SAFE_INTEGER, headField("version"));
   const earlierCount = Math.min(checked - 1, EARLIER_HEADS);
@@ -180,7 +199,36 @@ function decodeHead(bytes: Uint8Array, version: number): SnapshotHead {
     earlier: asArray(earlier, earlierCount, earlierCount, headField("number of earlier heads")).map((digest) =>
       contentIdFromDigest(asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, headField("digest of an earlier head"))),
     ),
+    devices: devices === undefined ? [] : takenOverFrom(devices),
   };
+}
+
+/** What a head says when more of a device was taken over. */
+export function withTakenOver(devices: readonly TakenOver[], upTo: TakenOver): TakenOver[] {
+  const order = ({ device }: TakenOver) => device.toLowerCase();
+  const others = devices.filter((one) => order(one) !== order(upTo));
+  return [...others, upTo].sort((one, other) => (order(one) < order(other) ? -1 : 1));
+}
+
+function takenOverToCbor({ device, position, digest }: TakenOver): CborValue {
+  return [fromHex(device, ADDRESS_BYTES, "device"), position, digest];
+}
+
+function takenOverFrom(value: CborValue): TakenOver[] {
+  const devices = asArray(value, 1, MAX_HEAD_DEVICES, headField("number of devices")).map((item) => {
+    const [device, position, digest] = asArray(item, 3, 3, headField("device"));
+    return {
+      device: checksumAddress(asBytes(device, ADDRESS_BYTES, ADDRESS_BYTES, headField("address of a device"))),
+      position: asInteger(position, 1, Number.MAX_SAFE_INTEGER, headField("position of a device")),
+      digest: asBytes(digest, DIGEST_BYTES, DIGEST_BYTES, headField("digest of a device's entry")),
+    };
+  });
+  const addresses = devices.map(({ device }) => device.toLowerCase());
+  if (addresses.every((one, k) => k === 0 || (addresses[k - 1] ?? "") < one)) return devices;
+  throw new InvalidInputError("the head of the snapshot list has devices out of order", {
+    check: "order of devices",
+    expected: "addresses that ascend, each once",
+  });
 }
 
 function pageRefFrom(value: CborValue): PageRef {

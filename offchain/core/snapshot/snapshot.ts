@@ -5,6 +5,9 @@
  *   record  [digest of the data id (32), digest of the metadata root (32), time, host, user, [path, …], [tag, …],
  *            [entries, bytes, added objects, added bytes], unread entries]
  *
+ * A snapshot of a device that only writes has one more item, the address of the device (20): its metadata is under keys
+ * of that device, and whoever has stolen the device can make such snapshots, so they are told apart from the others.
+ *
  * Host, user, paths and tags are byte strings. The snapshot id is SHA-256(tag("snapshot") ‖ record) in hexadecimal: to
  * append a record twice, after an answer that was lost, changes nothing.
  */
@@ -12,9 +15,11 @@
 import { bytesToHex, concatBytes } from "@noble/hashes/utils.js";
 import { sha256 } from "#primitives";
 import { domainTag } from "../crypto/kdf.ts";
+import { ADDRESS_BYTES, checksumAddress } from "../encoding/address.ts";
 import { asArray, asBytes, asInteger, type CborValue, decodeCbor, encodeCbor } from "../encoding/cbor.ts";
 import { compareBytes } from "../encoding/compare-bytes.ts";
 import { contentIdFromDigest, DIGEST_BYTES, digestOf } from "../encoding/content-id.ts";
+import { fromHex } from "../encoding/hex.ts";
 import { InvalidInputError } from "../errors.ts";
 import { pathFromBytes, pathToBytes } from "../recipe/path-name.ts";
 
@@ -54,6 +59,8 @@ export interface SnapshotFacts {
   readonly totals: SnapshotTotals;
   /** Entries that could not be read and are missing. */
   readonly unreadEntries: number;
+  /** Of a device that only writes: the address of its key, with checksum. */
+  readonly device?: string;
 }
 
 export interface SnapshotTotals {
@@ -70,6 +77,9 @@ export interface Snapshot extends SnapshotFacts {
   /** 64 hexadecimal digits. */
   readonly id: string;
 }
+
+/** What names the metadata of a snapshot, and under whose keys it is. */
+export type NamedMetadata = Pick<Snapshot, "metadataId" | "device">;
 
 /** @returns the snapshot, with its id, as readers will see it @throws InvalidInputError for facts that break a limit */
 export function makeSnapshot(facts: SnapshotFacts): Snapshot {
@@ -90,7 +100,8 @@ export function recordBytes(snapshot: Snapshot): number {
 export function snapshotFromCbor(value: CborValue): Snapshot {
   const encoded = encodeCbor(value);
   const items = decodeCbor(encoded, MAX_RECORD_BYTES, RECORD_DEPTH, what);
-  const [data, metadata, time, host, user, paths, tags, totals, unread] = asArray(items, 9, 9, field("shape"));
+  const fields = asArray(items, 9, 10, field("shape"));
+  const [data, metadata, time, host, user, paths, tags, totals, unread, device] = fields;
   const [entries, bytes, addedObjects, addedBytes] = asArray(totals, 4, 4, field("totals"));
   const count = (number: CborValue | undefined, name: string) =>
     asInteger(number, 0, Number.MAX_SAFE_INTEGER, field(name));
@@ -112,6 +123,9 @@ export function snapshotFromCbor(value: CborValue): Snapshot {
       addedBytes: count(addedBytes, "added bytes"),
     },
     unreadEntries: count(unread, "unread entries"),
+    ...(device === undefined
+      ? {}
+      : { device: checksumAddress(asBytes(device, ADDRESS_BYTES, ADDRESS_BYTES, field("device"))) }),
   };
 }
 
@@ -127,6 +141,7 @@ function factsToCbor(facts: SnapshotFacts): CborValue {
     [...new Set(facts.tags)].map(pathToBytes).sort(compareBytes),
     [totals.entries, totals.bytes, totals.addedObjects, totals.addedBytes],
     facts.unreadEntries,
+    ...(facts.device === undefined ? [] : [fromHex(facts.device, ADDRESS_BYTES, "device")]),
   ];
 }
 

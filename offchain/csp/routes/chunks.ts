@@ -131,11 +131,14 @@ export function addChunkRoutes(
 }
 
 function otherHead(version: number): TallystickError {
-  return new TallystickError("the snapshot list has changed since it told what is needed", {
-    code: "CONFLICT",
-    party: "client",
-    check: "version of the head",
-    received: String(version),
-    hint: "read the head, and release what no snapshot of it needs",
-  });
+  return new TallystickError(
+    "the snapshot list has changed since it told what is needed, or a device has left a snapshot",
+    {
+      code: "CONFLICT",
+      party: "client",
+      check: "version of the head",
+      received: String(version),
+      hint: "read the head, take over what devices have left, and release what no snapshot needs then",
+    },
+  );
 }

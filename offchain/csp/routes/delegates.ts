@@ -1,5 +1,4 @@
 /** Routes of what an account leaves for its delegates. */
-import { concatBytes } from "@noble/hashes/utils.js";
 import { readDelegation } from "../../chain/delegates.ts";
 import type { ChainReader } from "../../chain/deployment.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -14,7 +13,7 @@ import type { DelegateIndex } from "../../store/index/delegate-index.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { forAccounts } from "./account-requests.ts";
 import type { BodyPlaces } from "./body-places.ts";
-import { limited, withBody } from "./request-body.ts";
+import { collect, limited, withBody } from "./request-body.ts";
 
 export interface DelegateServices {
   readonly chain: ChainReader;
@@ -61,7 +60,7 @@ export function addDelegateRoutes(server: DaemonServer, services: DelegateServic
 }
 
 /** A delegate reaches what is its own. */
-function requireOwn({ delegation }: Session, key: string): void {
+export function requireOwn({ delegation }: Session, key: string): void {
   if (delegation === undefined || isAddressEqual(delegation.key, key)) return;
   throw outOfScope(delegation, "delegate", delegation.key, key);
 }
@@ -79,12 +78,6 @@ async function requireDelegate(chain: ChainReader, account: string, key: string)
     received: isOurs ? (found.isRevoked ? "revoked" : found.scopes.join(" and ")) : "none of this account",
     hint: "grant the request of the device first",
   });
-}
-
-async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of body) pieces.push(piece);
-  return concatBytes(...pieces);
 }
 
 function wrongLength(received: number): InvalidInputError {

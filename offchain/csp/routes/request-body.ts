@@ -4,6 +4,7 @@
  * up, since it holds memory and one of the few places for bodies (`body-places.ts`).
  */
 import type { Readable } from "node:stream";
+import { concatBytes } from "@noble/hashes/utils.js";
 import type { FastifyRequest } from "fastify";
 import { InvalidInputError } from "../../core/errors.ts";
 import { CHUNK_FRAMES, OCTET_STREAM } from "../../core/wire/csp.ts";
@@ -162,4 +163,11 @@ export async function* limited(body: AsyncIterable<Uint8Array>, limitBytes: numb
     }
     yield piece;
   }
+}
+
+/** All of a body, whose length somebody has limited. */
+export async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of body) pieces.push(piece);
+  return concatBytes(...pieces);
 }

@@ -124,7 +124,8 @@ export interface ChunkIndex {
    * Notes that an account no longer needs chunks. It owns them until `endReleases`, unless it records them, becomes
    * their owner or keeps them before; then the note is gone. Counted in `HeadIndex.releasesOf`.
    * @param headVersion version of the account's head that must be in place, because it is what tells which are needed
-   * @returns how many of them the account owns and had not released; undefined when another head is in place
+   * @returns how many of them the account owns and had not released; undefined when another head is in place, or a
+   *   device has left a snapshot that was not taken over
    */
   noteRelease(
     account: string,

@@ -12,6 +12,7 @@ import type { ChunkIndex } from "./chunk-index.ts";
 import type { ClaimIndex } from "./claim-index.ts";
 import type { DataSetIndex } from "./data-set-index.ts";
 import type { DelegateIndex } from "./delegate-index.ts";
+import type { DeviceSnapshotIndex } from "./device-snapshot-index.ts";
 import type { HeadIndex } from "./head-index.ts";
 import type { Leases } from "./leases.ts";
 import type { OwnerGroupIndex } from "./owner-group-index.ts";
@@ -40,6 +41,7 @@ export interface ProviderIndex {
   readonly ownerGroups: OwnerGroupIndex;
   readonly successions: SuccessionIndex;
   readonly delegates: DelegateIndex;
+  readonly deviceSnapshots: DeviceSnapshotIndex;
   /** Asks the database something trivial. @throws DiskFailedError when it does not answer */
   ping(): Promise<void>;
 }

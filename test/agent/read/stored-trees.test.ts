@@ -47,7 +47,7 @@ describe("stored trees", () => {
       async (dataId) => ({ root: await open(dataId) }),
       provider,
       limits,
-      (id) => streamed(metadata.get(id) ?? []),
+      ({ metadataId }) => streamed(metadata.get(metadataId) ?? []),
     );
   }
 

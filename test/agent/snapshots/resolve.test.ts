@@ -3,6 +3,7 @@ import type { AgentContext } from "../../../offchain/agent/context.ts";
 import { globMatcher } from "../../../offchain/agent/snapshots/glob.ts";
 import { checkLabels } from "../../../offchain/agent/snapshots/record-snapshot.ts";
 import { dataIdIn, resolvePlace } from "../../../offchain/agent/snapshots/resolve.ts";
+import { checksumAddress } from "../../../offchain/core/encoding/address.ts";
 import { expectRejection } from "../../helpers/rejection.ts";
 import { snapshotOf, someId } from "../../helpers/snapshots.ts";
 
@@ -29,6 +30,27 @@ describe("names of snapshots", () => {
     expect(resolvePlace("latest", [...all, future]).snapshot?.id).to.equal(desk.id);
     expect(resolvePlace("latest:laptop", [...all, future]).snapshot?.id).to.equal(again.id);
     expect(resolvePlace("latest", [future]).snapshot?.id).to.equal(future.id);
+  });
+
+  it("are the account's own before those of a device, whose key may be in other hands", () => {
+    const [device, other] = [0xde, 0xdf].map((fill) => checksumAddress(new Uint8Array(20).fill(fill))) as [
+      string,
+      string,
+    ];
+    const laptop = snapshotOf(5, { host: "laptop", device, timeMillis: again.timeMillis + 5 });
+    const same = snapshotOf(6, { dataId: old.dataId, device, timeMillis: again.timeMillis + 6 });
+    const vault = snapshotOf(7, { host: "vault", device, timeMillis: again.timeMillis + 7 });
+    const mixed = [...all, laptop, same, vault];
+    const found = (text: string, listed = mixed) => resolvePlace(text, listed).snapshot?.id;
+    expect(found("latest")).to.equal(desk.id);
+    expect(found("latest:laptop")).to.equal(again.id);
+    expect(found(old.dataId)).to.equal(again.id);
+    expect(found("latest:vault")).to.equal(vault.id);
+    expect(found(`latest:${device.toLowerCase()}`)).to.equal(vault.id);
+    expect(found("latest", [laptop, vault])).to.equal(vault.id);
+    const posing = snapshotOf(8, { host: "vault", device: other });
+    expectRejection(() => found("latest:vault", [...mixed, posing]), "INVALID_INPUT", /several devices/);
+    expect(found(`latest:${device}`, [...mixed, posing])).to.equal(vault.id);
   });
 
   it("have no host with a colon, which could not be named", () => {

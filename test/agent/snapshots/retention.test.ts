@@ -126,6 +126,24 @@ describe("retention of snapshots", () => {
     ]);
   });
 
+  it("groups snapshots of a device apart, and is kept from nothing by them", () => {
+    const device = `0x${"de".repeat(20)}`;
+    const own = ["2026-01-01T10:00", "2026-01-02T10:00"].map((time) => at(time, { tags: ["home"] }));
+    const posing = ["2026-02-01T10:00", "2026-02-02T10:00", "2026-02-03T10:00"].map((time) => at(time, { device }));
+    const counted = applyRetention([...own, ...posing], { last: 2 }, NOW);
+    expect(
+      counted.map((group) => [group.device?.toLowerCase(), group.kept.length, group.removed.length]),
+    ).to.deep.equal([
+      [undefined, 2, 0],
+      [device, 2, 1],
+    ]);
+    const tagged = applyRetention([...own, ...posing], { tags: [["home"]] }, NOW);
+    expect(tagged.map(({ kept, removed }) => [kept.length, removed.length])).to.deep.equal([
+      [2, 0],
+      [3, 0],
+    ]);
+  });
+
   it("keeps or removes every snapshot, and never the newest of a group by a rule that counts", () => {
     const policies = fc.record(
       Object.fromEntries(

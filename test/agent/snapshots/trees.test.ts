@@ -16,7 +16,7 @@ import { measureTrees } from "../../../offchain/agent/snapshots/stats.ts";
 import { verifyTree } from "../../../offchain/agent/snapshots/verify.ts";
 import { TallystickError } from "../../../offchain/core/errors.ts";
 import { openRoot } from "../../../offchain/core/recipe/tree.ts";
-import type { Snapshot } from "../../../offchain/core/snapshot/snapshot.ts";
+import type { NamedMetadata, Snapshot } from "../../../offchain/core/snapshot/snapshot.ts";
 import { MemoryListKeeper, MemoryOracle } from "../../helpers/memory-data-plane.ts";
 import { collect } from "../../helpers/promises.ts";
 import { pseudoRandomBytes } from "../../helpers/pseudo-random.ts";
@@ -209,10 +209,12 @@ describe("trees of snapshots", () => {
         const tree = trees.find((one) => one.dataId === dataId);
         if (tree !== undefined) yield* objectOrder(dataId, tree.root, tree.rootBytes, provider);
       },
-      metadata: (id: string) => metadataObjects(SNAPSHOT_KEYS, id, { source: provider }),
+      metadata: ({ metadataId }: NamedMetadata) => metadataObjects(SNAPSHOT_KEYS, metadataId, { source: provider }),
     });
 
-    const listOf = (...snapshots: Snapshot[]) => ({ read: async () => ({ version: 0, snapshots, pages: [] }) });
+    const listOf = (...snapshots: Snapshot[]) => ({
+      read: async () => ({ version: 0, snapshots, pages: [], faults: [] }),
+    });
 
     it("leave all that others need, and nothing else", async () => {
       const shared = pseudoRandomBytes("shared", 2 * MIB);
@@ -248,6 +250,9 @@ describe("trees of snapshots", () => {
       expect((await unneededObjects([gone.snapshot], [kept.snapshot], trees)).size).to.be.greaterThan(4);
       provider.objects.delete(kept.snapshot.metadataId);
       await expectAsyncRejection(() => unneededObjects([gone.snapshot], [kept.snapshot], trees), "NOT_FOUND");
+      // A device that was stolen lists what is not there.
+      const madeUp = { ...kept.snapshot, device: vectors.account };
+      expect((await unneededObjects([gone.snapshot], [madeUp], trees)).size).to.be.greaterThan(4);
     });
 
     it("need a provider that offers to release objects", async () => {
@@ -265,6 +270,7 @@ describe("trees of snapshots", () => {
           version,
           snapshots: version === 0 ? [] : [late.snapshot],
           pages: version === 0 ? [] : ["page"],
+          faults: [],
         }),
       };
       const release = async (ids: readonly string[], expected: number) => {

@@ -13,6 +13,7 @@ import {
   dataSetUpdateTypedData,
   delegateEncryptionKeyTypedData,
   delegateRevocationTypedData,
+  delegateSnapshotTypedData,
   delegationTypedData,
   keyRecordsTypedData,
   keyRecordTypedData,
@@ -154,6 +155,15 @@ const messages: Record<string, TypedData<object>> = {
     account,
     key: other,
     encryptionKey: word("9"),
+  }),
+  DelegateSnapshot: delegateSnapshotTypedData(31_337n, ledger, {
+    account,
+    key: other,
+    provider: account,
+    position: 7n,
+    time: 1_800_000_000n,
+    previous: word("a"),
+    sealedHash: word("b"),
   }),
   OprfAnswer: oprfAnswerTypedData(31_337n, ledger, {
     committeeId: 3n,

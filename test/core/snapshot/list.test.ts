@@ -1,5 +1,8 @@
 import { expect } from "chai";
+import { sha256 } from "#primitives";
+import { checksumAddress } from "../../../offchain/core/encoding/address.ts";
 import { decodeCbor } from "../../../offchain/core/encoding/cbor.ts";
+import { fromHex } from "../../../offchain/core/encoding/hex.ts";
 import { u64be } from "../../../offchain/core/encoding/integers.ts";
 import {
   EARLIER_HEADS,
@@ -8,11 +11,13 @@ import {
   headVersion,
   idAtVersion,
   MAX_HEAD_BYTES,
+  MAX_HEAD_DEVICES,
   openHead,
   openPage,
   type SnapshotHead,
   sealHead,
   sealPage,
+  withTakenOver,
 } from "../../../offchain/core/snapshot/list-objects.ts";
 import {
   MAX_RECORD_BYTES,
@@ -88,6 +93,7 @@ describe("snapshot list", () => {
     pages: [page],
     recent: [snapshotOf(1), snapshotOf(2)],
     earlier: [someId(12), someId(11)],
+    devices: [],
   };
 
   it("matches the vectors", () => {
@@ -100,11 +106,38 @@ describe("snapshot list", () => {
       sealed: unhex(vectors.list.page.sealed),
     });
     const { version, earlier } = vectors.list;
-    const sealed = { version, pages: [page], recent: [third], earlier };
+    const sealed = { version, pages: [page], recent: [third], earlier, devices: [] };
     expect(sealHead(SNAPSHOT_KEYS, provider, sealed)).to.deep.equal(unhex(vectors.list.head));
     expect(openHead(SNAPSHOT_KEYS, provider, unhex(vectors.list.head))).to.deep.equal(sealed);
     expect(openPage(SNAPSHOT_KEYS, page, unhex(vectors.list.page.sealed))).to.deep.equal([first, second]);
     expect(headVersion(unhex(vectors.list.head))).to.equal(41);
+  });
+
+  it("says how far snapshots of devices were taken over, as the vectors do", () => {
+    const [low, high] = [`0x${"0d".repeat(20)}`, `0x${"de".repeat(20)}`].map((text) => checksumAddress(fromHex(text)));
+    const entry = (n: number) => sha256(new TextEncoder().encode(`entry ${n}`));
+    const opened = openHead(SNAPSHOT_KEYS, provider, unhex(vectors.list.headWithDevices));
+    expect(opened.devices).to.deep.equal([
+      { device: low, position: 3, digest: entry(3) },
+      { device: high, position: 9, digest: entry(9) },
+    ]);
+    expect(opened.recent.map(({ device }) => device)).to.deep.equal([high]);
+    expect(sealHead(SNAPSHOT_KEYS, provider, opened)).to.deep.equal(unhex(vectors.list.headWithDevices));
+    const seal = (devices: SnapshotHead["devices"]) => sealHead(SNAPSHOT_KEYS, provider, { ...head, devices });
+    const order = expectRejection(() => seal(opened.devices.toReversed()), "INVALID_INPUT");
+    expect(order.check).to.equal("order of devices");
+    const [one] = opened.devices;
+    if (one === undefined) throw new Error("no device");
+    expectRejection(() => seal([one, one]), "INVALID_INPUT");
+    expectRejection(() => seal([{ ...one, position: 0 }]), "INVALID_INPUT");
+    const many = Array.from({ length: MAX_HEAD_DEVICES + 1 }, (_, k) => ({
+      ...one,
+      device: checksumAddress(Uint8Array.from({ length: 20 }, (_, at) => (at === 0 ? k >> 8 : at === 1 ? k & 255 : 0))),
+    }));
+    expectRejection(() => seal(many), "INVALID_INPUT", /number of devices/);
+    expect(withTakenOver(opened.devices, { ...one, position: 4 }).map(({ position }) => position)).to.deep.equal([
+      4, 9,
+    ]);
   });
 
   it("does not open for another account, ledger, chain or provider", () => {

@@ -6,6 +6,7 @@ import { PGlite } from "@electric-sql/pglite";
 import { Kysely, PGliteDialect, sql } from "kysely";
 import { definitionsFor } from "../../../offchain/store/index/sql/column-types.ts";
 import { DELEGATE_TABLES } from "../../../offchain/store/index/sql/delegates.ts";
+import { DEVICE_SNAPSHOT_TABLES } from "../../../offchain/store/index/sql/device-snapshots.ts";
 import { type Migrations, migrate } from "../../../offchain/store/index/sql/migrate.ts";
 import { parseInteger } from "../../../offchain/store/index/sql/open-postgresql.ts";
 import { openSqliteDatabase } from "../../../offchain/store/index/sql/open-sqlite.ts";
@@ -19,6 +20,7 @@ export const INDEX_MIGRATIONS: Migrations = {
   "0001 tables": PROVIDER_INDEX_TABLES,
   "0002 ownership groups": OWNER_GROUP_TABLES,
   "0003 delegates": DELEGATE_TABLES,
+  "0004 snapshots of devices": DEVICE_SNAPSHOT_TABLES,
 };
 
 /** Names of the tables that the migrations make. */

@@ -8,6 +8,7 @@ import type { ManifestChunk } from "../../../offchain/store/index/segment-index.
 import { manifestFacts } from "../../csp/manifest-facts.ts";
 import { expectAsyncRejection } from "../../helpers/rejection.ts";
 import { describeDataSets } from "./data-set-index-suite.ts";
+import { describeDeviceSnapshots } from "./device-snapshot-suite.ts";
 import { describeOwnerGroups } from "./owner-group-index-suite.ts";
 import { PLACE_SECONDS } from "./places.ts";
 
@@ -613,6 +614,8 @@ export function describeProviderIndex(
         expect(found[0]?.length).to.equal(113);
       });
     });
+
+    describeDeviceSnapshots(() => index, reopen);
 
     describe("heads of snapshot lists", () => {
       const head = (version: number, fill = version) => ({ version, sealed: new Uint8Array(40).fill(fill) });

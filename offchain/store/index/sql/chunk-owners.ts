@@ -4,7 +4,8 @@ import { toHex } from "../../../core/encoding/hex.ts";
 import type { AccountOwnership, AccountUsage, ChunkIndex } from "../chunk-index.ts";
 import { canonicalAddress } from "./accounts.ts";
 import { distinct, inOrder, lockedRows, noteUnused, slicesOf, type Tables } from "./chunk-rows.ts";
-import { countForcedRelease, countRelease } from "./heads.ts";
+import { hasWaiting } from "./device-snapshots.ts";
+import { countForcedRelease, countRelease, lockReleases } from "./heads.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
@@ -133,6 +134,9 @@ export class SqlChunkOwners
     const owner = canonicalAddress(account);
     return this.#database.write(
       async (transaction) => {
+        await lockReleases(transaction, owner, this.#releasesFrom);
+        // A snapshot of a device is to be taken over first: it may need what would be released.
+        if (await hasWaiting(transaction, owner)) return undefined;
         if (!(await countRelease(transaction, owner, headVersion))) return undefined;
         let noted = 0;
         for (const slice of slicesOf(distinct(digests))) {

@@ -53,7 +53,14 @@ export class SqlHeadIndex implements HeadIndex {
         const inserted = await transaction
           .insertInto("heads")
           .values({ account: owner, version, sealed, releases: expected.releases })
-          .onConflict((conflict) => conflict.column("account").doNothing())
+          // A row of version 0 was locked, or counts releases from where they begin.
+          .onConflict((conflict) =>
+            conflict
+              .column("account")
+              .doUpdateSet({ version, sealed })
+              .where("heads.version", "=", 0)
+              .where("heads.releases", "=", expected.releases),
+          )
           .returning("version")
           .execute();
         return inserted.length > 0;
@@ -109,6 +116,29 @@ export async function countRelease(
     .where("version", ">", 0)
     .executeTakeFirstOrThrow();
   return numUpdatedRows > 0n;
+}
+
+/**
+ * How often an account has released objects; part of a transaction that counts on it. The row is locked until that
+ * ends, whether the account has a head or not, so that nothing is released meanwhile.
+ */
+export async function lockReleases(
+  transaction: Pick<Transaction<HeadTables>, "insertInto" | "updateTable">,
+  account: string,
+  countedFrom: number,
+): Promise<number> {
+  await transaction
+    .insertInto("heads")
+    .values({ account, version: 0, sealed: new Uint8Array(0), releases: countedFrom })
+    .onConflict((conflict) => conflict.column("account").doNothing())
+    .execute();
+  const { releases } = await transaction
+    .updateTable("heads")
+    .set({ releases: sql`releases` })
+    .where("account", "=", account)
+    .returning("releases")
+    .executeTakeFirstOrThrow();
+  return releases;
 }
 
 /** As `countRelease`, of what is released without the account, whether it has a head or not. */

@@ -6,6 +6,7 @@ import { SqlChunkIndex } from "./chunks.ts";
 import { SqlClaimIndex } from "./claims.ts";
 import { SqlDataSetIndex } from "./data-sets.ts";
 import { SqlDelegateIndex } from "./delegates.ts";
+import { SqlDeviceSnapshotIndex } from "./device-snapshots.ts";
 import { SqlHeadIndex } from "./heads.ts";
 import { type LeaseOptions, SqlLeases } from "./leases.ts";
 import { SqlOwnerGroupIndex } from "./owner-groups.ts";
@@ -71,6 +72,7 @@ export class SqlProviderIndex implements ProviderIndex {
   readonly ownerGroups: SqlOwnerGroupIndex;
   readonly successions: SqlSuccessionIndex;
   readonly delegates: SqlDelegateIndex;
+  readonly deviceSnapshots: SqlDeviceSnapshotIndex;
   readonly #database: SqlDatabase<ProviderTables>;
 
   private constructor(
@@ -91,6 +93,7 @@ export class SqlProviderIndex implements ProviderIndex {
     this.ownerGroups = new SqlOwnerGroupIndex(database.part());
     this.successions = new SqlSuccessionIndex(database);
     this.delegates = new SqlDelegateIndex(database.part());
+    this.deviceSnapshots = new SqlDeviceSnapshotIndex(database.part(), releasesFrom);
   }
 
   /** @param database with the tables of `provider-tables.ts`; whoever opened it closes it, after the index */

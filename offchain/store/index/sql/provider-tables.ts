@@ -14,6 +14,7 @@ import type { ColumnTypes, TableDefinitions } from "./column-types.ts";
 import { DATA_SET_STREAM_TABLES, type DataSetStreamTables } from "./data-set-streams.ts";
 import { DATA_SET_TABLES, type DataSetTables } from "./data-set-tables.ts";
 import type { DelegateTables } from "./delegates.ts";
+import type { DeviceSnapshotTables } from "./device-snapshots.ts";
 import { HEAD_TABLES, type HeadTables } from "./heads.ts";
 import type { OwnerGroupTables } from "./owner-group-tables.ts";
 import { STUB_FILE_TABLES, type StubFileTables } from "./stub-files.ts";
@@ -25,6 +26,7 @@ export interface ProviderTables
     StubFileTables,
     OwnerGroupTables,
     DelegateTables,
+    DeviceSnapshotTables,
     DataSetTables,
     DataSetStreamTables {
   meta: { name: string; value: string };
