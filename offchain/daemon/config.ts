@@ -6,8 +6,8 @@
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import type { Static, TObject, TSchema } from "@sinclair/typebox";
+import { Errors as errorsOf, ValueErrorType } from "@sinclair/typebox/errors";
 import * as Type from "@sinclair/typebox/type";
-import { Value, ValueErrorType } from "@sinclair/typebox/value";
 import { similarWord } from "../core/encoding/similar-word.ts";
 import { InvalidInputError } from "../core/errors.ts";
 import { firstMismatch } from "../core/wire/schema.ts";
@@ -89,7 +89,7 @@ export function readJsonFile(file: string, what: string): unknown {
  * @throws InvalidInputError naming the field and the one that was most likely meant
  */
 function refuseUnknownField(schema: TSchema, file: string, json: unknown): void {
-  for (const { type, path } of Value.Errors(schema, json)) {
+  for (const { type, path } of errorsOf(schema, json)) {
     if (type !== ValueErrorType.ObjectAdditionalProperties) continue;
     const names = path.slice(1).split("/");
     const name = names.pop() ?? "";

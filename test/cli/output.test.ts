@@ -23,8 +23,8 @@ describe("output of the command line", () => {
 
   it("tells what key nodes answered, those of one answer and reason together", () => {
     const failed = (nodes: readonly unknown[]) => {
-      const error = `new TallystickError("refused", { code: "ACCOUNT_REPLACED", party: "committee 1", received: "all of " +
-        "it", details: { nodes: ${JSON.stringify(nodes)} } })`;
+      const error = `new TallystickError("refused", { code: "ACCOUNT_REPLACED", party: "committee 1",
+        received: "all of it", details: { nodes: ${JSON.stringify(nodes)} } })`;
       const script = `import { createOutput } from "${OUTPUT}"; import { TallystickError } from "${ERRORS}";
         createOutput(false, false).failure(${error});`;
       const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });

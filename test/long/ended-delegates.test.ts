@@ -1,6 +1,6 @@
 /**
- * What delegates and their owner are told of scopes, budgets and their end: by `status` on the device, by `delegate ls`,
- * by the rotation that ends them, and to whoever recovers the account that was replaced.
+ * What delegates and their owner are told of scopes, budgets and their end: by `status` on the device, by
+ * `delegate ls`, by the rotation that ends them, and to whoever recovers the account that was replaced.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

@@ -22,7 +22,7 @@ export function delegateLines(delegate: Omit<DelegateAccount, "account">): strin
 
 export function budgetText({ dataSet, provider, token, feePerEpoch, feeLimit }: DelegateBudget): string {
   return (
-    `adds to data set ${shortId(dataSet)} at provider ${provider}, which costs ${formatAmount(feePerEpoch, token)} per ` +
-    `epoch, of at most ${formatAmount(feeLimit, token)}`
+    `adds to data set ${shortId(dataSet)} at provider ${provider}, which costs ` +
+    `${formatAmount(feePerEpoch, token)} per epoch, of at most ${formatAmount(feeLimit, token)}`
   );
 }

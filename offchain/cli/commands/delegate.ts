@@ -161,10 +161,11 @@ function registerLimit(delegate: Command): void {
         const token = (await agent.dataSets.list()).find((one) => one.id === id)?.terms.token;
         const limit = amountIn(written, token, "the amount");
         const sent = await agent.delegates.limit(key, id, limit, maximumFee(options));
+        const fee = token === undefined ? String(limit) : formatAmount(limit, token);
         output.result({ account: agent.account, key, dataSet: id, feeLimit: limit, ...sent }, [
           limit === 0n
             ? `${key} adds nothing to data set ${id}`
-            : `${key} may add to data set ${id}, up to a fee of ${token === undefined ? limit : formatAmount(limit, token)} per epoch`,
+            : `${key} may add to data set ${id}, up to a fee of ${fee} per epoch`,
           `  gas ${sent.gasUsed}, ${formatEther(sent.gasFee)}`,
         ]);
       });

@@ -45,8 +45,8 @@ function registerCreate(owners: Command): void {
     )
     .addHelpText(
       "after",
-      "\nA revocation binds the address of an account, with either policy: a person that has the files and the id of\n" +
-        "the group can join it from another account.\n\nExample:\n  $ tallystick owners create latest",
+      "\nA revocation binds the address of an account, with either policy: a person that has the files and the id\n" +
+        "of the group can join it from another account.\n\nExample:\n  $ tallystick owners create latest",
     )
     .action(async (place: string, { rejoin }: { rejoin: "founder" | "proof" }, command: Command) => {
       await withAgent(command, async (session) => {

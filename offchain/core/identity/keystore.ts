@@ -8,8 +8,8 @@
 
 import { concatBytes, utf8ToBytes } from "@noble/hashes/utils.js";
 import type { Static, TSchema } from "@sinclair/typebox";
+import { Errors as errorsOf } from "@sinclair/typebox/errors";
 import * as Type from "@sinclair/typebox/type";
-import { Value } from "@sinclair/typebox/value";
 import { aes256GcmOpen, aes256GcmSeal, randomBytes, scrypt } from "#primitives";
 import type { ScryptCost } from "../../kernels/primitives.ts";
 import { domainTag } from "../crypto/kdf.ts";
@@ -241,9 +241,9 @@ function parseKeystore(json: unknown): KeystoreJson {
 }
 
 function requireForm<Schema extends TSchema>(schema: Schema, json: unknown, place: string): Static<Schema> {
-  if (Value.Check(schema, json)) return json;
-  const [first] = Value.Errors(schema, json);
-  throw malformed(`${place}${first?.path ?? ""}` || "the document");
+  const first = errorsOf(schema, json).First();
+  if (first === undefined) return json as Static<Schema>;
+  throw malformed(`${place}${first.path}` || "the document");
 }
 
 function malformed(place: string): InvalidInputError {

@@ -8,8 +8,8 @@
  */
 
 import type { Static, TSchema } from "@sinclair/typebox";
+import { Errors as errorsOf, type ValueError } from "@sinclair/typebox/errors";
 import * as Type from "@sinclair/typebox/type";
-import { Value, type ValueError } from "@sinclair/typebox/value";
 import { TallystickError } from "../errors.ts";
 
 /** An Ethereum account; any letter case, daemons answer with the EIP-55 checksum. */
@@ -56,9 +56,9 @@ export const ContentIdText = Type.String({ pattern: "^bafkrei[a-z2-7]{52}$" });
  * error; undefined when it fits.
  */
 export function firstMismatch(schema: TSchema, value: unknown): { path: string; reason: string } | undefined {
-  if (Value.Check(schema, value)) return undefined;
-  const mismatch = Value.Errors(schema, value).First();
-  return { path: mismatch?.path || "/", reason: expectedBy(mismatch) };
+  // `Check` is a third faster, but a page that imports it has all of TypeBox's operations on values.
+  const mismatch = errorsOf(schema, value).First();
+  return mismatch === undefined ? undefined : { path: mismatch.path || "/", reason: expectedBy(mismatch) };
 }
 
 /** What a schema expected where a value does not fit it. TypeBox says it in a sentence, errors in a field. */

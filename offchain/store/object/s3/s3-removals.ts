@@ -3,7 +3,7 @@
  * nothing about the same object in another pack, and the order in which packs and removals are read does not matter.
  */
 import * as Type from "@sinclair/typebox/type";
-import { Value } from "@sinclair/typebox/value";
+import { Check } from "@sinclair/typebox/value";
 import { PACK_NAME } from "./s3-pack.ts";
 
 export const REMOVAL_VERSION = 1;
@@ -47,6 +47,6 @@ export function decodeRemoval(bytes: Uint8Array): Removed[] | undefined {
   } catch {
     return undefined;
   }
-  if (!Value.Check(RemovalDocument, document)) return undefined;
+  if (!Check(RemovalDocument, document)) return undefined;
   return Object.entries(document.removed).flatMap(([pack, ids]) => ids.map((id) => ({ pack, id })));
 }
