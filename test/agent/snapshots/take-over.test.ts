@@ -118,6 +118,30 @@ describe("snapshots of devices that are taken over", () => {
     expect(provider.heads).to.have.length(1);
   });
 
+  it("are told to be taken over only as far as another home has come that took fewer over", async () => {
+    for (const n of [1, 2]) await leave(of(n));
+    const told: number[] = [];
+    const took = provider.tookEntries.bind(provider);
+    provider.tookEntries = async (key, position) => {
+      told.push(position);
+      await took(key, position);
+    };
+    const second = homeOf(owner);
+    const lists = provider.deviceLists.bind(provider);
+    provider.beforeReplace = async () => {
+      provider.beforeReplace = async () => undefined;
+      provider.deviceLists = async () => (await lists()).map((one) => ({ ...one, position: 1 }));
+      const entries = provider.deviceEntries.bind(provider);
+      provider.deviceEntries = async (key, position) => (await entries(key, position)).slice(0, 1 - position);
+      expect(await idsOf(second)).to.deep.equal(all(1));
+      Object.assign(provider, { deviceLists: lists, deviceEntries: entries });
+    };
+    expect(await idsOf(), "what is not taken over is shown").to.have.members(all(1, 2));
+    expect(told).to.deep.equal([1]);
+    expect(await idsOf()).to.have.members(all(1, 2));
+    expect(told).to.deep.equal([1, 2]);
+  });
+
   it("are not brought back by a home that comes second, after another one has removed them", async () => {
     for (const n of [1, 2]) await leave(of(n));
     const second = homeOf(owner);
