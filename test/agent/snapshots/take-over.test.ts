@@ -295,6 +295,19 @@ describe("snapshots of devices that are taken over", () => {
     });
   });
 
+  it("are looked for of a few keys that are no devices, before a provider that shows many is believed no more", async () => {
+    const lists = provider.deviceLists.bind(provider);
+    const strange = Array.from({ length: 4000 }, (_, k) => `0x${(k + 1).toString(16).padStart(40, "0")}`);
+    provider.deviceLists = async () => [...strange.map((key) => ({ key, position: 1, taken: 0 })), ...(await lists())];
+    expect(await faultsOf()).to.deep.equal(strange.slice(0, 16).map((key) => [key, provider.name, "delegation"]));
+    provider.deviceLists = lists;
+    await leave(of(1));
+    expect(await idsOf()).to.deep.equal(all(1));
+    await leave(of(2));
+    provider.deviceLists = async () => [...strange.map((key) => ({ key, position: 1, taken: 0 })), ...(await lists())];
+    expect(await idsOf(), "a device that is known is looked for all the same").to.have.members(all(1, 2));
+  });
+
   it("are there after the device was revoked, and left out when it signed after its end", async () => {
     await leave(of(1));
     const ended = { account: owner.account, scopes: 2, expiresAt: FAR, isRevoked: true };
