@@ -137,9 +137,10 @@ async function findOwned(
 const MOST_OF_DELEGATE = 16;
 
 /**
- * What the devices of an account have recorded, live or not; of one that was replaced, until then. It is looked for last, so that the key of a stolen one
- * gets in the way of nothing. That key still makes records, after a revocation too, but none that are older on the
- * ledger than those of the device: of each key, those that were made first are tried, and not more than a few.
+ * What the devices of an account have recorded, live or not; of one that was replaced, until then. It is looked for
+ * last, so that the key of a stolen one gets in the way of nothing. That key still makes records, after a revocation
+ * too, but none that are older on the ledger than those of the device: of each key, those that were made first are
+ * tried, and not more than a few.
  */
 async function findOfDelegates(
   context: AgentContext,
