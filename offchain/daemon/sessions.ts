@@ -57,11 +57,18 @@ export const DELEGATE_SESSION_TABLES: TableDefinitions = () => [
 
 /** Most live sessions per account, and as many of all of its delegates together. */
 const MAXIMUM_SESSIONS = 1024;
+/** One delegate has no more than this part of what all have: a stolen one must not keep the others out. */
+const DELEGATES_SHARING = 4;
 /**
  * Openings per key, per account by all of its delegates together, and in all: they bound the rows that a flood of
  * openings leaves in the database. Delegates use up nothing of their account's own, since a device may be stolen.
  */
 const OPENINGS_PER_ACCOUNT = { scope: "session openings per account", capacity: 120, periodSeconds: 60 };
+const OPENINGS_PER_DELEGATE = {
+  ...OPENINGS_PER_ACCOUNT,
+  scope: "session openings per delegate",
+  capacity: OPENINGS_PER_ACCOUNT.capacity / DELEGATES_SHARING,
+};
 const OPENINGS = { scope: "session openings", capacity: 6000, periodSeconds: 60 };
 
 export interface Session {
@@ -133,17 +140,31 @@ function refuse(message: string, check: string, hint: string): never {
   throw new InvalidSignatureError(message, { party: "client", check, hint });
 }
 
+/** Limits of live sessions. @param principal of a delegate */
+function limitsOf(account: string, principal: string | null) {
+  const most = MAXIMUM_SESSIONS;
+  const own = { column: "account", holder: account } as const;
+  if (principal === null) return [{ ...own, most, whose: "the account has", check: "sessions per account" }];
+  const all = { column: "principal", holder: principal } as const;
+  return [
+    { ...own, most: most / DELEGATES_SHARING, whose: "the delegate has", check: "sessions per delegate" },
+    { ...all, most, whose: "the delegates of the account have", check: "sessions of the delegates of an account" },
+  ];
+}
+
 /** Issues and checks tokens. */
 export class Sessions {
   readonly #options: SessionOptions;
   readonly #now: () => number;
   readonly #openings: SharedRates;
+  readonly #openingsOfDelegates: SharedRates;
   readonly #beforeOpening: ((account: string) => Promise<void>)[] = [];
 
   constructor(options: SessionOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => Math.floor(Date.now() / 1000));
     this.#openings = new SharedRates(OPENINGS_PER_ACCOUNT, OPENINGS, options.monotonicNow);
+    this.#openingsOfDelegates = new SharedRates(OPENINGS_PER_DELEGATE, OPENINGS, options.monotonicNow);
   }
 
   /**
@@ -177,7 +198,10 @@ export class Sessions {
     this.#openings.takeOwn(`account ${account}`);
     const delegation = await delegates?.find(account);
     const principal = delegation?.account ?? account;
-    if (delegation !== undefined) this.#openings.takeOwn(`delegates of account ${principal}`);
+    if (delegation !== undefined) {
+      this.#openingsOfDelegates.takeOwn(`delegate ${account}`);
+      this.#openings.takeOwn(`delegates of account ${principal}`);
+    }
     await replaced?.requireCurrent(principal);
     await admit?.(principal);
     this.#openings.takeTotal();
@@ -195,21 +219,21 @@ export class Sessions {
     // Not at once: a process on this database whose clock is behind still takes the message, and must know its nonce.
     const forgotten = now - CLOCK_SKEW_SECONDS;
     await database.run((all) => all.deleteFrom("sessions").where("expires_at", "<=", forgotten).execute());
-    const { live } = await database.run((all) =>
-      all
-        .selectFrom("sessions")
-        .select((build) => build.fn.countAll<number>().as("live"))
-        .where(principal === null ? "account" : "principal", "=", principal ?? account)
-        .where("expires_at", ">", now)
-        .executeTakeFirstOrThrow(),
-    );
-    // Of openings at the same time, a few may pass above the limit. It bounds the rows, not a right.
-    if (live >= MAXIMUM_SESSIONS) {
-      const whose = principal === null ? "the account has" : "the delegates of the account have";
+    // Of openings at the same time, a few may pass above the limits. They bound the rows, not a right.
+    for (const { column, holder, most, whose, check } of limitsOf(account, principal)) {
+      const { live } = await database.run((all) =>
+        all
+          .selectFrom("sessions")
+          .select((build) => build.fn.countAll<number>().as("live"))
+          .where(column, "=", holder)
+          .where("expires_at", ">", now)
+          .executeTakeFirstOrThrow(),
+      );
+      if (live < most) continue;
       throw new TallystickError(`${whose} too many live sessions`, {
         code: "RATE_LIMITED",
-        check: principal === null ? "sessions per account" : "sessions of the delegates of an account",
-        expected: `at most ${MAXIMUM_SESSIONS}`,
+        check,
+        expected: `at most ${most}`,
         retryable: true,
         retryAfterSeconds: 60,
       });

@@ -154,6 +154,25 @@ describe("sessions of delegates", () => {
     await open(account);
   });
 
+  it("of one delegate are bounded so that it keeps no other one of the account out", async () => {
+    const other = Wallet.createRandom().address;
+    others.add(other);
+    for (let k = 0; k < 30; k += 1) await open();
+    const fast = await expectAsyncRejection(() => open(), "RATE_LIMITED");
+    expect(fast).to.include({ party: `delegate ${key}`, check: "session openings per delegate budget" });
+    await open(other);
+    for (let k = 30; k < 256; k += 1) {
+      milliseconds += 2000;
+      await open();
+    }
+    milliseconds += 2000;
+    const many = await expectAsyncRejection(() => open(), "RATE_LIMITED");
+    expect(many).to.include({ check: "sessions per delegate", expected: "at most 256" });
+    // It is refused from now on, and its sessions go on taking room until they expire.
+    answer = () => ({ ...LIVE, isRevoked: true });
+    await open(other);
+  });
+
   it("reach the routes of their scopes, and no route that names none", async () => {
     const logger = pino({ level: "silent" });
     const parts = { logger, metrics: createMetrics("test"), failures: new FailureLog(logger), healthChecks: {} };

@@ -8,7 +8,7 @@
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import type { ManifestChunk } from "../../core/audit/manifest.ts";
-import type { TallystickError } from "../../core/errors.ts";
+import { TallystickError } from "../../core/errors.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
 import type { JournaledDataSet } from "../data-sets/journal.ts";
@@ -59,12 +59,12 @@ export async function takeInventory(
   const objects = new Map<string, number>();
   const revocable = new Set<string>();
   const damaged: Damaged[] = [];
-  const take = async (id: string, found: AsyncIterable<ManifestChunk>): Promise<void> => {
+  const take = async (id: string, found: AsyncIterable<ManifestChunk>, device?: string): Promise<void> => {
     try {
       for await (const object of found) objects.set(object.id, object.sizeBytes);
     } catch (error) {
       signal?.throwIfAborted();
-      if (!isDamage(error)) throw error;
+      if (!isDamage(error) && (device === undefined || !isOfDevice(error))) throw error;
       damaged.push({ id, error });
     }
   };
@@ -79,7 +79,7 @@ export async function takeInventory(
     taken.add(dataId);
     const keys = await readingSnapshotKeys(context, snapshot);
     const ids = isTaken ? metadataObjects(keys, metadataId, { source }, signal) : objectsOf(context, snapshot);
-    await take(isTaken ? metadataId : dataId, ids);
+    await take(isTaken ? metadataId : dataId, ids, snapshot.device);
   }
   if (journaled === undefined && !isShown) {
     for (const { dataId } of await context.catalogue.puts()) {
@@ -98,6 +98,16 @@ export async function takeInventory(
     if (tree.root.keyMode === "revocable") revocable.add(put.dataId);
     yield* snapshotObjects(await readingSnapshotKeys(agent, named.snapshot), tree, signal);
   }
+}
+
+/**
+ * Whether what a device has listed may be made up. Whoever has stolen it can record a key that no node releases, or
+ * that was sealed wrongly, and after a rotation has begun nobody takes that out of the list: it must stop nothing.
+ * Objects of the device's data set are shown by its provider all the same.
+ */
+function isOfDevice(error: unknown): error is TallystickError {
+  if (!(error instanceof TallystickError)) return false;
+  return !error.retryable || error.code === "SHARES_MISSING" || error.code === "NOT_RELEASED";
 }
 
 /** As `takeShown`; a set that the provider does not have, or not for this account, is damaged as a whole. */

@@ -5,6 +5,7 @@
  */
 
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
+import type { SliceRange } from "../../core/audit/challenge.ts";
 import { decodeLiveRanges } from "../../core/data-set/ranges.ts";
 import { requireOpened, requireSegments } from "../../core/data-set/verify-evidence.ts";
 import { contentIdFromDigest } from "../../core/encoding/content-id.ts";
@@ -25,8 +26,8 @@ const UNSHOWN: ReadonlySet<ErrorCode> = new Set([
   "OBJECT_LOST",
   "DISK_FAILED",
 ]);
-/** Slices that a migration leaves behind: each is asked for alone. */
-const MOST_UNSHOWN = 1024;
+/** Slices that are left behind, after which those that were asked for together are left behind together. */
+const MOST_ASKED_ALONE = 1024;
 
 /** Whether a set of this account was prepared for a device that only writes: its secrets are that device's. */
 export async function isOfDelegate({ identity }: AgentContext, { audit }: OpenedDataSet): Promise<boolean> {
@@ -51,11 +52,25 @@ export async function takeShown(
   objects: Map<string, number>,
   signal?: AbortSignal,
 ): Promise<{ readonly id: string; readonly error: TallystickError }[]> {
-  const { salt, sliceElements } = opened.audit;
+  const { salt } = opened.audit;
   const { schedule, scheduled } = await requireOnChain(context, opened);
   const { version } = await from.dataSet(salt);
   if (version !== undefined && BigInt(version) > schedule.version) throw stateWaits(opened.id, from.name, version);
-  const { contentHash } = schedule;
+  const state = { contentHash: schedule.contentHash, ranges: decodeLiveRanges(scheduled.ranges) };
+  return await takeOpened(opened, state, from, objects, signal);
+}
+
+/**
+ * The part of `takeShown` after the chain was read. Work is bounded by the slices, of which no more than a few are
+ * asked for twice.
+ */
+export async function takeOpened(
+  { id, audit: { salt, sliceElements } }: Pick<OpenedDataSet, "id" | "audit">,
+  { contentHash, ranges }: { readonly contentHash: string; readonly ranges: readonly SliceRange[] },
+  from: Pick<DataSetKeeper, "name" | "openCommitments">,
+  objects: Map<string, number>,
+  signal?: AbortSignal,
+): Promise<{ readonly id: string; readonly error: TallystickError }[]> {
   const open = async (indices: number[]): Promise<void> => {
     const shown = await from.openCommitments(salt, { contentHash, indices });
     requireSegments(shown, contentHash);
@@ -64,8 +79,8 @@ export async function takeShown(
       if (slice === undefined) throw missing(from.name, index);
       requireOpened(slice, shown.segments, sliceElements);
       for (const { digest, offsetBytes, lengthBytes } of slice.pieces) {
-        const id = contentIdFromDigest(digest);
-        objects.set(id, Math.max(objects.get(id) ?? 0, offsetBytes + lengthBytes));
+        const object = contentIdFromDigest(digest);
+        objects.set(object, Math.max(objects.get(object) ?? 0, offsetBytes + lengthBytes));
       }
     }
   };
@@ -75,13 +90,14 @@ export async function takeShown(
     try {
       await open(indices);
     } catch (error) {
-      if (!isUnshown(error) || damaged.length >= MOST_UNSHOWN) throw error;
-      if (indices.length > 1) for (const index of indices) await attempt([index]);
-      else damaged.push({ id: `slice ${indices[0]} of ${opened.id}`, error });
+      if (!isUnshown(error)) throw error;
+      const isOneByOne = indices.length > 1 && damaged.length < MOST_ASKED_ALONE;
+      if (isOneByOne) for (const index of indices) await attempt([index]);
+      else damaged.push({ id: `${namesOf(indices)} of ${id}`, error });
     }
   };
   let batch: number[] = [];
-  for (const { firstIndex, count } of decodeLiveRanges(scheduled.ranges)) {
+  for (const { firstIndex, count } of ranges) {
     for (let index = firstIndex; index < firstIndex + count; index += 1) {
       batch.push(index);
       if (batch.length < MAX_OPENINGS) continue;
@@ -91,6 +107,10 @@ export async function takeShown(
   }
   if (batch.length > 0) await attempt(batch);
   return damaged;
+}
+
+function namesOf(indices: readonly number[]): string {
+  return indices.length === 1 ? `slice ${indices[0]}` : `slices ${indices[0]} to ${indices.at(-1)}`;
 }
 
 async function requireOnChain(context: AgentContext, opened: OpenedDataSet) {

@@ -4,6 +4,9 @@ import type { TallystickError } from "../../core/errors.ts";
 import type { TakenOver } from "../../core/snapshot/list-objects.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 
+/** Check of the error that names a key which is no device of the account. */
+export const NO_DEVICE_CHECK = "delegation";
+
 /** What is wrong with what a device has left; `error` names the provider or the device whose fault it is. */
 export interface DeviceFault {
   readonly device: string;

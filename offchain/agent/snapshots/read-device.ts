@@ -34,7 +34,7 @@ import { isKeySignature } from "../data-sets/account-signatures.ts";
 import { parcelScope } from "../delegates/parcel-scope.ts";
 import type { DeviceSnapshotKeeper, StorageProvider } from "../providers/storage-provider.ts";
 import { restate } from "../restate-error.ts";
-import type { DeviceFault, DeviceRead } from "./device-source.ts";
+import { type DeviceFault, type DeviceRead, NO_DEVICE_CHECK } from "./device-source.ts";
 
 type Keeper = DeviceSnapshotKeeper & Pick<StorageProvider, "account" | "name">;
 type LastEntry = Pick<DeviceEntry, "position" | "digest">;
@@ -182,7 +182,7 @@ async function requireDevice(context: AgentContext, provider: Keeper, key: strin
   if (isOurs && found.scopes.includes("write")) return found;
   throw new IntegrityError(`${provider.name} returns snapshots of ${key}, which is no device of this account`, {
     party: provider.name,
-    check: "delegation",
+    check: NO_DEVICE_CHECK,
     expected: `a delegate of ${context.account.address} that may write`,
     received: isOurs ? found.scopes.join(" and ") : "none of this account",
   });

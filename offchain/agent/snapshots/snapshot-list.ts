@@ -137,15 +137,21 @@ export class SnapshotList {
     };
   }
 
-  /** Another device of the owner may take the same over at the same time: only one of them changes the list. */
-  async #takeOver({ snapshots, from, upTo }: Takeover, signal: AbortSignal | undefined): Promise<void> {
+  /**
+   * Another home of the owner may take over at the same time: only one of them changes the list.
+   * @returns whether the list says so much to be taken over; the other home may have seen less
+   */
+  async #takeOver({ snapshots, from, upTo }: Takeover, signal: AbortSignal | undefined): Promise<boolean> {
+    let isTaken = false;
     await this.#change(async (head) => {
-      const known = head.devices.find(({ device }) => device === upTo.device);
-      if ((known?.position ?? 0) !== from) return undefined;
+      const known = head.devices.find(({ device }) => device === upTo.device)?.position ?? 0;
+      isTaken = known === from || known >= upTo.position;
+      if (known !== from) return undefined;
       const edit = await this.#withAppended(head, snapshots, signal);
       requirePagesOf(edit.pages.length, this.#context.provider.name, upTo.device);
       return { ...edit, devices: withTakenOver(head.devices, upTo) };
     }, signal);
+    return isTaken;
   }
 
   /** The list with the snapshots that are not in it. */

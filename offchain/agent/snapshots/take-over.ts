@@ -12,13 +12,14 @@ const MAX_PAGES_BY_DEVICES = MAX_HEAD_PAGES / 2;
 export interface LeftSnapshots {
   readonly snapshots: readonly Snapshot[];
   readonly faults: readonly DeviceFault[];
-  /** Whether some were taken over. */
+  /** Whether some were taken over, here or by another home. */
   readonly isChanged: boolean;
 }
 
 export interface TakeOverOptions {
   readonly acceptGaps: boolean;
-  readonly takeOver: (takeover: Takeover) => Promise<void>;
+  /** @returns whether the list says so much to be taken over: only that may the provider be told */
+  readonly takeOver: (takeover: Takeover) => Promise<boolean>;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -55,12 +56,11 @@ export async function takeOverFrom(
       let isTaken = false;
       if (!devices.isOfPredecessor) {
         await attempt(takeover.upTo.device, async () => {
-          await takeOver(takeover);
-          isTaken = true;
-          await devices.took([takeover.upTo], signal);
+          isTaken = await takeOver(takeover);
+          isChanged = true;
+          if (isTaken) await devices.took([takeover.upTo], signal);
         });
       }
-      isChanged ||= isTaken;
       if (!isTaken) snapshots.push(...waiting);
     }
     if (!devices.isOfPredecessor) await devices.took(left.untold, signal);

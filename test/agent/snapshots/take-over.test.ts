@@ -118,6 +118,30 @@ describe("snapshots of devices that are taken over", () => {
     expect(provider.heads).to.have.length(1);
   });
 
+  it("are told to be taken over only as far as another home has come that took fewer over", async () => {
+    for (const n of [1, 2]) await leave(of(n));
+    const told: number[] = [];
+    const took = provider.tookEntries.bind(provider);
+    provider.tookEntries = async (key, position) => {
+      told.push(position);
+      await took(key, position);
+    };
+    const second = homeOf(owner);
+    const lists = provider.deviceLists.bind(provider);
+    provider.beforeReplace = async () => {
+      provider.beforeReplace = async () => undefined;
+      provider.deviceLists = async () => (await lists()).map((one) => ({ ...one, position: 1 }));
+      const entries = provider.deviceEntries.bind(provider);
+      provider.deviceEntries = async (key, position) => (await entries(key, position)).slice(0, 1 - position);
+      expect(await idsOf(second)).to.deep.equal(all(1));
+      Object.assign(provider, { deviceLists: lists, deviceEntries: entries });
+    };
+    expect(await idsOf(), "what is not taken over is shown").to.have.members(all(1, 2));
+    expect(told).to.deep.equal([1]);
+    expect(await idsOf()).to.have.members(all(1, 2));
+    expect(told).to.deep.equal([1, 2]);
+  });
+
   it("are not brought back by a home that comes second, after another one has removed them", async () => {
     for (const n of [1, 2]) await leave(of(n));
     const second = homeOf(owner);
@@ -269,6 +293,19 @@ describe("snapshots of devices that are taken over", () => {
       );
       expect(provider.heads).to.have.length(0);
     });
+  });
+
+  it("are looked for of a few keys that are no devices, before a provider that shows many is believed no more", async () => {
+    const lists = provider.deviceLists.bind(provider);
+    const strange = Array.from({ length: 4000 }, (_, k) => `0x${(k + 1).toString(16).padStart(40, "0")}`);
+    provider.deviceLists = async () => [...strange.map((key) => ({ key, position: 1, taken: 0 })), ...(await lists())];
+    expect(await faultsOf()).to.deep.equal(strange.slice(0, 16).map((key) => [key, provider.name, "delegation"]));
+    provider.deviceLists = lists;
+    await leave(of(1));
+    expect(await idsOf()).to.deep.equal(all(1));
+    await leave(of(2));
+    provider.deviceLists = async () => [...strange.map((key) => ({ key, position: 1, taken: 0 })), ...(await lists())];
+    expect(await idsOf(), "a device that is known is looked for all the same").to.have.members(all(1, 2));
   });
 
   it("are there after the device was revoked, and left out when it signed after its end", async () => {

@@ -5,7 +5,7 @@ import type { AccountOwnership, AccountUsage, ChunkIndex } from "../chunk-index.
 import { canonicalAddress } from "./accounts.ts";
 import { distinct, inOrder, lockedRows, noteUnused, slicesOf, type Tables } from "./chunk-rows.ts";
 import { hasWaiting } from "./device-snapshots.ts";
-import { countForcedRelease, countRelease, lockReleases } from "./heads.ts";
+import { countForcedRelease, countRelease, lockHead } from "./heads.ts";
 import { PAGE_ROWS, pagesOf } from "./pages.ts";
 import type { ProviderTables } from "./provider-tables.ts";
 import type { SqlDatabase } from "./sql-database.ts";
@@ -134,7 +134,7 @@ export class SqlChunkOwners
     const owner = canonicalAddress(account);
     return this.#database.write(
       async (transaction) => {
-        await lockReleases(transaction, owner, this.#releasesFrom);
+        if (!(await lockHead(transaction, owner, headVersion))) return undefined;
         // A snapshot of a device is to be taken over first: it may need what would be released.
         if (await hasWaiting(transaction, owner)) return undefined;
         if (!(await countRelease(transaction, owner, headVersion))) return undefined;

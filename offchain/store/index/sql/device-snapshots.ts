@@ -146,6 +146,8 @@ export class SqlDeviceSnapshotIndex implements DeviceSnapshotIndex {
     const place = { account: canonicalAddress(account), delegate: canonicalAddress(key) };
     return await this.#database.write(
       async (transaction) => {
+        // Whoever has no device leaves no row behind.
+        if ((await listOf(transaction, place)) === undefined) return 0;
         // So that no entry is left meanwhile.
         await lockReleases(transaction, place.account, this.#countedFrom);
         const list = await listOf(transaction, place);

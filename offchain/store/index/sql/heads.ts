@@ -141,6 +141,22 @@ export async function lockReleases(
   return releases;
 }
 
+/** As `lockReleases`, of an account with this head alone: others leave no row behind. @returns whether it is in place */
+export async function lockHead(
+  transaction: Pick<Transaction<HeadTables>, "updateTable">,
+  account: string,
+  version: number,
+): Promise<boolean> {
+  const { numUpdatedRows } = await transaction
+    .updateTable("heads")
+    .set({ releases: sql`releases` })
+    .where("account", "=", account)
+    .where("version", "=", version)
+    .where("version", ">", 0)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows > 0n;
+}
+
 /** As `countRelease`, of what is released without the account, whether it has a head or not. */
 export async function countForcedRelease(
   transaction: Pick<Transaction<HeadTables>, "insertInto">,
