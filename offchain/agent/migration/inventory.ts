@@ -8,7 +8,8 @@
 import type { OpenedDataSet } from "../../chain/data-set-words.ts";
 import { sliceBytes } from "../../core/audit/field.ts";
 import type { ManifestChunk } from "../../core/audit/manifest.ts";
-import type { TallystickError } from "../../core/errors.ts";
+import type { ErrorCode } from "../../core/error-codes.ts";
+import { TallystickError } from "../../core/errors.ts";
 import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
 import type { JournaledDataSet } from "../data-sets/journal.ts";
@@ -16,6 +17,7 @@ import type { StorageProvider } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 import type { ObjectSource } from "../read/object-source.ts";
 import { readingSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
+import { unreadable } from "../snapshots/release.ts";
 import { metadataObjects, snapshotObjects } from "../snapshots/snapshot-objects.ts";
 import { openTree, type SnapshotTree } from "../snapshots/snapshot-tree.ts";
 import { isOfDelegate, takeShown, versionOnChain } from "./shown-objects.ts";
@@ -59,13 +61,18 @@ export async function takeInventory(
   const objects = new Map<string, number>();
   const revocable = new Set<string>();
   const damaged: Damaged[] = [];
-  const take = async (id: string, found: AsyncIterable<ManifestChunk>): Promise<void> => {
+  const take = async (
+    id: string,
+    found: AsyncIterable<ManifestChunk>,
+    of?: Pick<Snapshot, "id" | "device">,
+  ): Promise<void> => {
     try {
       for await (const object of found) objects.set(object.id, object.sizeBytes);
     } catch (error) {
       signal?.throwIfAborted();
-      if (!isDamage(error)) throw error;
-      damaged.push({ id, error });
+      if (of?.device !== undefined && isHeldBack(error)) damaged.push({ id, error: unreadable(of, error) });
+      else if (isDamage(error)) damaged.push({ id, error });
+      else throw error;
     }
   };
   const isShown = await isOfDelegate(context, opened);
@@ -79,7 +86,7 @@ export async function takeInventory(
     taken.add(dataId);
     const keys = await readingSnapshotKeys(context, snapshot);
     const ids = isTaken ? metadataObjects(keys, metadataId, { source }, signal) : objectsOf(context, snapshot);
-    await take(isTaken ? metadataId : dataId, ids);
+    await take(isTaken ? metadataId : dataId, ids, snapshot);
   }
   if (journaled === undefined && !isShown) {
     for (const { dataId } of await context.catalogue.puts()) {
@@ -98,6 +105,23 @@ export async function takeInventory(
     if (tree.root.keyMode === "revocable") revocable.add(put.dataId);
     yield* snapshotObjects(await readingSnapshotKeys(agent, named.snapshot), tree, signal);
   }
+}
+
+/** What nodes answer, or what their answers come to, for a record that was made so that its key is not to be had. */
+const HELD_BACK: ReadonlySet<ErrorCode> = new Set([
+  "NOT_RELEASED",
+  "SHARES_MISSING",
+  "INVALID_PROOF",
+  "INVALID_POINT",
+  "INVALID_SCALAR",
+]);
+
+/**
+ * Whoever has stolen a device makes records that nodes do not release, which must not keep the owner from moving the
+ * rest: the objects of the device's set are shown by its provider.
+ */
+function isHeldBack(error: unknown): error is TallystickError {
+  return error instanceof TallystickError && HELD_BACK.has(error.code);
 }
 
 /** As `takeShown`; a set that the provider does not have, or not for this account, is damaged as a whole. */
