@@ -10,7 +10,6 @@ import { isDamage } from "../read/damage.ts";
 import { snapshotListAt } from "../snapshots/account-keys.ts";
 import { accountStubs } from "../stubs/account-stubs.ts";
 import { readStubs, storeStubs } from "../stubs/owner-stubs.ts";
-import type { Rotation } from "./rotate.ts";
 
 /** What is in the data sets of the old account at one provider. */
 export type MovedObjects = Pick<Inventory, "objects" | "revocable">;
@@ -23,7 +22,7 @@ export type MovedObjects = Pick<Inventory, "objects" | "revocable">;
  * @returns how many snapshots
  */
 export async function relist(
-  { asSuccessor, next }: Pick<Rotation, "asSuccessor" | "next">,
+  { asSuccessor, next }: { readonly asSuccessor: AgentContext; readonly next: AgentContext },
   from: StorageProvider,
   inventory: MovedObjects | undefined,
   damaged: Damaged[],
