@@ -167,6 +167,11 @@ export class AgentContext {
     return this.#sender;
   }
 
+  /** Who opens sessions, and asks nodes for keys: the account, or its successor once it was replaced. */
+  get requester(): AgentAccount {
+    return this.#successor ?? this.account;
+  }
+
   /** The providers of the deployment. @throws InvalidInputError when it lists none, or one twice; NoDeploymentError */
   providers(): ProviderSet {
     this.#providers ??= new ProviderSet(
@@ -362,7 +367,7 @@ export class AgentContext {
   }
 
   #sessionTokens(): SessionTokens {
-    this.#sessions ??= new SessionTokens(this.#successor ?? this.account, this.deployment);
+    this.#sessions ??= new SessionTokens(this.requester, this.deployment);
     return this.#sessions;
   }
 

@@ -294,6 +294,7 @@ async function build(base: DaemonBase<CspConfig, ProviderDatabase>): Promise<Dae
   addDataSetRoutes(server, {
     ...dataSets,
     chain,
+    successions: index.successions,
     sessions,
     quotas,
     bodies,

@@ -216,7 +216,7 @@ async function openFromRecord(
   }
   const link = await context.committeeById(found.record.committeeId);
   const collecting = {
-    account: context.account,
+    account: context.requester,
     ledger: ledgerScope(context.deployment),
     logger: context.logger,
     owner,

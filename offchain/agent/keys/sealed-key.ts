@@ -30,11 +30,11 @@ export async function openSealedKey(
   dataId: string,
 ): Promise<RebuiltKey> {
   const header = headerOf(found.record);
-  const isOwn = isAddressEqual(owner, context.account.address);
+  const isOwn = isAddressEqual(owner, context.requester.address);
   await loadSuite();
   const open = async (): Promise<RebuiltKey> => {
     const { committee, members } = await context.committeeById(found.record.committeeId);
-    const { deployment, account, logger } = context;
+    const { deployment, requester: account, logger } = context;
     const secret = checkSealedKey(found.payload, found.record, recordSealOf(deployment, committee));
     const wanted = {
       secret,
@@ -49,7 +49,7 @@ export async function openSealedKey(
   const young = {
     chain: await context.chain(),
     clock: context.platform.clock,
-    account: context.account.address,
+    account: context.requester.address,
     owner,
     during: <Result>(step: string, work: () => Promise<Result>) => context.waits.during("chain", step, work),
   };

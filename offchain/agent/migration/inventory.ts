@@ -16,6 +16,7 @@ import type { StorageProvider } from "../providers/storage-provider.ts";
 import { isDamage } from "../read/damage.ts";
 import type { ObjectSource } from "../read/object-source.ts";
 import { readingSnapshotKeys, snapshotListAt } from "../snapshots/account-keys.ts";
+import { unreadable } from "../snapshots/release.ts";
 import { metadataObjects, snapshotObjects } from "../snapshots/snapshot-objects.ts";
 import { openTree, type SnapshotTree } from "../snapshots/snapshot-tree.ts";
 import { isOfDelegate, takeShown, versionOnChain } from "./shown-objects.ts";
@@ -59,13 +60,18 @@ export async function takeInventory(
   const objects = new Map<string, number>();
   const revocable = new Set<string>();
   const damaged: Damaged[] = [];
-  const take = async (id: string, found: AsyncIterable<ManifestChunk>, device?: string): Promise<void> => {
+  const take = async (
+    id: string,
+    found: AsyncIterable<ManifestChunk>,
+    of?: Pick<Snapshot, "id" | "device">,
+  ): Promise<void> => {
     try {
       for await (const object of found) objects.set(object.id, object.sizeBytes);
     } catch (error) {
       signal?.throwIfAborted();
-      if (!isDamage(error) && (device === undefined || !isOfDevice(error))) throw error;
-      damaged.push({ id, error });
+      if (of?.device !== undefined && mayBeMadeUp(error)) damaged.push({ id, error: unreadable(of, error) });
+      else if (isDamage(error)) damaged.push({ id, error });
+      else throw error;
     }
   };
   const isShown = await isOfDelegate(context, opened);
@@ -79,7 +85,7 @@ export async function takeInventory(
     taken.add(dataId);
     const keys = await readingSnapshotKeys(context, snapshot);
     const ids = isTaken ? metadataObjects(keys, metadataId, { source }, signal) : objectsOf(context, snapshot);
-    await take(isTaken ? metadataId : dataId, ids, snapshot.device);
+    await take(isTaken ? metadataId : dataId, ids, snapshot);
   }
   if (journaled === undefined && !isShown) {
     for (const { dataId } of await context.catalogue.puts()) {
@@ -105,7 +111,7 @@ export async function takeInventory(
  * that was sealed wrongly, and after a rotation has begun nobody takes that out of the list: it must stop nothing.
  * Objects of the device's data set are shown by its provider all the same.
  */
-function isOfDevice(error: unknown): error is TallystickError {
+function mayBeMadeUp(error: unknown): error is TallystickError {
   if (!(error instanceof TallystickError)) return false;
   return !error.retryable || error.code === "SHARES_MISSING" || error.code === "NOT_RELEASED";
 }

@@ -6,6 +6,7 @@ import { noticeCall } from "../../chain/escrow-calls.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
 import { DEFAULT_SLICE_ELEMENTS, sliceBytes } from "../../core/audit/field.ts";
 import { feeOf } from "../../core/data-set/fee.ts";
+import type { AgreedTerms } from "../../core/data-set/offer.ts";
 import { lastLevel, levelAt } from "../../core/data-set/schedule.ts";
 import type { DataSetMode } from "../../core/data-set/terms.ts";
 import { isAddressEqual } from "../../core/encoding/address.ts";
@@ -151,17 +152,22 @@ export async function wishesFor(
 async function setAt(
   context: AgentContext,
   { account }: StorageProvider,
-  left: string,
+  left?: string,
 ): Promise<FollowedDataSet | undefined> {
   const { storageEscrow } = context.deployment.contracts;
   for (const set of await context.platform.dataSets.sets()) {
     const isThere = isAddressEqual(set.provider, account) && isAddressEqual(set.escrow, storageEscrow);
     const isOwn = set.isOwn && set.delegate === undefined;
-    if (!isThere || !isOwn || set.state === "ended" || set.agreed?.id === left) continue;
+    if (!isThere || !isOwn || set.state === "ended" || (left !== undefined && set.agreed?.id === left)) continue;
     const followed = await follow(context, set);
     if (followed.set.isOwn && followed.set.state !== "ended") return followed;
   }
   return undefined;
+}
+
+/** Terms of this device's set at a provider; undefined when there is none that goes on. */
+export async function termsAt(context: AgentContext, provider: StorageProvider): Promise<AgreedTerms | undefined> {
+  return (await setAt(context, provider))?.set.agreed;
 }
 
 async function absentFrom(

@@ -16,7 +16,7 @@ import type { AgentContext } from "../context.ts";
 import { readOnChain } from "../data-sets/following.ts";
 import { notShown } from "../data-sets/found-set.ts";
 import { dataSetKeys } from "../data-sets/keys.ts";
-import type { DataSetKeeper } from "../providers/storage-provider.ts";
+import type { DataSetKeeper, StorageProvider } from "../providers/storage-provider.ts";
 
 /** What a provider answers, or what its answer is, when it has lost what it should show. */
 const UNSHOWN: ReadonlySet<ErrorCode> = new Set([
@@ -48,14 +48,17 @@ export async function versionOnChain(context: AgentContext, opened: OpenedDataSe
 export async function takeShown(
   context: AgentContext,
   opened: OpenedDataSet,
-  from: Pick<DataSetKeeper, "name" | "dataSet" | "openCommitments">,
+  from: Pick<StorageProvider, "name" | "isOfPredecessor" | "dataSet" | "openCommitments">,
   objects: Map<string, number>,
   signal?: AbortSignal,
 ): Promise<{ readonly id: string; readonly error: TallystickError }[]> {
   const { salt } = opened.audit;
   const { schedule, scheduled } = await requireOnChain(context, opened);
   const { version } = await from.dataSet(salt);
-  if (version !== undefined && BigInt(version) > schedule.version) throw stateWaits(opened.id, from.name, version);
+  // The device of an account that was replaced signs no more: what waits may never come, and its snapshots name it.
+  const mayCome = !from.isOfPredecessor;
+  if (mayCome && version !== undefined && BigInt(version) > schedule.version)
+    throw stateWaits(opened.id, from.name, version);
   const state = { contentHash: schedule.contentHash, ranges: decodeLiveRanges(scheduled.ranges) };
   return await takeOpened(opened, state, from, objects, signal);
 }

@@ -216,8 +216,9 @@ export class CspClient {
     return await this.#calls.json("PUT", `/v1/data-sets/${salt}`, DataSetStatus, { json });
   }
 
-  async dataSet(salt: string): Promise<DataSetStatus> {
-    return await this.#calls.json("GET", `/v1/data-sets/${salt}`, DataSetStatus, {});
+  /** @param of a predecessor of the account, whose set is meant; the account's own unless given */
+  async dataSet(salt: string, of?: string): Promise<DataSetStatus> {
+    return await this.#calls.json("GET", `/v1/data-sets/${salt}`, DataSetStatus, { query: { of } });
   }
 
   /** Appends to the powers. Not retried: after a failure the provider's own count says where to continue. */
@@ -283,13 +284,15 @@ export class CspClient {
   }
 
   /** @returns what the provider shows, not verified here */
-  async openCommitments(salt: string, request: OpeningsRequest): Promise<OpenedContent> {
+  /** @param of as for `dataSet` */
+  async openCommitments(salt: string, request: OpeningsRequest, of?: string): Promise<OpenedContent> {
     const { before, segments, slices } = await this.#calls.json(
       "POST",
       `/v1/data-sets/${salt}/openings`,
       OpeningsAnswer,
       {
         json: request,
+        query: { of },
         deadlineSeconds: LONG_DEADLINE_SECONDS,
       },
     );

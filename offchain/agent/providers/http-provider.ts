@@ -43,7 +43,10 @@ export class HttpStorageProvider implements StorageProvider {
   readonly #client: CspClient;
   readonly #headOf: string | undefined;
 
-  /** @param headOf a predecessor of the session's account, whose snapshot list is read; nobody changes it any more */
+  /**
+   * @param headOf a predecessor of the session's account, whose snapshot list and data sets are read; nobody changes
+   *   them any more
+   */
   constructor(client: CspClient, headOf?: string) {
     this.#client = client;
     this.#headOf = headOf;
@@ -110,7 +113,7 @@ export class HttpStorageProvider implements StorageProvider {
   }
 
   async dataSet(salt: string): Promise<DataSetStatus> {
-    return await this.#client.dataSet(salt);
+    return await this.#client.dataSet(salt, this.#headOf);
   }
 
   async appendPowers(salt: string, part: PowersPart, offset: number, bytes: Uint8Array): Promise<DataSetStatus> {
@@ -142,7 +145,7 @@ export class HttpStorageProvider implements StorageProvider {
   }
 
   async openCommitments(salt: string, request: OpeningsRequest): Promise<OpenedContent> {
-    return await this.#client.openCommitments(salt, request);
+    return await this.#client.openCommitments(salt, request, this.#headOf);
   }
 
   async head(signal?: AbortSignal): Promise<Uint8Array | undefined> {

@@ -5,10 +5,11 @@
  *   1. The successor is named on chain. From now on the old key opens no session and gets no release, and providers
  *      give what the old account has to the new one, at its first session.
  *   2. Money of the old account that nothing needs moves to the new one.
- *   3. For each data set that goes on: the new account tags its objects under secrets of its own, in a set of its own
- *      at the same provider. A thief of the old phrase knows the secrets of the old tags. No object is sent again.
- *   4. Snapshots are listed, and stub files sealed, under the new keys. Lists under old keys would be anybody's who has
- *      the old phrase.
+ *   3. For each data set that goes on, also of a device that only writes: the new account tags its objects under
+ *      secrets of its own, in a set of its own at the same provider. A thief of the old phrase knows the secrets of the
+ *      old tags. No object is sent again.
+ *   4. Snapshots are listed, also those that devices have left and nobody has taken over, and stub files sealed, under
+ *      the new keys. Lists under old keys would be anybody's who has the old phrase.
  *   5. Notice is given to the old sets.
  *
  * Key records and metadata objects stay as they are: the old phrase is handed over, sealed, with the naming.
@@ -20,28 +21,24 @@ import { dataSetsOpened } from "../../chain/escrow-events.ts";
 import { quoteFee } from "../../chain/fee-limit.ts";
 import type { RecoveryPlan } from "../../chain/recovery-policy.ts";
 import { isShortOfFunds } from "../../chain/short-funds.ts";
+import { isAddressEqual } from "../../core/encoding/address.ts";
 import { TallystickError } from "../../core/errors.ts";
 import type { Delegation } from "../../core/identity/delegation.ts";
-import type { Snapshot } from "../../core/snapshot/snapshot.ts";
 import type { AgentContext } from "../context.ts";
 import { DataSets } from "../data-sets/data-sets.ts";
 import { type DataSetOnChain, hasEnded, readOnChain } from "../data-sets/following.ts";
 import type { DataSetListener } from "../data-sets/lane-report.ts";
 import type { LaneWishes } from "../data-sets/wishes.ts";
-import { openFileKey } from "../keys/file-key.ts";
 import { type CopyTotals, copyObjects } from "../migration/copy-objects.ts";
 import { type Damaged, type Inventory, takeInventory } from "../migration/inventory.ts";
 import { leaveOld, type OldSetEnd } from "../migration/leave-old.ts";
 import { oldSource } from "../migration/old-source.ts";
-import { planMigration } from "../migration/plan.ts";
+import { planMigration, termsAt } from "../migration/plan.ts";
 import type { StorageProvider } from "../providers/storage-provider.ts";
-import { isDamage } from "../read/damage.ts";
 import { readProtection } from "../recovery/protection.ts";
-import { snapshotListAt } from "../snapshots/account-keys.ts";
-import { accountStubs } from "../stubs/account-stubs.ts";
-import { readStubs, storeStubs } from "../stubs/owner-stubs.ts";
 import { isNamed, nameSuccessor, successionCall } from "./name-successor.ts";
 import { type PaidOut, payOut } from "./pay-out.ts";
+import { type MovedObjects, relist } from "./relist.ts";
 
 /** Ciphertext after which a set is brought on chain. */
 const ROUND_BYTES = 2 ** 30;
@@ -61,7 +58,7 @@ export interface RotateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a data set that goes on will become. */
+/** What a data set that goes on adds to the one that takes the place of all at its provider. */
 export interface RotatedSetPlan {
   readonly id: string;
   readonly provider: string;
@@ -134,6 +131,12 @@ interface OldSets {
   readonly left: readonly LeftSet[];
 }
 
+/** What the sets at one provider that were looked at before come to together. */
+interface PlannedObjects extends Pick<Inventory, "objects" | "bytes"> {
+  readonly fee: bigint;
+  readonly deposit: bigint;
+}
+
 /** What a rotation would come to. Sends nothing. @throws as `rotate` */
 export async function planRotation(rotation: Rotation, signal?: AbortSignal): Promise<RotationPlan> {
   const { old, asSuccessor, next } = rotation;
@@ -143,15 +146,27 @@ export async function planRotation(rotation: Rotation, signal?: AbortSignal): Pr
   const call = named ? undefined : await successionCall(old, next);
   let gasFee = call === undefined ? 0n : (await quoteFee(await old.chain(), call, old.account.address)).gasFee;
   const { sets, left } = await goingOn(old);
+  const planned = new Map<string, PlannedObjects>();
   for (const { opened, onChain } of sets) {
     const provider = providerOf(reader, opened);
-    const inventory = await takeInventory(reader, opened, provider, sourceOf(reader, provider), signal);
+    const taken = await takeInventory(reader, opened, provider, sourceOf(reader, provider), signal);
     const to = providerOf(next, opened);
-    const wishes = wishesOf(opened, inventory);
+    const before = planned.get(to.account) ?? { objects: new Map(), bytes: 0, fee: 0n, deposit: 0n };
+    const objects = new Map([...before.objects, ...taken.objects]);
+    const bytes = sumOf(objects);
+    const wishes = await wishesOf(next, to, sets, bytes);
+    const inventory = { objects, bytes, snapshots: taken.snapshots };
     const plan = await planMigration(next, opened, onChain, to, wishes, inventory, ROUND_BYTES);
-    const { id, objects, bytes, token, feeNow, fee, deposit } = plan;
+    const { id, token, feeNow, fee, deposit } = plan;
     gasFee += plan.gasFee;
-    dataSets.push({ id, provider: to.account, objects, bytes, token, feeNow, fee, deposit });
+    dataSets.push({
+      ...{ id, provider: to.account, token, feeNow },
+      objects: objects.size - before.objects.size,
+      bytes: bytes - before.bytes,
+      fee: fee - before.fee,
+      deposit: deposit - before.deposit,
+    });
+    planned.set(to.account, { objects, bytes, fee, deposit });
   }
   const ended = await endedRecovery(old, next);
   return {
@@ -190,12 +205,13 @@ export async function rotate(rotation: Rotation, options: RotateOptions = {}): P
 
   const damaged: Damaged[] = [];
   const dataSets: RotatedSet[] = [];
-  const inventories = new Map<string, Inventory>();
+  const inventories = new Map<string, MovedObjects>();
   for (const set of sets) {
     onStep(`making the tags of data set ${set.opened.id.slice(0, 10)} anew`);
-    const { inventory, ...copied } = await copySet(rotation, set, options);
-    damaged.push(...inventory.damaged, ...copied.damaged);
-    inventories.set(set.opened.terms.provider, inventory);
+    const { inventory, ...copied } = await copySet(rotation, set, sets, options);
+    addDamaged(damaged, [...inventory.damaged, ...copied.damaged]);
+    const { provider } = set.opened.terms;
+    inventories.set(provider, together(inventories.get(provider), inventory));
     dataSets.push({ ...copied.rotated });
   }
   let listedSnapshots = 0;
@@ -307,14 +323,48 @@ function sourceOf(context: AgentContext, from: StorageProvider) {
   );
 }
 
-/** A set of the same mode and token, for what is there. */
-function wishesOf({ terms }: OpenedDataSet, { bytes }: Pick<Inventory, "bytes">): LaneWishes {
-  return { token: terms.token, mode: terms.mode, expectedBytes: bytes };
+/** Several sets at one provider need the same snapshots, so they have the same damage. */
+function addDamaged(damaged: Damaged[], found: readonly Damaged[]): void {
+  const known = new Set(damaged.map(({ id }) => id));
+  damaged.push(...found.filter(({ id }) => !known.has(id) && known.add(id)));
+}
+
+function together(one: MovedObjects | undefined, other: MovedObjects): MovedObjects {
+  if (one === undefined) return other;
+  return {
+    objects: new Map([...one.objects, ...other.objects]),
+    revocable: new Set([...one.revocable, ...other.revocable]),
+  };
+}
+
+/**
+ * For the one set that takes the place of all at a provider, also of those of devices that only write: of the mode that
+ * proves more, in the token of the first. One that is there already keeps its terms.
+ * @param sets all of the old account that go on
+ */
+async function wishesOf(
+  next: AgentContext,
+  to: StorageProvider,
+  sets: readonly OldSet[],
+  expectedBytes: number,
+): Promise<LaneWishes> {
+  if ((await termsAt(next, to)) !== undefined) return { expectedBytes };
+  const there = sets.map(({ opened }) => opened.terms).filter(({ provider }) => isAddressEqual(provider, to.account));
+  const [first] = there;
+  const mode = there.some((terms) => terms.mode === "every-epoch") ? "every-epoch" : "on-demand";
+  return { ...(first === undefined ? {} : { token: first.token, mode }), expectedBytes };
+}
+
+function sumOf(objects: ReadonlyMap<string, number>): number {
+  let sum = 0;
+  for (const size of objects.values()) sum += size;
+  return sum;
 }
 
 async function copySet(
   { asSuccessor, next }: Rotation,
   { opened }: OldSet,
+  sets: readonly OldSet[],
   { onDataSet, signal }: RotateOptions,
 ): Promise<{ inventory: Inventory; rotated: RotatedSet; damaged: readonly Damaged[] }> {
   const from = providerOf(asSuccessor, opened);
@@ -325,7 +375,7 @@ async function copySet(
   const { totals, reports, damaged } = await copyObjects(next, {
     source,
     to,
-    wishes: wishesOf(opened, inventory),
+    wishes: await wishesOf(next, to, sets, inventory.bytes),
     objects,
     roundBytes: ROUND_BYTES,
     onCopied: () => undefined,
@@ -334,76 +384,4 @@ async function copySet(
   });
   const successor = reports.at(-1)?.id ?? "";
   return { inventory, rotated: { id: opened.id, successor, provider: to.account, copied: totals }, damaged };
-}
-
-/** Appends what the old list names to the new account's, and seals stub files for it. @returns how many snapshots */
-async function relist(
-  { asSuccessor, next }: Rotation,
-  from: StorageProvider,
-  inventory: Inventory | undefined,
-  damaged: Damaged[],
-  signal: AbortSignal | undefined,
-): Promise<number> {
-  const to = next.providers().byAccount(from.account);
-  const { snapshots } = await snapshotListAt(asSuccessor, from).read(signal);
-  const lost = new Set(damaged.map(({ id }) => id));
-  const ids = async function* () {
-    for (const id of inventory?.objects.keys() ?? []) if (!lost.has(id)) yield { id };
-  };
-  const needed = { releases: await to.releases(signal), ids };
-  const { appended } = await snapshotListAt(next, to).appendAll(snapshots, needed, signal);
-  for await (const dataId of withStubFile(next, to, snapshots, inventory, signal)) {
-    const error = await resealStubs(asSuccessor, next, to, dataId, signal);
-    if (error !== undefined) damaged.push({ id: dataId, error });
-  }
-  return appended;
-}
-
-/**
- * Puts of which a stub file has to be sealed anew at a provider. Without a data set there, nothing has told which puts
- * are revocable: the provider is asked for the file of each that may be there.
- */
-async function* withStubFile(
-  next: AgentContext,
-  to: StorageProvider,
-  snapshots: readonly Pick<Snapshot, "dataId">[],
-  inventory: Inventory | undefined,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<string> {
-  if (inventory !== undefined) {
-    yield* inventory.revocable;
-    return;
-  }
-  const puts = await next.catalogue.puts();
-  for (const dataId of new Set([...snapshots, ...puts].map((put) => put.dataId))) {
-    if ((await to.stubFile(dataId, signal)) !== undefined) yield dataId;
-  }
-}
-
-/** The provider has passed the file on to the new account: it opens under the old keys until it is sealed anew. */
-async function resealStubs(
-  old: AgentContext,
-  next: AgentContext,
-  provider: StorageProvider,
-  dataId: string,
-  signal: AbortSignal | undefined,
-): Promise<TallystickError | undefined> {
-  const { fileKey } = await openFileKey(old, dataId);
-  try {
-    const owner = accountStubs(next, dataId, fileKey);
-    try {
-      if ((await readStubs(provider, owner, signal)) !== undefined) return undefined;
-    } catch (error) {
-      if (!isDamage(error)) throw error;
-    }
-    const found = await readStubs(provider, accountStubs(old, dataId, fileKey), signal);
-    if (found !== undefined) await storeStubs(provider, owner, found.stubs, found.epoch + 1, signal);
-    return undefined;
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (!isDamage(error)) throw error;
-    return error;
-  } finally {
-    fileKey.fill(0);
-  }
 }

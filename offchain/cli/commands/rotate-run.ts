@@ -233,9 +233,10 @@ function delegateLines(ended: RotationPlan["endedDelegates"], successor: string)
   if (ended.length === 0) return [];
   return [
     "  DEVICES  keys that act for the old identity end with it. Afterwards, on each device, make another identity",
-    `           (\`tallystick init --home <new folder>\`) and ask with it (\`tallystick delegate request ${successor}\`);`,
-    "           then grant it, and prepare a data set for one that writes, with the new identity. What a device has put",
-    "           is in no data set then unless `tallystick snapshots` lists it: `tallystick data-set add <data id>`. Ended:",
+    "           (`tallystick init --home <new folder>`) and ask with it",
+    `           (\`tallystick delegate request ${successor}\`);`,
+    "           then grant it, and prepare a data set for one that writes, with the new identity. What devices have",
+    "           put goes on with the new identity: snapshots, and the objects of their data sets. Ended:",
     ...ended.map((delegation) => `         ${delegateText({ ...delegation, state: "live" })}`),
   ];
 }

@@ -20,6 +20,7 @@ import {
 } from "../../core/wire/device-snapshots.ts";
 import { checksumAddress, recoverSigner } from "../../daemon/account-signature.ts";
 import type { ProviderIndex } from "../../store/index/provider-index.ts";
+import { accountOrPredecessor } from "../account-or-predecessor.ts";
 import type { AccountQuotas } from "../quotas.ts";
 
 const WAITING = { entries: MAX_WAITING_ENTRIES, bytes: MAX_WAITING_BYTES };
@@ -109,13 +110,7 @@ export class DeviceSnapshots {
   }
 
   async #whose(account: string, of: string | undefined): Promise<string> {
-    if (of === undefined || (await this.#services.index.successions.hasTakenOver(account, of))) return of ?? account;
-    throw new TallystickError("the account is no successor of the one whose devices it asks for", {
-      code: "NOT_OWNER",
-      party: "client",
-      check: "predecessor",
-      received: of,
-    });
+    return await accountOrPredecessor(this.#services.index.successions, account, of);
   }
 
   #requireNow(time: number): void {

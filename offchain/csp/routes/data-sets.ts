@@ -22,10 +22,13 @@ import {
   UpdateAnswer,
   UpdateRequest,
 } from "../../core/wire/data-sets.ts";
+import { HeadOfQuery } from "../../core/wire/heads.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { DataSetRow } from "../../store/index/data-set-index.ts";
 import type { Segment } from "../../store/index/segment-index.ts";
+import type { SuccessionIndex } from "../../store/index/succession-index.ts";
+import { accountOrPredecessor } from "../account-or-predecessor.ts";
 import type { ChallengeKey } from "../data-sets/challenge-key.ts";
 import { type DataSetService, requireNotEnded } from "../data-sets/data-sets.ts";
 import { requireSetOfDelegate } from "../data-sets/delegate-states.ts";
@@ -48,6 +51,7 @@ export function addDataSetRoutes(
   server: DaemonServer,
   services: {
     chain: ChainReader;
+    successions: Pick<SuccessionIndex, "hasTakenOver">;
     sessions: Sessions;
     quotas: AccountQuotas;
     bodies: BodyPlaces;
@@ -66,14 +70,14 @@ export function addDataSetRoutes(
 ): void {
   const { sessions, quotas, bodies, offer, sets, segments, verification, updates, proofs, challengeKey, openings } =
     services;
-  const { chain, heldRanges, verifyWaitSeconds } = services;
+  const { chain, successions, heldRanges, verifyWaitSeconds } = services;
   const onRequest = forAccounts(sessions, quotas);
   const writing = forAccounts(sessions, quotas, "write");
   const writingWithPlace = { onRequest: [...writing, bodies.take], onSend: bodies.giveBack };
   /** A delegate's sessions reach the sets that were given to it only. */
-  const setOf = async (request: FastifyRequest, salt: string): Promise<DataSetRow> => {
+  const setOf = async (request: FastifyRequest, salt: string, of?: string): Promise<DataSetRow> => {
     const { account, delegation } = sessionOf(request);
-    const set = await sets.require(account, salt);
+    const set = await sets.require(await accountOrPredecessor(successions, account, of), salt);
     if (delegation !== undefined) await requireSetOfDelegate(chain, delegation, set);
     return set;
   };
@@ -94,8 +98,11 @@ export function addDataSetRoutes(
 
   server.get(
     "/v1/data-sets/:salt",
-    { onRequest: writing, schema: { params: DataSetParams, response: { 200: DataSetStatus } } },
-    async (request) => sets.status(await setOf(request, request.params.salt)),
+    {
+      onRequest: writing,
+      schema: { params: DataSetParams, querystring: HeadOfQuery, response: { 200: DataSetStatus } },
+    },
+    async (request) => sets.status(await setOf(request, request.params.salt, request.query.of)),
   );
 
   server.put(
@@ -228,10 +235,15 @@ export function addDataSetRoutes(
     {
       onRequest,
       handlerTimeout: AUDIT_MILLISECONDS,
-      schema: { params: DataSetParams, body: OpeningsRequest, response: { 200: OpeningsAnswer } },
+      schema: {
+        params: DataSetParams,
+        querystring: HeadOfQuery,
+        body: OpeningsRequest,
+        response: { 200: OpeningsAnswer },
+      },
     },
     async (request) => {
-      const set = await sets.require(sessionOf(request).account, request.params.salt);
+      const set = await setOf(request, request.params.salt, request.query.of);
       requireNotEnded(set);
       return await openings.open(set, request.body, await heldRanges(set));
     },

@@ -141,7 +141,10 @@ export async function lockReleases(
   return releases;
 }
 
-/** As `lockReleases`, of an account with this head alone: others leave no row behind. @returns whether it is in place */
+/**
+ * As `lockReleases`, of an account with this head alone: others leave no row behind.
+ * @returns whether it is in place
+ */
 export async function lockHead(
   transaction: Pick<Transaction<HeadTables>, "updateTable">,
   account: string,
