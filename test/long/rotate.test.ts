@@ -25,8 +25,16 @@ import { pseudoRandomBytes } from "../helpers/pseudo-random.ts";
 import { expectAsyncRejection } from "../helpers/rejection.ts";
 
 const FILE_BYTES = 3 * 1024 * 1024;
-/** What a run says before each step, and where it is killed. */
-const STEPS = ["naming the successor", "making the tags", "listing the snapshots", "giving notice"];
+/**
+ * What a run says before each step, and how many milliseconds after it is killed: into the step rather than at its
+ * beginning, but not after it. The last two take a few requests each.
+ */
+const STEPS = [
+  ["naming the successor", 150],
+  ["making the tags", 150],
+  ["listing the snapshots", 10],
+  ["giving notice", 10],
+] as const;
 
 describe("rotating an identity", function () {
   this.timeout(300_000);
@@ -110,16 +118,15 @@ describe("rotating an identity", function () {
 
   it("is carried out by runs that are killed at every step, and pays nothing twice", async () => {
     const records = (await ledgerEvents(net)).length;
-    for (const step of STEPS) {
+    for (const [step, milliseconds] of STEPS) {
       const started = startTallystick(person, ["--json", "rotate", "--yes"]);
       const seen = new Promise<void>((done) => {
         started.process.stderr?.on("data", (piece: Buffer) => {
           if (!piece.toString().includes(step)) return;
-          // Into the step rather than at its beginning.
           setTimeout(() => {
             started.process.kill("SIGKILL");
             done();
-          }, 150);
+          }, milliseconds);
         });
       });
       await Promise.race([seen, started.ended]);

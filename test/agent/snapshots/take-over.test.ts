@@ -295,7 +295,7 @@ describe("snapshots of devices that are taken over", () => {
     });
   });
 
-  it("are looked for of a few keys that are no devices, before a provider that shows many is not believed", async () => {
+  it("are looked for of a few keys that are no devices, until a provider is not believed", async () => {
     const lists = provider.deviceLists.bind(provider);
     const strange = Array.from({ length: 4000 }, (_, k) => `0x${(k + 1).toString(16).padStart(40, "0")}`);
     provider.deviceLists = async () => [...strange.map((key) => ({ key, position: 1, taken: 0 })), ...(await lists())];
