@@ -49,7 +49,7 @@ describe("output of the command line", () => {
       failed([refuses(1), node(2, "right"), refuses(3), node(4, "UNREACHABLE", "cannot be reached")]),
     ).to.deep.equal([
       "tallystick:   party committee 1",
-      "tallystick:   2 key nodes (1, 3): ACCOUNT_REPLACED, refused: the account was replaced",
+      "tallystick:   2 key nodes (1 http://node-1, 3 http://node-3): ACCOUNT_REPLACED, refused: the account was replaced",
       "tallystick:   node 2 http://node-2: right",
       "tallystick:   node 4 http://node-4: UNREACHABLE, cannot be reached",
     ]);

@@ -190,7 +190,10 @@ describe("commands", () => {
       await Promise.all(net.nodes.slice(0, 3).map(({ process }) => process.start()));
       expect(put.exitCode).to.equal(exitCodeOf("QUORUM_FAILED"));
       expect(net.nodes).to.have.length(5);
-      expect(put.stderr).to.contain("3 key nodes (1, 2, 3): UNREACHABLE").and.to.contain("2 key nodes (4, 5): right");
+      const named = (...indices: number[]) =>
+        indices.map((index) => `${index} ${net.nodes[index - 1]?.url}`).join(", ");
+      expect(put.stderr).to.contain(`3 key nodes (${named(1, 2, 3)}): UNREACHABLE`);
+      expect(put.stderr).to.contain(`2 key nodes (${named(4, 5)}): right`);
     });
   });
 });

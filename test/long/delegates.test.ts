@@ -54,6 +54,12 @@ const PROVIDER_ROUTES: Readonly<Record<string, readonly ("read" | "write")[]>> =
   "PUT /v1/stub-files/:dataId": [],
   "GET /v1/delegates/:key/parcel": ["write"],
   "PUT /v1/delegates/:key/parcel": [],
+  // What devices have left is the owner's to read and to take over; a device asks for its last one alone.
+  "GET /v1/delegates/snapshots": [],
+  "GET /v1/delegates/:key/snapshots": [],
+  "GET /v1/delegates/:key/snapshots/last": ["write"],
+  "PUT /v1/delegates/:key/snapshots": ["write"],
+  "POST /v1/delegates/:key/snapshots/taken": [],
   "PUT /v1/data-sets/:salt": [],
   "GET /v1/data-sets/:salt": ["write"],
   "PUT /v1/data-sets/:salt/:part": ["write"],

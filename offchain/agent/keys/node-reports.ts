@@ -45,7 +45,8 @@ function alike(reports: readonly NodeReport[]): Alike[] {
   return [...groups.values()].flatMap(({ nodes, reason }) => {
     const [first] = nodes;
     if (first === undefined) return [];
-    const which = nodes.length === reports.length ? "" : ` (${nodes.map(({ index }) => index).join(", ")})`;
+    const members = nodes.map(({ index, url }) => `${index} ${url}`).join(", ");
+    const which = nodes.length === reports.length ? "" : ` (${members})`;
     const name = nodes.length === 1 ? `node ${first.index} ${first.url}` : `${nodes.length} key nodes${which}`;
     return [{ name, answer: first.answer, reason }];
   });
