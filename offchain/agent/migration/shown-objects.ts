@@ -55,10 +55,7 @@ export async function takeShown(
   const { salt } = opened.audit;
   const { schedule, scheduled } = await requireOnChain(context, opened);
   const { version } = await from.dataSet(salt);
-  // The device of an account that was replaced signs no more: what waits may never come, and its snapshots name it.
-  const mayCome = !from.isOfPredecessor;
-  if (mayCome && version !== undefined && BigInt(version) > schedule.version)
-    throw stateWaits(opened.id, from.name, version);
+  requireNothingWaits(opened.id, from, version, schedule.version);
   const state = { contentHash: schedule.contentHash, ranges: decodeLiveRanges(scheduled.ranges) };
   return await takeOpened(opened, state, from, objects, signal);
 }
@@ -120,6 +117,20 @@ async function requireOnChain(context: AgentContext, opened: OpenedDataSet) {
   const onChain = await readOnChain(await context.chain(), opened);
   if (onChain === undefined) throw notShown(opened.id, "the set of an event");
   return onChain;
+}
+
+/**
+ * The device of an account that was replaced signs no more: what waits there may never come, and its snapshots name it.
+ * @param told newest version that the provider has @param onChain newest version on chain
+ * @throws TallystickError CONFLICT, retryable
+ */
+export function requireNothingWaits(
+  id: string,
+  { name, isOfPredecessor }: Pick<StorageProvider, "name" | "isOfPredecessor">,
+  told: string | undefined,
+  onChain: bigint,
+): void {
+  if (!isOfPredecessor && told !== undefined && BigInt(told) > onChain) throw stateWaits(id, name, told);
 }
 
 function stateWaits(id: string, party: string, version: string): TallystickError {

@@ -149,7 +149,8 @@ export class DeviceSnapshots {
   }
 }
 
-function notPrepared(key: string): TallystickError {
+/** Of a device that the owner of its account has left no parcel for. */
+export function notPrepared(key: string): TallystickError {
   return new TallystickError("the account has left nothing for this delegate here", {
     code: "NOT_FOUND",
     party: "client",

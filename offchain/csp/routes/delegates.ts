@@ -10,6 +10,7 @@ import { outOfScope } from "../../daemon/delegates.ts";
 import type { DaemonServer } from "../../daemon/server.ts";
 import { type Session, type Sessions, sessionOf } from "../../daemon/sessions.ts";
 import type { DelegateIndex } from "../../store/index/delegate-index.ts";
+import { notPrepared } from "../device-snapshots/device-snapshots.ts";
 import type { AccountQuotas } from "../quotas.ts";
 import { forAccounts } from "./account-requests.ts";
 import type { BodyPlaces } from "./body-places.ts";
@@ -34,7 +35,7 @@ export function addDelegateRoutes(server: DaemonServer, services: DelegateServic
     const session = sessionOf(request);
     requireOwn(session, key);
     const sealed = await delegates.parcel(session.account, key);
-    if (sealed === undefined) throw noParcel(key);
+    if (sealed === undefined) throw notPrepared(key);
     return reply.type(OCTET_STREAM).send(sealed);
   });
 
@@ -86,15 +87,5 @@ function wrongLength(received: number): InvalidInputError {
     check: "length of the parcel",
     expected: `${PARCEL_BYTES} bytes`,
     received: `${received} bytes`,
-  });
-}
-
-function noParcel(key: string): TallystickError {
-  return new TallystickError("the account has left nothing for this delegate here", {
-    code: "NOT_FOUND",
-    party: "client",
-    check: "parcel",
-    received: key,
-    hint: "have the owner run `tallystick delegate prepare` with the request of the device",
   });
 }

@@ -1,6 +1,6 @@
 /** The set of a device that only writes, at a provider that does not show it. */
 import { expect } from "chai";
-import { takeOpened } from "../../../offchain/agent/migration/shown-objects.ts";
+import { requireNothingWaits, takeOpened } from "../../../offchain/agent/migration/shown-objects.ts";
 import type { OpenedDataSet } from "../../../offchain/chain/data-set-words.ts";
 import { InvalidProofError, TallystickError } from "../../../offchain/core/errors.ts";
 import { MAX_OPENINGS, type OpeningsRequest } from "../../../offchain/core/wire/data-sets.ts";
@@ -41,5 +41,14 @@ describe("slices of a device that its provider does not show", () => {
       throw away;
     }).catch((thrown: unknown) => thrown);
     expect(error).to.equal(away);
+  });
+
+  it("wait for a state that is not on chain yet, but not for one of an account that was replaced", () => {
+    const requiring = (told: string | undefined, isOfPredecessor: boolean) => () =>
+      requireNothingWaits(opened.id, { name: "provider", isOfPredecessor }, told, 2n);
+    expect(requiring("3", false)).to.throw(TallystickError).that.includes({ code: "CONFLICT", retryable: true });
+    expect(requiring("3", true)).not.to.throw();
+    expect(requiring("2", false)).not.to.throw();
+    expect(requiring(undefined, false)).not.to.throw();
   });
 });

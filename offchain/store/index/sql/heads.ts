@@ -97,6 +97,23 @@ export class SqlHeadIndex implements HeadIndex {
   }
 }
 
+/** Of an account whose head has the version. @returns whether there is one, whose row is locked then */
+async function addReleases(
+  transaction: Pick<Transaction<HeadTables>, "updateTable">,
+  account: string,
+  version: number,
+  count: 0 | 1,
+): Promise<boolean> {
+  const { numUpdatedRows } = await transaction
+    .updateTable("heads")
+    .set({ releases: sql`releases + ${count}` })
+    .where("account", "=", account)
+    .where("version", "=", version)
+    .where("version", ">", 0)
+    .executeTakeFirstOrThrow();
+  return numUpdatedRows > 0n;
+}
+
 /**
  * Counts a release by an account; part of the transaction that carries it out. The row stays locked until that ends, so
  * that a head is replaced either before the release or by somebody who knows of it.
@@ -108,14 +125,7 @@ export async function countRelease(
   account: string,
   version: number,
 ): Promise<boolean> {
-  const { numUpdatedRows } = await transaction
-    .updateTable("heads")
-    .set({ releases: sql`releases + 1` })
-    .where("account", "=", account)
-    .where("version", "=", version)
-    .where("version", ">", 0)
-    .executeTakeFirstOrThrow();
-  return numUpdatedRows > 0n;
+  return await addReleases(transaction, account, version, 1);
 }
 
 /**
@@ -150,14 +160,7 @@ export async function lockHead(
   account: string,
   version: number,
 ): Promise<boolean> {
-  const { numUpdatedRows } = await transaction
-    .updateTable("heads")
-    .set({ releases: sql`releases` })
-    .where("account", "=", account)
-    .where("version", "=", version)
-    .where("version", ">", 0)
-    .executeTakeFirstOrThrow();
-  return numUpdatedRows > 0n;
+  return await addReleases(transaction, account, version, 0);
 }
 
 /** As `countRelease`, of what is released without the account, whether it has a head or not. */
