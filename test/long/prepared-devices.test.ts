@@ -182,8 +182,8 @@ describe("the data set that is prepared for a device", function () {
       });
     }
 
-    it("does not take when it is one of another chain or another provider", async () => {
-      // The scope of either is in what the parcel is sealed with: the first provider shows what the second one has.
+    it("does not take when it is one of another provider", async () => {
+      // The provider is in what the parcel is sealed with: the first provider shows what the second one has.
       const client = clientOf(home.owner, net.provider.url, net.provider.account);
       await client.leaveParcel(home.device.account, parcel(home));
       const refused = await tallystick(home.device, ["put", home.write("moved", pseudoRandomBytes("moved", 50_000))]);
